@@ -1,0 +1,1 @@
+//! Builds each part once, starts the loops, drains on shutdown.

@@ -1,0 +1,2 @@
+//! PURE room.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]

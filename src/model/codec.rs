@@ -1,0 +1,27 @@
+//! Audio codecs that SDP may agree on.
+
+super::outcome::words!(
+    /// G.711, 8 kHz, one octet a sample (RFC 3551 §4.5.14).
+    Codec, "codec" { Pcmu = "PCMU", Pcma = "PCMA" }
+);
+use std::fmt;
+use std::str::FromStr;
+
+use super::UnknownWord;
+
+impl Codec {
+    /// Static payload type (RFC 3551 §6).
+    #[must_use]
+    pub const fn static_payload_type(self) -> u8 {
+        match self {
+            Self::Pcmu => 0,
+            Self::Pcma => 8,
+        }
+    }
+
+    /// RTP clock, Hz.
+    #[must_use]
+    pub const fn clock_rate(self) -> u32 {
+        8000
+    }
+}
