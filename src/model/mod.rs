@@ -6,6 +6,7 @@
 //! - Nothing here reads a clock or a global generator.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod cidr;
 mod codec;
 mod destination;
 mod digit;
@@ -18,6 +19,7 @@ mod phone_number;
 mod time;
 mod verification;
 
+pub use cidr::{Cidr, CidrError};
 pub use codec::Codec;
 pub use destination::{Destination, Extension, ExtensionError};
 pub use digit::{Digit, DigitError, Digits};
