@@ -24,13 +24,19 @@ pub enum ConfigError {
 }
 
 fn lines(problems: &[Problem]) -> String {
-    problems.iter().map(|p| format!("  {p}")).collect::<Vec<_>>().join("\n")
+    problems
+        .iter()
+        .map(|p| format!("  {p}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Reads `path` and the process environment.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
     let directory = path.parent().unwrap_or_else(|| Path::new("."));
     parse(&text, &path.display().to_string(), directory, std::env::vars())
 }
@@ -43,7 +49,11 @@ pub fn parse(
     variables: impl Iterator<Item = (String, String)>,
 ) -> Result<Config, ConfigError> {
     let (mut table, syntax) = tree::parse(text);
-    let mut report = reader::Report { file, directory, problems: Vec::new() };
+    let mut report = reader::Report {
+        file,
+        directory,
+        problems: Vec::new(),
+    };
     for error in syntax {
         report.add(&tree::Origin::Line(error.line), "syntax", error.message);
     }
@@ -54,7 +64,11 @@ pub fn parse(
         report.add(&tree::Origin::Environment(name.clone()), &name, reason);
     }
     let config = sections::read(&table, &mut report);
-    if report.problems.is_empty() { Ok(config) } else { Err(ConfigError::Invalid(report.problems)) }
+    if report.problems.is_empty() {
+        Ok(config)
+    } else {
+        Err(ConfigError::Invalid(report.problems))
+    }
 }
 
 #[cfg(test)]

@@ -36,7 +36,11 @@ impl Report<'_> {
             Origin::Line(line) => format!("{}:{line}", self.file),
             Origin::Environment(name) => name.clone(),
         };
-        self.problems.push(Problem { place, key: key.to_owned(), message: message.into() });
+        self.problems.push(Problem {
+            place,
+            key: key.to_owned(),
+            message: message.into(),
+        });
     }
 }
 
@@ -50,7 +54,12 @@ pub(super) struct Section<'t> {
 
 impl<'t> Section<'t> {
     pub(super) fn root(table: &'t BTreeMap<String, Node>) -> Self {
-        Self { path: String::new(), origin: Origin::Line(1), table: Some(table), asked: BTreeSet::new() }
+        Self {
+            path: String::new(),
+            origin: Origin::Line(1),
+            table: Some(table),
+            asked: BTreeSet::new(),
+        }
     }
 
     pub(super) const fn origin(&self) -> &Origin {
@@ -58,7 +67,11 @@ impl<'t> Section<'t> {
     }
 
     pub(super) fn path(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
     }
 
     fn node(&mut self, key: &'static str) -> Option<&'t Node> {
@@ -68,7 +81,9 @@ impl<'t> Section<'t> {
 
     /// The origin of `key`, or of the section when it is absent.
     pub(super) fn origin_of(&self, key: &str) -> Origin {
-        self.table.and_then(|t| t.get(key)).map_or_else(|| self.origin.clone(), |n| n.origin.clone())
+        self.table
+            .and_then(|t| t.get(key))
+            .map_or_else(|| self.origin.clone(), |n| n.origin.clone())
     }
 
     pub(super) fn problem(&self, report: &mut Report<'_>, key: &str, message: impl Into<String>) {
@@ -91,7 +106,12 @@ impl<'t> Section<'t> {
             self.wrong_kind(report, key, &format!("a table [{path}]"), node);
         }
         let origin = node.map_or_else(|| self.origin.clone(), |n| n.origin.clone());
-        Section { path, origin, table, asked: BTreeSet::new() }
+        Section {
+            path,
+            origin,
+            table,
+            asked: BTreeSet::new(),
+        }
     }
 
     /// `[key.NAME]` tables, by name.
@@ -101,14 +121,21 @@ impl<'t> Section<'t> {
         report: &mut Report<'_>,
     ) -> Vec<(String, Section<'t>)> {
         let parent = self.section(key, report);
-        let Some(table) = parent.table else { return Vec::new() };
+        let Some(table) = parent.table else {
+            return Vec::new();
+        };
         let mut sections = Vec::new();
         for (name, node) in table {
             let path = format!("{}.{name}", parent.path);
             match &node.value {
                 Value::Table(table) => sections.push((
                     name.clone(),
-                    Section { path, origin: node.origin.clone(), table: Some(table), asked: BTreeSet::new() },
+                    Section {
+                        path,
+                        origin: node.origin.clone(),
+                        table: Some(table),
+                        asked: BTreeSet::new(),
+                    },
                 )),
                 other => report.add(
                     &node.origin,
@@ -122,7 +149,9 @@ impl<'t> Section<'t> {
 
     /// `[[key]]` tables, in order.
     pub(super) fn listed_sections(&mut self, key: &'static str, report: &mut Report<'_>) -> Vec<Section<'t>> {
-        let Some(node) = self.node(key) else { return Vec::new() };
+        let Some(node) = self.node(key) else {
+            return Vec::new();
+        };
         let Value::List(items) = &node.value else {
             self.wrong_kind(report, key, &format!("tables written as [[{key}]]"), node);
             return Vec::new();
@@ -137,7 +166,9 @@ impl<'t> Section<'t> {
                 Some(Value::Text(name)) => name.clone(),
                 _ => index.to_string(),
             };
-            let origin = table.get("name").map_or_else(|| item.origin.clone(), |n| n.origin.clone());
+            let origin = table
+                .get("name")
+                .map_or_else(|| item.origin.clone(), |n| n.origin.clone());
             sections.push(Section {
                 path: self.path(&format!("{key}.{name}")),
                 origin,
@@ -158,7 +189,9 @@ impl<'t> Section<'t> {
     }
 
     pub(super) fn boolean(&mut self, key: &'static str, default: bool, report: &mut Report<'_>) -> bool {
-        let Some(node) = self.node(key) else { return default };
+        let Some(node) = self.node(key) else {
+            return default;
+        };
         if let Value::Boolean(value) = node.value {
             return value;
         }
@@ -174,7 +207,9 @@ impl<'t> Section<'t> {
         default: i64,
         report: &mut Report<'_>,
     ) -> i64 {
-        let Some(node) = self.node(key) else { return default };
+        let Some(node) = self.node(key) else {
+            return default;
+        };
         match node.value {
             Value::Integer(value) if range.contains(&value) => value,
             Value::Integer(value) => {
@@ -197,7 +232,9 @@ impl<'t> Section<'t> {
         default: f64,
         report: &mut Report<'_>,
     ) -> f64 {
-        let Some(node) = self.node(key) else { return default };
+        let Some(node) = self.node(key) else {
+            return default;
+        };
         let value = match node.value {
             Value::Integer(value) => value as f64,
             Value::Float(value) => value,
@@ -215,7 +252,12 @@ impl<'t> Section<'t> {
     }
 
     /// A string read by `FromStr`.
-    pub(super) fn parsed<T: FromStr>(&mut self, key: &'static str, expected: &str, report: &mut Report<'_>) -> Option<T> {
+    pub(super) fn parsed<T: FromStr>(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        report: &mut Report<'_>,
+    ) -> Option<T> {
         let text = self.text(key, report)?;
         match text.parse() {
             Ok(value) => Some(value),
@@ -233,12 +275,18 @@ impl<'t> Section<'t> {
         default: T,
         report: &mut Report<'_>,
     ) -> T {
-        let Some(text) = self.text(key, report) else { return default };
+        let Some(text) = self.text(key, report) else {
+            return default;
+        };
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
             return *value;
         }
         let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        self.problem(report, key, format!("expected one of {}, found {text:?}", known.join(", ")));
+        self.problem(
+            report,
+            key,
+            format!("expected one of {}, found {text:?}", known.join(", ")),
+        );
         default
     }
 
@@ -277,7 +325,11 @@ impl<'t> Section<'t> {
     }
 
     /// A table of strings with free keys.
-    pub(super) fn text_table(&mut self, key: &'static str, report: &mut Report<'_>) -> BTreeMap<String, String> {
+    pub(super) fn text_table(
+        &mut self,
+        key: &'static str,
+        report: &mut Report<'_>,
+    ) -> BTreeMap<String, String> {
         let section = self.section(key, report);
         let mut values = BTreeMap::new();
         for (name, node) in section.table.into_iter().flatten() {
@@ -303,14 +355,22 @@ impl<'t> Section<'t> {
     ) -> Option<String> {
         let (inline, file) = (self.text(key, report), self.text(key_file, report));
         if inline.is_some() && file.is_some() {
-            self.problem(report, key_file, format!("expected {key} or {key_file}, found both"));
+            self.problem(
+                report,
+                key_file,
+                format!("expected {key} or {key_file}, found both"),
+            );
         }
         let Some(file) = file else { return inline };
         let path = report.directory.join(&file);
         match std::fs::read_to_string(&path) {
             Ok(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
             Ok(_) => {
-                self.problem(report, key_file, format!("expected a secret in {file}, found an empty file"));
+                self.problem(
+                    report,
+                    key_file,
+                    format!("expected a secret in {file}, found an empty file"),
+                );
                 None
             }
             Err(error) => {
@@ -334,7 +394,10 @@ impl<'t> Section<'t> {
 }
 
 fn known_keys(asked: &BTreeSet<&'static str>) -> String {
-    format!("known here: {}", asked.iter().copied().collect::<Vec<_>>().join(", "))
+    format!(
+        "known here: {}",
+        asked.iter().copied().collect::<Vec<_>>().join(", ")
+    )
 }
 
 /// The known word at an edit distance of at most a third of its length.

@@ -29,65 +29,124 @@ pub(super) fn read(table: &BTreeMap<String, Node>, report: &mut Report<'_>) -> C
     config
 }
 
-fn seconds(section: &mut Section<'_>, key: &'static str, max_s: f64, default_s: f64, report: &mut Report<'_>) -> Duration {
+fn seconds(
+    section: &mut Section<'_>,
+    key: &'static str,
+    max_s: f64,
+    default_s: f64,
+    report: &mut Report<'_>,
+) -> Duration {
     Duration::from_secs_f64(section.number(key, 0.0..=max_s, default_s, report))
 }
 
-fn millis(section: &mut Section<'_>, key: &'static str, max_ms: i64, default_ms: i64, report: &mut Report<'_>) -> Duration {
-    Duration::from_millis(section.integer(key, 0..=max_ms, default_ms, report).unsigned_abs())
+fn millis(
+    section: &mut Section<'_>,
+    key: &'static str,
+    max_ms: i64,
+    default_ms: i64,
+    report: &mut Report<'_>,
+) -> Duration {
+    Duration::from_millis(
+        section
+            .integer(key, 0..=max_ms, default_ms, report)
+            .unsigned_abs(),
+    )
 }
 
-fn count(section: &mut Section<'_>, key: &'static str, max: i64, default: i64, report: &mut Report<'_>) -> u32 {
+fn count(
+    section: &mut Section<'_>,
+    key: &'static str,
+    max: i64,
+    default: i64,
+    report: &mut Report<'_>,
+) -> u32 {
     u32::try_from(section.integer(key, 0..=max, default, report)).unwrap_or(u32::MAX)
 }
 
 fn server(mut s: Section<'_>, report: &mut Report<'_>) -> Server {
     let address = "an address and port such as 127.0.0.1:8080";
-    let listen = s.parsed("listen", address, report).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
+    let listen = s
+        .parsed("listen", address, report)
+        .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
     let admin_listen = s.parsed("admin_listen", address, report);
-    let public_url = s.text("public_url", report).unwrap_or_else(|| format!("http://{listen}"));
+    let public_url = s
+        .text("public_url", report)
+        .unwrap_or_else(|| format!("http://{listen}"));
     if !(public_url.starts_with("http://") || public_url.starts_with("https://")) {
-        s.problem(report, "public_url", format!("expected http:// or https://, found {public_url:?}"));
+        s.problem(
+            report,
+            "public_url",
+            format!("expected http:// or https://, found {public_url:?}"),
+        );
     }
     let drain = seconds(&mut s, "drain_s", 600.0, 75.0, report);
     let node = s.text("node", report).unwrap_or_else(|| "node-1".to_owned());
     s.finish(report);
-    Server { listen, admin_listen, public_url: public_url.trim_end_matches('/').to_owned(), drain, node }
+    Server {
+        listen,
+        admin_listen,
+        public_url: public_url.trim_end_matches('/').to_owned(),
+        drain,
+        node,
+    }
 }
 
 fn store(mut s: Section<'_>, report: &mut Report<'_>) -> Store {
-    let url = s.text("url", report).unwrap_or_else(|| "sqlite://ringproof.db".to_owned());
+    let url = s
+        .text("url", report)
+        .unwrap_or_else(|| "sqlite://ringproof.db".to_owned());
     if url.starts_with("postgres") {
-        s.problem(report, "url", "this version keeps its rows in SQLite only: write sqlite://FILE");
+        s.problem(
+            report,
+            "url",
+            "this version keeps its rows in SQLite only: write sqlite://FILE",
+        );
     } else if !url.starts_with("sqlite:") {
         s.problem(report, "url", format!("expected sqlite://FILE, found {url:?}"));
     }
     let days = s.number("retention_days", 1.0..=3650.0, 90.0, report);
     s.finish(report);
-    Store { url, retention: Duration::from_secs_f64(days * 86_400.0) }
+    Store {
+        url,
+        retention: Duration::from_secs_f64(days * 86_400.0),
+    }
 }
 
 fn sip(mut s: Section<'_>, report: &mut Report<'_>) -> Sip {
     let mut listen = Vec::new();
-    for text in s.texts("listen", report).unwrap_or_else(|| vec!["udp:0.0.0.0:5060".to_owned()]) {
+    for text in s
+        .texts("listen", report)
+        .unwrap_or_else(|| vec!["udp:0.0.0.0:5060".to_owned()])
+    {
         match listener(&text) {
             Ok(address) => listen.push(address),
             Err(message) => s.problem(report, "listen", message),
         }
     }
     if listen.is_empty() {
-        s.problem(report, "listen", "expected at least one listener such as \"udp:0.0.0.0:5060\"");
+        s.problem(
+            report,
+            "listen",
+            "expected at least one listener such as \"udp:0.0.0.0:5060\"",
+        );
     }
     let public_address = s.parsed("public_address", "an IP address such as 203.0.113.10", report);
-    let user_agent =
-        s.text("user_agent", report).unwrap_or_else(|| concat!("Ringproof/", env!("CARGO_PKG_VERSION")).to_owned());
+    let user_agent = s
+        .text("user_agent", report)
+        .unwrap_or_else(|| concat!("Ringproof/", env!("CARGO_PKG_VERSION")).to_owned());
     if user_agent.chars().any(char::is_control) || user_agent.len() > 128 {
         s.problem(report, "user_agent", "expected at most 128 printable characters");
     }
     let calls_max = s.integer("max_calls", 1..=100_000, 5000, report).unsigned_abs() as usize;
     let t1 = millis(&mut s, "t1_ms", 2000, 500, report).max(Duration::from_millis(50));
     s.finish(report);
-    Sip { listen, public_address, user_agent, calls_max, t1 }
+    Sip {
+        listen,
+        public_address,
+        user_agent,
+        calls_max,
+        t1,
+    }
 }
 
 fn listener(text: &str) -> Result<SocketAddr, String> {
@@ -101,12 +160,17 @@ fn listener(text: &str) -> Result<SocketAddr, String> {
 }
 
 fn media(mut s: Section<'_>, report: &mut Report<'_>) -> Media {
-    let text = s.text("rtp_ports", report).unwrap_or_else(|| "20000-29999".to_owned());
-    let range = text.split_once('-').and_then(|(a, b)| Some((a.trim().parse().ok()?, b.trim().parse().ok()?)));
+    let text = s
+        .text("rtp_ports", report)
+        .unwrap_or_else(|| "20000-29999".to_owned());
+    let range = text
+        .split_once('-')
+        .and_then(|(a, b)| Some((a.trim().parse().ok()?, b.trim().parse().ok()?)));
     let rtp_ports = match range {
         Some((first, last)) if first >= 1024 && last > first => (first, last),
         _ => {
-            let message = format!("expected FIRST-LAST within 1024-65535 such as \"20000-29999\", found {text:?}");
+            let message =
+                format!("expected FIRST-LAST within 1024-65535 such as \"20000-29999\", found {text:?}");
             s.problem(report, "rtp_ports", message);
             (20000, 29999)
         }
@@ -116,7 +180,13 @@ fn media(mut s: Section<'_>, report: &mut Report<'_>) -> Media {
     let calls_max = s.integer("max_calls", 1..=32_000, 5000, report).unsigned_abs() as usize;
     let pin = s.boolean("pin", false, report);
     s.finish(report);
-    Media { rtp_ports, threads, bind, calls_max, pin }
+    Media {
+        rtp_ports,
+        threads,
+        bind,
+        calls_max,
+        pin,
+    }
 }
 
 fn trunks(root: &mut Section<'_>, report: &mut Report<'_>) -> Vec<Trunk> {
@@ -145,14 +215,28 @@ fn trunk(mut s: Section<'_>, name: String, report: &mut Report<'_>) -> Trunk {
         }
     }
     if targets.is_empty() {
-        s.problem(report, "targets", "expected at least one target such as \"sip:sip.carrier.example\"");
+        s.problem(
+            report,
+            "targets",
+            "expected at least one target such as \"sip:sip.carrier.example\"",
+        );
     }
     let (caller_id, caller_id_default) = caller_ids(&mut s, report);
-    let formats =
-        [("+e164", NumberFormat::PlusE164), ("e164", NumberFormat::E164), ("00", NumberFormat::DoubleZero)];
-    let identities =
-        [("none", Identity::None), ("asserted", Identity::Asserted), ("preferred", Identity::Preferred)];
-    let modes = [("auto", Dtmf::Auto), ("rfc4733", Dtmf::Rfc4733), ("inband", Dtmf::Inband)];
+    let formats = [
+        ("+e164", NumberFormat::PlusE164),
+        ("e164", NumberFormat::E164),
+        ("00", NumberFormat::DoubleZero),
+    ];
+    let identities = [
+        ("none", Identity::None),
+        ("asserted", Identity::Asserted),
+        ("preferred", Identity::Preferred),
+    ];
+    let modes = [
+        ("auto", Dtmf::Auto),
+        ("rfc4733", Dtmf::Rfc4733),
+        ("inband", Dtmf::Inband),
+    ];
     let trunk = Trunk {
         auth: auth(s.section("auth", report), report),
         peers: s.parsed_list("peers", "an address block such as 198.51.100.0/24", report),
@@ -185,18 +269,38 @@ fn target(text: &str) -> Result<TrunkTarget, String> {
     }
     let bracketed = address.starts_with('[');
     let (host, port) = match address.rsplit_once(':') {
-        Some((host, port)) if !bracketed || host.ends_with(']') => (host, port.parse().map_err(|_| expected())?),
+        Some((host, port)) if !bracketed || host.ends_with(']') => {
+            (host, port.parse().map_err(|_| expected())?)
+        }
         _ => (address, 5060),
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let fits = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '_'));
-    if fits && port != 0 { Ok(TrunkTarget { host: host.to_owned(), port }) } else { Err(expected()) }
+    let fits = !host.is_empty()
+        && host
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '_'));
+    if fits && port != 0 {
+        Ok(TrunkTarget {
+            host: host.to_owned(),
+            port,
+        })
+    } else {
+        Err(expected())
+    }
 }
 
 fn tech_prefix(s: &mut Section<'_>, report: &mut Report<'_>) -> String {
     let prefix = s.text("tech_prefix", report).unwrap_or_default();
-    if prefix.len() > 16 || !prefix.chars().all(|c| c.is_ascii_digit() || matches!(c, '#' | '*')) {
-        s.problem(report, "tech_prefix", format!("expected at most 16 of 0-9, * and #, found {prefix:?}"));
+    if prefix.len() > 16
+        || !prefix
+            .chars()
+            .all(|c| c.is_ascii_digit() || matches!(c, '#' | '*'))
+    {
+        s.problem(
+            report,
+            "tech_prefix",
+            format!("expected at most 16 of 0-9, * and #, found {prefix:?}"),
+        );
     }
     prefix
 }
@@ -212,7 +316,11 @@ fn caller_ids(s: &mut Section<'_>, report: &mut Report<'_>) -> (BTreeMap<String,
     }
     let default = ids.remove("default").unwrap_or_default();
     if default.is_empty() {
-        s.problem(report, "caller_id", "expected caller_id = { default = \"+…\" }: the number that the phone shows");
+        s.problem(
+            report,
+            "caller_id",
+            "expected caller_id = { default = \"+…\" }: the number that the phone shows",
+        );
     }
     (ids, default)
 }
@@ -220,16 +328,31 @@ fn caller_ids(s: &mut Section<'_>, report: &mut Report<'_>) -> (BTreeMap<String,
 fn headers(s: &mut Section<'_>, report: &mut Report<'_>) -> BTreeMap<String, String> {
     let headers = s.text_table("headers", report);
     const OURS: [&str; 12] = [
-        "via", "from", "to", "call-id", "cseq", "contact", "route", "max-forwards", "content-length", "content-type",
-        "authorization", "proxy-authorization",
+        "via",
+        "from",
+        "to",
+        "call-id",
+        "cseq",
+        "contact",
+        "route",
+        "max-forwards",
+        "content-length",
+        "content-type",
+        "authorization",
+        "proxy-authorization",
     ];
     for (name, value) in &headers {
         let token = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         if !token || value.chars().any(char::is_control) || value.len() > 1024 {
-            let message = format!("expected a header name of letters, digits and - with a printable value: {name:?}");
+            let message =
+                format!("expected a header name of letters, digits and - with a printable value: {name:?}");
             s.problem(report, "headers", message);
         } else if OURS.contains(&name.to_ascii_lowercase().as_str()) {
-            s.problem(report, "headers", format!("{name} is written by Ringproof itself"));
+            s.problem(
+                report,
+                "headers",
+                format!("{name} is written by Ringproof itself"),
+            );
         }
     }
     headers
@@ -237,7 +360,11 @@ fn headers(s: &mut Section<'_>, report: &mut Report<'_>) -> BTreeMap<String, Str
 
 fn codecs(s: &mut Section<'_>, report: &mut Report<'_>) -> Vec<Codec> {
     let codecs: Vec<Codec> = s.parsed_list("codecs", "PCMU or PCMA", report);
-    if codecs.is_empty() { vec![Codec::Pcmu, Codec::Pcma] } else { codecs }
+    if codecs.is_empty() {
+        vec![Codec::Pcmu, Codec::Pcma]
+    } else {
+        codecs
+    }
 }
 
 fn auth(mut s: Section<'_>, report: &mut Report<'_>) -> Option<TrunkAuth> {
@@ -248,17 +375,29 @@ fn auth(mut s: Section<'_>, report: &mut Report<'_>) -> Option<TrunkAuth> {
         s.problem(report, "username", "expected a username beside the password");
     }
     if username.is_some() && password.is_none() {
-        s.problem(report, "password", "expected password or password_file beside the username");
+        s.problem(
+            report,
+            "password",
+            "expected password or password_file beside the username",
+        );
     }
     s.finish(report);
-    Some(TrunkAuth { username: username?, password: Masked::new(password?), realm })
+    Some(TrunkAuth {
+        username: username?,
+        password: Masked::new(password?),
+        realm,
+    })
 }
 
 fn policy(mut s: Section<'_>, report: &mut Report<'_>) -> Policy {
     let countries = s.texts("countries", report).unwrap_or_default();
     for country in &countries {
         if country.len() != 2 || !country.bytes().all(|b| b.is_ascii_uppercase()) {
-            s.problem(report, "countries", format!("expected two capital letters such as \"US\", found {country:?}"));
+            s.problem(
+                report,
+                "countries",
+                format!("expected two capital letters such as \"US\", found {country:?}"),
+            );
         }
     }
     let validation = [
@@ -301,20 +440,29 @@ fn profiles(root: &mut Section<'_>, report: &mut Report<'_>) -> BTreeMap<String,
 }
 
 fn key(s: &mut Section<'_>, name: &'static str, default: Digit, report: &mut Report<'_>) -> Digit {
-    let Some(text) = s.text(name, report) else { return default };
+    let Some(text) = s.text(name, report) else {
+        return default;
+    };
     let mut symbols = text.chars();
     match (symbols.next().and_then(Digit::from_char), symbols.next()) {
         (Some(digit), None) => digit,
         _ => {
-            s.problem(report, name, format!("expected one of 0-9, * and #, found {text:?}"));
+            s.problem(
+                report,
+                name,
+                format!("expected one of 0-9, * and #, found {text:?}"),
+            );
             default
         }
     }
 }
 
 fn profile(mut s: Section<'_>, name: String, report: &mut Report<'_>) -> Profile {
-    let methods: Vec<Method> =
-        s.parsed_list("methods", "press_key, random_key, match_code or speak_code", report);
+    let methods: Vec<Method> = s.parsed_list(
+        "methods",
+        "press_key, random_key, match_code or speak_code",
+        report,
+    );
     let brand = s.text("brand", report).unwrap_or_default();
     if brand.chars().count() > 64 || brand.chars().any(char::is_control) {
         s.problem(report, "brand", "expected at most 64 printable characters");
@@ -325,7 +473,11 @@ fn profile(mut s: Section<'_>, name: String, report: &mut Report<'_>) -> Profile
         confirm_key: key(&mut s, "confirm_key", Digit::POUND, report),
         repeat_key: key(&mut s, "repeat_key", Digit::STAR, report),
         fraud_key: key(&mut s, "fraud_key", Digit::ZERO, report),
-        methods: if methods.is_empty() { Method::ALL.to_vec() } else { methods },
+        methods: if methods.is_empty() {
+            Method::ALL.to_vec()
+        } else {
+            methods
+        },
         callbacks: url_list(&mut s, "callbacks", report),
         return_urls: url_list(&mut s, "return_urls", report),
         plays: count(&mut s, "plays", 10, 3, report).max(1),
@@ -342,8 +494,15 @@ fn profile(mut s: Section<'_>, name: String, report: &mut Report<'_>) -> Profile
         name,
         brand,
     };
-    if profile.confirm_key == profile.repeat_key || profile.confirm_key == profile.fraud_key || profile.repeat_key == profile.fraud_key {
-        s.problem(report, "confirm_key", "expected three different keys for confirm_key, repeat_key and fraud_key");
+    if profile.confirm_key == profile.repeat_key
+        || profile.confirm_key == profile.fraud_key
+        || profile.repeat_key == profile.fraud_key
+    {
+        s.problem(
+            report,
+            "confirm_key",
+            "expected three different keys for confirm_key, repeat_key and fraud_key",
+        );
     }
     s.finish(report);
     profile
@@ -361,13 +520,26 @@ fn url_list(s: &mut Section<'_>, key: &'static str, report: &mut Report<'_>) -> 
 
 fn prompts(mut s: Section<'_>, report: &mut Report<'_>) -> Prompts {
     let directory = s.text("directory", report).map(|d| report.directory.join(d));
-    let engines = [("flite", Some("flite")), ("espeak-ng", Some("espeak-ng")), ("none", None)];
-    let brand_engine = s.one_of("brand_engine", &engines, None, report).map(str::to_owned);
+    let engines = [
+        ("flite", Some("flite")),
+        ("espeak-ng", Some("espeak-ng")),
+        ("none", None),
+    ];
+    let brand_engine = s
+        .one_of("brand_engine", &engines, None, report)
+        .map(str::to_owned);
     if let Some(directory) = directory.as_ref().filter(|d: &&PathBuf| !d.is_dir()) {
-        s.problem(report, "directory", format!("{} is not a directory", directory.display()));
+        s.problem(
+            report,
+            "directory",
+            format!("{} is not a directory", directory.display()),
+        );
     }
     s.finish(report);
-    Prompts { directory, brand_engine }
+    Prompts {
+        directory,
+        brand_engine,
+    }
 }
 
 fn webhook(mut s: Section<'_>, report: &mut Report<'_>) -> Webhook {
@@ -377,13 +549,25 @@ fn webhook(mut s: Section<'_>, report: &mut Report<'_>) -> Webhook {
     for secret in &secrets {
         let octets = secret.reveal().strip_prefix("whsec_").and_then(decoded_length);
         if !octets.is_some_and(|n| (24..=64).contains(&n)) {
-            s.problem(report, "secret", "expected whsec_ and 24 to 64 octets in base64 (Standard Webhooks)");
+            s.problem(
+                report,
+                "secret",
+                "expected whsec_ and 24 to 64 octets in base64 (Standard Webhooks)",
+            );
         }
     }
-    const PROGRESS: [&str; 3] = ["verification.created", "verification.ringing", "verification.answered"];
+    const PROGRESS: [&str; 3] = [
+        "verification.created",
+        "verification.ringing",
+        "verification.answered",
+    ];
     let progress_events = s.texts("progress_events", report).unwrap_or_default();
     for event in progress_events.iter().filter(|e| !PROGRESS.contains(&e.as_str())) {
-        s.problem(report, "progress_events", format!("expected some of {}, found {event:?}", PROGRESS.join(", ")));
+        s.problem(
+            report,
+            "progress_events",
+            format!("expected some of {}, found {event:?}", PROGRESS.join(", ")),
+        );
     }
     let webhook = Webhook {
         secrets,
@@ -397,17 +581,27 @@ fn webhook(mut s: Section<'_>, report: &mut Report<'_>) -> Webhook {
 
 fn decoded_length(text: &str) -> Option<usize> {
     use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.decode(text).ok().map(|bytes| bytes.len())
+    base64::engine::general_purpose::STANDARD
+        .decode(text)
+        .ok()
+        .map(|bytes| bytes.len())
 }
 
 fn enrollment(mut s: Section<'_>, report: &mut Report<'_>) -> Enrollment {
     let key = s.secret("signing_key", "signing_key_file", report);
     if key.as_deref().is_some_and(|k| decoded_length(k) != Some(32)) {
-        s.problem(report, "signing_key", "expected 32 octets in base64 (an Ed25519 seed)");
+        s.problem(
+            report,
+            "signing_key",
+            "expected 32 octets in base64 (an Ed25519 seed)",
+        );
     }
     let session = seconds(&mut s, "session_s", 86_400.0, 1800.0, report);
     s.finish(report);
-    Enrollment { signing_key: key.map(Masked::new), session }
+    Enrollment {
+        signing_key: key.map(Masked::new),
+        session,
+    }
 }
 
 fn telemetry(mut s: Section<'_>, report: &mut Report<'_>) -> Telemetry {

@@ -18,7 +18,10 @@ pub fn show(config: &Config) -> String {
         ("profile", format!("{:#?}", config.profiles)),
         ("prompts", format!("{:#?}", config.prompts)),
         ("webhook", format!("{:#?}", config.webhook)),
-        ("enrollment and telemetry", format!("{:#?}\n{:#?}", config.enrollment, config.telemetry)),
+        (
+            "enrollment and telemetry",
+            format!("{:#?}\n{:#?}", config.enrollment, config.telemetry),
+        ),
     ];
     for (name, text) in sections {
         let _ = writeln!(out, "[{name}]\n{text}\n");

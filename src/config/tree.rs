@@ -119,7 +119,9 @@ pub(super) fn overlay(
 ) -> Vec<(String, String)> {
     let mut misplaced = Vec::new();
     for (name, text) in variables {
-        let Some(path) = name.strip_prefix("RINGPROOF__") else { continue };
+        let Some(path) = name.strip_prefix("RINGPROOF__") else {
+            continue;
+        };
         let path: Vec<String> = path.split("__").map(str::to_ascii_lowercase).collect();
         let mut node = parse_value(&text);
         set_origin(&mut node, &Origin::Environment(name.clone()));
@@ -132,7 +134,10 @@ pub(super) fn overlay(
 
 fn parse_value(text: &str) -> Node {
     DeValue::parse(text).map_or_else(
-        |_| Node { value: Value::Text(text.to_owned()), origin: Origin::Line(0) },
+        |_| Node {
+            value: Value::Text(text.to_owned()),
+            origin: Origin::Line(0),
+        },
         |value| convert(text, &value),
     )
 }
@@ -152,7 +157,11 @@ fn place(tree: &mut BTreeMap<String, Node>, path: &[String], node: Node) -> Resu
     };
     if rest.is_empty() {
         // Keys are compared without case: an environment variable is written in capitals, a country code is too.
-        let key = tree.keys().find(|k| k.eq_ignore_ascii_case(first)).unwrap_or(first).clone();
+        let key = tree
+            .keys()
+            .find(|k| k.eq_ignore_ascii_case(first))
+            .unwrap_or(first)
+            .clone();
         tree.insert(key, node);
         return Ok(());
     }
@@ -187,8 +196,9 @@ mod tests {
 
     #[test]
     fn values_know_their_line_and_environment_wins() {
-        let (mut tree, errors) =
-            parse("[media]\nthreads = 1\n\n[[trunk]]\nname = \"carrier\"\ncps = 1.0\n[trunk.auth]\nusername = \"u\"\n");
+        let (mut tree, errors) = parse(
+            "[media]\nthreads = 1\n\n[[trunk]]\nname = \"carrier\"\ncps = 1.0\n[trunk.auth]\nusername = \"u\"\n",
+        );
         assert!(errors.is_empty(), "{errors:?}");
         let variables = [
             ("RINGPROOF__MEDIA__THREADS", "4"),
@@ -196,14 +206,25 @@ mod tests {
             ("RINGPROOF__TRUNK__NOBODY__CPS", "2.5"),
             ("HOME", "/root"),
         ];
-        let misplaced =
-            overlay(&mut tree, variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+        let misplaced = overlay(
+            &mut tree,
+            variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())),
+        );
         assert_eq!(misplaced.len(), 1);
-        let Value::Table(media) = &tree["media"].value else { panic!() };
+        let Value::Table(media) = &tree["media"].value else {
+            panic!()
+        };
         assert!(matches!(media["threads"].value, Value::Integer(4)));
-        assert_eq!(media["threads"].origin, Origin::Environment("RINGPROOF__MEDIA__THREADS".into()));
-        let Value::List(trunks) = &tree["trunk"].value else { panic!() };
-        let Value::Table(carrier) = &trunks[0].value else { panic!() };
+        assert_eq!(
+            media["threads"].origin,
+            Origin::Environment("RINGPROOF__MEDIA__THREADS".into())
+        );
+        let Value::List(trunks) = &tree["trunk"].value else {
+            panic!()
+        };
+        let Value::Table(carrier) = &trunks[0].value else {
+            panic!()
+        };
         assert!(matches!(carrier["cps"].value, Value::Float(f) if f == 2.5));
         assert_eq!(carrier["name"].origin, Origin::Line(5));
     }

@@ -18,14 +18,21 @@ impl Cidr {
     #[must_use]
     pub fn host(address: IpAddr) -> Self {
         let address = address.to_canonical();
-        Self { network: address, prefix: if address.is_ipv4() { 32 } else { 128 } }
+        Self {
+            network: address,
+            prefix: if address.is_ipv4() { 32 } else { 128 },
+        }
     }
 
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.network, address.to_canonical()) {
-            (IpAddr::V4(network), IpAddr::V4(address)) => mask4(network, self.prefix) == mask4(address, self.prefix),
-            (IpAddr::V6(network), IpAddr::V6(address)) => mask6(network, self.prefix) == mask6(address, self.prefix),
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                mask4(network, self.prefix) == mask4(address, self.prefix)
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                mask6(network, self.prefix) == mask6(address, self.prefix)
+            }
             _ => false,
         }
     }
@@ -50,7 +57,11 @@ impl FromStr for Cidr {
         let network: IpAddr = address.parse().map_err(|_| error())?;
         let prefix: u8 = prefix.parse().map_err(|_| error())?;
         let longest = if network.is_ipv4() { 32 } else { 128 };
-        if prefix > longest { Err(error()) } else { Ok(Self { network, prefix }) }
+        if prefix > longest {
+            Err(error())
+        } else {
+            Ok(Self { network, prefix })
+        }
     }
 }
 
@@ -66,9 +77,8 @@ mod tests {
 
     #[test]
     fn blocks_hold_their_addresses_only() {
-        let holds = |block: &str, address: &str| {
-            block.parse::<Cidr>().unwrap().contains(address.parse().unwrap())
-        };
+        let holds =
+            |block: &str, address: &str| block.parse::<Cidr>().unwrap().contains(address.parse().unwrap());
         assert!(holds("10.0.0.0/8", "10.255.0.1"));
         assert!(holds("10.0.0.0/8", "::ffff:10.1.1.1"));
         assert!(!holds("10.0.0.0/8", "11.0.0.1"));
