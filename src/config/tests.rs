@@ -274,3 +274,15 @@ fn every_problem_is_told_at_once_and_show_hides_secrets() {
     let shown = show(&read(&text).unwrap());
     assert!(!shown.contains("hunter2") && !shown.contains("whsec_"), "{shown}");
 }
+
+#[test]
+fn what_is_shown_reads_back_as_the_same_configuration() {
+    for file in ["config/ringproof.toml", "config/lab.toml"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let text = std::fs::read_to_string(path).unwrap();
+        let shown = show(&read(&text).unwrap());
+        let secret = "\"whsec_cmluZ3Byb29mLWxhYi1zZWNyZXQtMDAwMDAwMDE=\"";
+        let again = read(&shown.replace("secret = \"***\"", &format!("secret = {secret}"))).unwrap();
+        assert_eq!(show(&again), shown, "{file}");
+    }
+}
