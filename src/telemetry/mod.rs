@@ -2,6 +2,9 @@
 //!
 //! Log levels: ERROR needs a person now; WARN a person today; INFO is one line a call; DEBUG is signalling and may hold
 //! addresses; TRACE is per packet. A whole telephone number stands at no level.
+mod host;
+
+pub use host::{NoEntropy, entropy, wallclock};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
