@@ -9,12 +9,15 @@
 mod codec;
 mod destination;
 mod digit;
+mod emergency;
 mod entropy;
 mod hangup;
 mod ids;
 mod masked;
 mod outcome;
 mod phone_number;
+mod phone_reading;
+mod region;
 mod time;
 mod verification;
 
@@ -26,6 +29,7 @@ pub use hangup::{HangupCause, HungUpBy};
 pub use ids::{AttemptId, EventId, IdError, VerificationId};
 pub use masked::Masked;
 pub use outcome::{Outcome, Reason, Stage, Status, UnknownWord};
-pub use phone_number::{NumberError, NumberValidation, PhoneNumber};
+pub use phone_number::{LineType, NumberError, NumberValidation, PhoneNumber};
+pub use region::Region;
 pub use time::UnixMillis;
 pub use verification::{Attempt, AttemptReport, KeyTransport, Method, Purpose, QualityReport, Verification};
