@@ -90,8 +90,6 @@ pub struct HttpLimits {
     pub requests_max: usize,
     /// Time for a whole request that does not wait, seconds.
     pub request_timeout_s: u64,
-    /// Verifications pending at once; 0 = unlimited.
-    pub pending_max: u32,
 }
 
 impl Default for HttpLimits {
@@ -102,7 +100,6 @@ impl Default for HttpLimits {
             streams_max: 10_000,
             requests_max: 2_000,
             request_timeout_s: 15,
-            pending_max: 0,
         }
     }
 }

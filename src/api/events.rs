@@ -107,11 +107,12 @@ pub async fn events(
     let permit = state.stream_permit()?;
     let watch = state.store().watch(id);
     let verification = find(state, id, visibility).await?;
-    if verification.status().is_terminal() && seen >= verification.sequence {
+    let queued: VecDeque<Progress> = state.store().events_after(id, seen).await?.into();
+    if verification.status().is_terminal() && queued.is_empty() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let follower =
-        Follower { state: state.clone(), id, seen, watch, queued: VecDeque::new(), ended: false, _permit: permit };
+        Follower { state: state.clone(), id, seen, watch, queued, ended: false, _permit: permit };
     let events = stream::unfold(follower, |mut follower| async move {
         let progress = follower.next().await?;
         Some((Ok::<_, Infallible>(sse_event(&progress)), follower))

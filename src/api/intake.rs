@@ -8,7 +8,7 @@ use super::{ApiConfig, ApiState, Code, Problem};
 use crate::model::{
     Destination, Digit, Digits, Entropy, Masked, Method, Stage, UnixMillis, Verification, VerificationId,
 };
-use crate::policy::{ProblemCode, Refusal};
+use crate::policy::{CallerOf, ProblemCode, Quota, Refusal};
 use crate::store::{
     Accept, Accepted, AuditRow, IdempotencyKey, RenderAnswer, StoredAnswer, Subscription, Visibility,
 };
@@ -52,7 +52,7 @@ pub async fn place(
         None => return Err(no_trunk("no trunk is configured")),
     };
     let mut entropy = state.entropy();
-    let quotas = config.policy.quotas(&quota_subjects(&call, &to, &account.key_id));
+    let quotas = quotas(&config, &call, &to, &account.key_id);
     let profile = config.profiles.get(&call.profile);
     let subscription = profile.map_or_else(Subscription::terminal_only, |p| p.subscription);
     let supersede = call.supersede;
@@ -65,7 +65,7 @@ pub async fn place(
         idempotency: account.idempotency,
         supersede,
         quotas,
-        pending_max: config.limits.pending_max,
+        pending_max: config.policy.pending_max(),
         render_answer,
     };
     match state.store().accept(accept, entropy.fork(), now).await? {
@@ -107,12 +107,15 @@ fn no_trunk(detail: &str) -> Problem {
     problem
 }
 
-fn quota_subjects<'a>(
-    call: &'a Call,
-    to: &'a Destination,
-    key_id: &'a str,
-) -> crate::policy::QuotaSubjects<'a> {
-    crate::policy::QuotaSubjects { to, end_user: call.end_user.id.as_deref(), ip: call.end_user.ip, key_id }
+fn quotas(config: &ApiConfig, call: &Call, to: &Destination, key_id: &str) -> Vec<Quota> {
+    let ip = call.end_user.ip.map(|ip| ip.to_string());
+    let caller = CallerOf {
+        key_id,
+        profile: &call.profile,
+        end_user_id: call.end_user.id.as_deref(),
+        end_user_ip: ip.as_deref(),
+    };
+    config.policy.quotas(to, &caller)
 }
 
 fn verification(
@@ -186,7 +189,7 @@ pub(super) fn of_refusal(refusal: &Refusal, number_param: &str) -> Problem {
     let (code, param) = match refusal.code {
         ProblemCode::NumberInvalid => (Code::NumberInvalid, Some(number_param)),
         ProblemCode::NumberAmbiguous => (Code::NumberAmbiguous, Some(number_param)),
-        ProblemCode::RegionRequired => (Code::RegionRequired, Some("to.region")),
+        ProblemCode::RegionRequired => (Code::RegionRequired, Some(number_param)),
         ProblemCode::ExtensionInvalid => (Code::ExtensionInvalid, Some("extension.digits")),
         ProblemCode::CountryNotAllowed => (Code::CountryNotAllowed, Some(number_param)),
         ProblemCode::NumberBlocked => (Code::NumberBlocked, Some(number_param)),

@@ -73,6 +73,7 @@ codes! {
     Internal = "internal", INTERNAL_SERVER_ERROR, "Internal error";
     NoTrunkAvailable = "no_trunk_available", SERVICE_UNAVAILABLE, "No trunk is available";
     StoreUnavailable = "store_unavailable", SERVICE_UNAVAILABLE, "The store is not available";
+    Overloaded = "overloaded", SERVICE_UNAVAILABLE, "The server is overloaded";
     ShuttingDown = "shutting_down", SERVICE_UNAVAILABLE, "The server is shutting down";
 }
 
@@ -192,8 +193,15 @@ pub(super) async fn render(request: Request, next: Next) -> Response {
     write(&problem, &id.0, allow)
 }
 
+/// Marks a 4xx or 5xx answer whose body is meant as it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Finished;
+
 /// A page or a document that is already what the client should see.
 fn is_finished(response: &Response) -> bool {
+    if response.extensions().get::<Finished>().is_some() {
+        return true;
+    }
     let kind = response.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
     kind.starts_with("text/html") || kind.starts_with("application/problem+json")
 }

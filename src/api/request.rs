@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::body::{Fields, Tree};
 use super::{ApiConfig, Code, Problem, Profile, allow_list, schema};
-use crate::model::{Digits, Extension, ExtensionError, Masked, Method, Purpose};
+use crate::model::{Digits, Extension, ExtensionError, Masked, Method, Purpose, Region};
 
 /// What to call, and how the person confirms.
 #[derive(ToSchema)]
@@ -115,7 +115,10 @@ impl Dialled {
                     Some(Tree::Text(number)) => number,
                     Some(_) => return Err(Problem::malformed("to.number", "number must be a string")),
                 };
-                let region = to.text("region", 2)?;
+                let region = match to.text("region", 8)? {
+                    None => None,
+                    Some(code) => Some(parse_region(&code, "to.region")?),
+                };
                 to.finish()?;
                 Ok(Self { number: Masked::new(number), region, param: "to.number" })
             }
@@ -125,6 +128,16 @@ impl Dialled {
             )),
         }
     }
+}
+
+/// A region with telephone numbers; `us` is read as `US`.
+pub(super) fn parse_region(code: &str, param: &str) -> Result<String, Problem> {
+    let upper = code.to_ascii_uppercase();
+    if Region::name_of(&upper).is_some() {
+        return Ok(upper);
+    }
+    let detail = format!("region must be an ISO 3166-1 alpha-2 code such as \"US\", found {code:?}");
+    Err(Problem::new(Code::ParamInvalid, detail).at(param))
 }
 
 /// Who is called, as far as the platform says.
