@@ -118,11 +118,15 @@ impl PhoneNumber {
     /// or one behind an outside-line digit.
     #[must_use]
     pub fn is_emergency(text: &str) -> bool {
-        let digits: String = text
-            .chars()
-            .filter(char::is_ascii_digit)
-            .take(Self::TEXT_MAX)
-            .collect();
+        let mut digits = String::new();
+        for found in text.chars().take(Self::TEXT_MAX) {
+            match found {
+                '0'..='9' => digits.push(found),
+                '+' | ' ' | '(' | ')' | '-' | '.' | '/' => {}
+                // Not dialled as digits: `desk-15` is a name.
+                _ => return false,
+            }
+        }
         emergency::is_emergency_anywhere(&digits) || emergency::is_emergency_behind_access_digit(&digits)
     }
 
