@@ -1,0 +1,176 @@
+//! Any speech → a telephone master: band, trim, loudness, peaks, lead-in, at 16 kHz and 8 kHz.
+//!
+//! The order matters: what the telephone takes away (below 300, above 3400 Hz) goes first, so that loudness and
+//! silence are judged on what the callee will hear.
+//!
+//! Invariant: a [`Master`] passes `prompts check` by construction, or the reason why not is the error.
+use std::io::{Read, Seek};
+
+use super::dsp::{self, SpeechBounds};
+use super::error::{MasterError, WavError};
+use super::measure::{
+    CLIP_MS_MAX, LEAD_IN_MS, LOUDNESS_LUFS, LOUDNESS_TOLERANCE_LU, PEAK_DBFS_MAX, SPEECH_DEPTH_DB, loudness_lufs,
+};
+use super::resample::resample;
+use super::wav::{WavFile, to_i16};
+
+/// Rates of the two files of a clip.
+pub const WIDE_HZ: u32 = 16_000;
+pub const NARROW_HZ: u32 = 8000;
+
+/// Longest recording that is looked at: room for a lot of silence around the speech.
+const RECORDING_MS_MAX: u64 = 120_000;
+/// Speech must reach this somewhere, else the recording is mostly noise of the converter.
+const LOUDEST_DBFS_MIN: f64 = -45.0;
+/// Speech over the background of the room.
+const OVER_BACKGROUND_DB_MIN: f64 = 15.0;
+const SPEECH_MS_MIN: u64 = 100;
+/// Kept of what surrounds the speech: soft consonants start before their level tells.
+const BEFORE_MS: u32 = 20;
+const AFTER_MS: u32 = 60;
+/// Silence after the last sound.
+const TAIL_MS: u32 = 60;
+/// The limiter holds a little more than is asked for: 8 kHz rounds peaks elsewhere than 16 kHz.
+const CEILING_DBFS: f64 = PEAK_DBFS_MAX - 0.4;
+
+/// One clip at both rates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Master {
+    pub wide: Vec<i16>,
+    pub narrow: Vec<i16>,
+}
+
+/// A WAV file of any rate, width and number of channels.
+pub fn master_of_wav<R: Read + Seek>(source: R, exact_ms: Option<u64>) -> Result<Master, MasterError> {
+    let file = WavFile::new(source)?;
+    let rate_hz = file.format().rate_hz;
+    let samples = file.read_mono(RECORDING_MS_MAX)?;
+    master_of_samples(&samples, rate_hz, exact_ms)
+}
+
+/// Samples of one channel. `exact_ms` stretches the silence at the end so that the clip has just that length.
+pub fn master_of_samples(samples: &[f32], rate_hz: u32, exact_ms: Option<u64>) -> Result<Master, MasterError> {
+    let runs = dsp::clipped_runs(samples);
+    // A few runs are a loud consonant; more is an overdriven recording.
+    if runs > 8 {
+        return Err(MasterError::Clipped { runs });
+    }
+    let wide = resample(samples, rate_hz, WIDE_HZ).map_err(|error| MasterError::Resample(error.to_string()))?;
+    let band = dsp::telephone_band(&wide, WIDE_HZ);
+    let speech = trim(&band)?;
+    let levelled = level(&speech)?;
+    let framed = frame(levelled, exact_ms)?;
+    let narrow =
+        resample(&framed, WIDE_HZ, NARROW_HZ).map_err(|error| MasterError::Resample(error.to_string()))?;
+    Ok(Master {
+        wide: to_i16(&framed),
+        narrow: to_i16(&silence_lead_in(narrow)),
+    })
+}
+
+/// Cuts the silence off both ends.
+fn trim(band: &[f32]) -> Result<Vec<f32>, MasterError> {
+    let bounds = dsp::speech_bounds(band, WIDE_HZ, SPEECH_DEPTH_DB).ok_or(WavError::NoSamples)?;
+    let SpeechBounds {
+        start,
+        end,
+        loudest_dbfs,
+        background_dbfs,
+        ..
+    } = bounds;
+    if loudest_dbfs < LOUDEST_DBFS_MIN {
+        return Err(MasterError::TooQuiet {
+            min_dbfs: LOUDEST_DBFS_MIN,
+            found_dbfs: loudest_dbfs,
+        });
+    }
+    let over_background_db = loudest_dbfs - background_dbfs;
+    if over_background_db < OVER_BACKGROUND_DB_MIN {
+        return Err(MasterError::Noisy {
+            min_db: OVER_BACKGROUND_DB_MIN,
+            found_db: over_background_db,
+        });
+    }
+    let found_ms = dsp::ms_of_samples(end - start, WIDE_HZ);
+    if found_ms < SPEECH_MS_MIN {
+        return Err(MasterError::TooShort {
+            min_ms: SPEECH_MS_MIN,
+            found_ms,
+        });
+    }
+    if found_ms > CLIP_MS_MAX - 1000 {
+        return Err(MasterError::TooLong {
+            max_ms: CLIP_MS_MAX - 1000,
+            found_ms,
+        });
+    }
+    let before = dsp::samples_of_ms(BEFORE_MS, WIDE_HZ);
+    let after = dsp::samples_of_ms(AFTER_MS, WIDE_HZ);
+    // Where the recording starts with the first word, silence stands in for what was not recorded.
+    let missing = before.saturating_sub(start);
+    let mut speech = vec![0.0; missing];
+    speech.extend_from_slice(&band[start - (before - missing)..(end + after).min(band.len())]);
+    dsp::fade_ends(&mut speech, before / 2, after);
+    Ok(speech)
+}
+
+/// Brings the speech to the loudness asked for without letting a peak through. The limiter takes a little loudness
+/// away, so the gain is found in a few rounds.
+fn level(speech: &[f32]) -> Result<Vec<f32>, MasterError> {
+    let mut gain_db = 0.0;
+    let mut levelled = speech.to_vec();
+    let mut found_lufs = f64::NEG_INFINITY;
+    for _ in 0..12 {
+        let measured = measured_as_clip(&levelled);
+        found_lufs = measured.unwrap_or(f64::NEG_INFINITY);
+        let missing_db = LOUDNESS_LUFS - found_lufs;
+        if missing_db.abs() < 0.05 || !missing_db.is_finite() {
+            break;
+        }
+        gain_db += missing_db;
+        let gain = dsp::amplitude(gain_db) as f32;
+        let louder: Vec<f32> = speech.iter().map(|s| s * gain).collect();
+        levelled = dsp::limit(&louder, WIDE_HZ, dsp::amplitude(CEILING_DBFS));
+    }
+    if (found_lufs - LOUDNESS_LUFS).abs() > LOUDNESS_TOLERANCE_LU * 0.8 {
+        return Err(MasterError::Loudness { found_lufs });
+    }
+    Ok(levelled)
+}
+
+/// Loudness as a meter will read it from the finished file: silences included, after the telephone filter.
+fn measured_as_clip(speech: &[f32]) -> Option<f64> {
+    let framed = frame(speech.to_vec(), None).ok()?;
+    loudness_lufs(&dsp::telephone_band(&framed, WIDE_HZ), WIDE_HZ)
+}
+
+/// Puts the silences around the speech.
+fn frame(speech: Vec<f32>, exact_ms: Option<u64>) -> Result<Vec<f32>, MasterError> {
+    let lead_in = dsp::samples_of_ms(LEAD_IN_MS as u32 - BEFORE_MS, WIDE_HZ);
+    let mut framed = vec![0.0; lead_in];
+    framed.extend(speech);
+    framed.resize(framed.len() + dsp::samples_of_ms(TAIL_MS, WIDE_HZ), 0.0);
+    // Whole 20 ms frames: a clip that follows starts with its own packet.
+    let packet = dsp::samples_of_ms(20, WIDE_HZ);
+    framed.resize(framed.len().next_multiple_of(packet), 0.0);
+    if let Some(exact_ms) = exact_ms {
+        let found_ms = dsp::ms_of_samples(framed.len(), WIDE_HZ);
+        if found_ms > exact_ms {
+            return Err(MasterError::TooLong {
+                max_ms: exact_ms,
+                found_ms,
+            });
+        }
+        framed.resize(dsp::samples_of_ms(exact_ms as u32, WIDE_HZ), 0.0);
+    }
+    Ok(framed)
+}
+
+/// The resampler rings a little before the first sound; the lead-in stays silent.
+fn silence_lead_in(mut narrow: Vec<f32>) -> Vec<f32> {
+    let silent = dsp::samples_of_ms(LEAD_IN_MS as u32 - 2 * BEFORE_MS, NARROW_HZ);
+    for sample in narrow.iter_mut().take(silent) {
+        *sample = 0.0;
+    }
+    narrow
+}
