@@ -13,7 +13,7 @@ use super::{Shared, Start};
 use crate::call::{Call, Input, Output};
 use crate::model::{AttemptId, Outcome, Reason};
 use crate::net::media_engine::MediaLeg;
-use crate::net::sip_udp::{CallRoute, Inbound};
+use crate::net::sip_udp::{Inbound, RouteGuard};
 use crate::store::{Claim, Claimed};
 use crate::telemetry::wallclock;
 
@@ -80,10 +80,16 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, cancel: mpsc::Receive
     }
 }
 
+/// The call's own queue of SIP messages; the Call-ID is free again when this is dropped.
+struct Route {
+    inbound: mpsc::Receiver<Inbound>,
+    _guard: RouteGuard,
+}
+
 /// Everything that is taken before the claim.
 struct Prepared {
     leg: MediaLeg,
-    route: CallRoute,
+    route: Route,
     call_id: String,
     target: std::net::SocketAddr,
     local: std::net::SocketAddr,
@@ -96,7 +102,8 @@ async fn prepare(shared: &Shared, start: &Start) -> Result<Prepared, PlanError> 
     let local = shared.sip.local_for(target).map_err(PlanError::NoRoute)?;
     let leg = shared.media.open().map_err(PlanError::Media)?;
     let call_id = entropy.token();
-    let route = shared.sip.register(&call_id).map_err(PlanError::Sip)?;
+    let (guard, inbound) = shared.sip.register(&call_id).map_err(PlanError::Sip)?;
+    let route = Route { inbound, _guard: guard };
     Ok(Prepared { leg, route, call_id, target, local, entropy })
 }
 
@@ -118,7 +125,7 @@ struct Pump {
     attempt: AttemptId,
     call: Call,
     leg: MediaLeg,
-    route: CallRoute,
+    route: Route,
     ledger: Ledger,
     outcome: Option<Outcome>,
     trunk_failed: bool,

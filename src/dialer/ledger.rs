@@ -102,10 +102,13 @@ impl Ledger {
             }),
             Entry::Decide { outcome, report, next_trunk } => {
                 let decision = self.decision(outcome, *report, next_trunk);
-                Box::pin(async move { decide(&store, decision).await })
+                Box::pin(decide(store, decision))
             }
             Entry::Report(report) => Box::pin(async move {
-                let write = async || store.finish_report(attempt, (*report).clone(), wallclock()).await;
+                let write = || {
+                    let (store, report) = (store.clone(), (*report).clone());
+                    async move { store.finish_report(attempt, report, wallclock()).await }
+                };
                 persist(attempt, write).await.map_or(Written::Lost, |()| Written::Reported)
             }),
         }
@@ -125,17 +128,23 @@ impl Ledger {
     }
 }
 
-async fn decide(store: &Store, decision: Decision) -> Written {
+async fn decide(store: Store, decision: Decision) -> Written {
     let attempt = decision.attempt;
-    let write = async || {
-        let entropy = entropy().map_err(|e| StoreError::Unavailable(e.to_string()))?;
-        store.decide(decision.clone(), entropy, wallclock()).await
+    let write = || {
+        let (store, decision) = (store.clone(), decision.clone());
+        async move {
+            let entropy = entropy().map_err(|e| StoreError::Unavailable(e.to_string()))?;
+            store.decide(decision, entropy, wallclock()).await
+        }
     };
     persist(attempt, write).await.map_or(Written::Lost, Written::Decided)
 }
 
 /// Tries until the store has it, as long as the failure may pass.
-async fn persist<T>(attempt: AttemptId, write: impl AsyncFn() -> Result<T, StoreError>) -> Option<T> {
+async fn persist<T, F>(attempt: AttemptId, write: impl Fn() -> F + Send) -> Option<T>
+where
+    F: Future<Output = Result<T, StoreError>> + Send,
+{
     let mut pause = PAUSE_FIRST;
     let began: UnixMillis = wallclock();
     for _ in 0..TRIES_MAX {

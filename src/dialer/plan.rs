@@ -1,7 +1,6 @@
 //! Trunk + profile + verification → everything that one [`Call`](crate::call::Call) needs.
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use super::Shared;
 use super::target::{Target, TargetError};
@@ -10,13 +9,14 @@ use crate::ivr::Script;
 use crate::media::command::DtmfMode;
 use crate::model::{Codec, Destination, Outcome, Reason, Verification};
 use crate::net::media_engine::Refusal;
-use crate::net::sip_udp::SipUdpError;
+use crate::net::sip_udp::RegisterError;
+use crate::prompt::Wanted;
 use crate::sip::digest::Credentials;
 use crate::sip::invite::InviteConfig;
 use crate::sip::message::NameAddr;
 use crate::sip::peer::IpNet;
 use crate::sip::transaction::TimerConfig;
-use crate::sip::uri::Uri;
+use crate::sip::uri::{Host, Uri};
 
 /// One trunk as the dialer uses it.
 #[derive(Debug, Clone)]
@@ -31,7 +31,8 @@ pub struct Trunk {
     /// By ISO region.
     pub caller_id: BTreeMap<String, String>,
     pub caller_id_default: String,
-    pub from_domain: Option<String>,
+    /// Domain of From; the target's address when absent.
+    pub from_domain: Option<Host>,
     /// `P-Asserted-Identity`, `P-Preferred-Identity` (RFC 3325), or none.
     pub identity_header: Option<&'static str>,
     pub headers: Vec<(String, String)>,
@@ -76,7 +77,7 @@ pub(super) enum PlanError {
     #[error("media: {0}")]
     Media(Refusal),
     #[error("signalling: {0}")]
-    Sip(SipUdpError),
+    Sip(RegisterError),
     #[error("{0}")]
     Entropy(String),
     #[error("profile {0:?} is not configured any more")]
@@ -138,7 +139,11 @@ pub(super) fn call_spec(
         .get(&verification.profile)
         .ok_or_else(|| PlanError::Profile(verification.profile.clone()))?;
     let brand = verification.brand.clone().unwrap_or_else(|| profile.brand.clone());
-    let voice = shared.voices.voice(&verification.locale, profile.prompts.as_deref().unwrap_or(&profile.locale), profile.prompts.is_some());
+    let voice = shared.voices.voice(Wanted {
+        request: Some(profile.prompts.as_deref().unwrap_or(&verification.locale)),
+        country: verification.to.country(),
+        profile: Some(&profile.locale),
+    });
     let public = shared.config.public_address;
     let advertised = |ip: IpAddr| public.filter(|p| p.is_ipv4() == ip.is_ipv4()).unwrap_or(ip);
     // A socket bound to all addresses says where it really is: what the kernel picks for this target.
@@ -152,7 +157,7 @@ pub(super) fn call_spec(
         code: verification.code.clone(),
         extension: verification.extension.clone(),
         script: profile.script.clone(),
-        voice: Arc::clone(&voice),
+        voice,
         brand: Some(brand),
         timings: profile.timings,
         message: verification.message.clone(),
@@ -165,7 +170,7 @@ fn invite(shared: &Shared, trunk: &Trunk, verification: &Verification, wire: &Wi
     let request_uri = Uri::sip(Some(&user), wire.target.ip(), port);
     let caller = trunk.caller_id_for(verification.to.country());
     let from_uri = match &trunk.from_domain {
-        Some(domain) => Uri::sip(Some(caller), domain.as_str(), None),
+        Some(domain) => Uri::sip(Some(caller), domain.clone(), None),
         None => Uri::sip(Some(caller), wire.target.ip(), None),
     };
     let mut extra_headers = trunk.headers.clone();
