@@ -20,3 +20,8 @@ pub mod rtcp;
 pub mod rtp;
 pub mod telephone_event;
 pub mod tone;
+
+pub mod command;
+pub mod playout;
+pub mod stream;
+pub mod voice;
