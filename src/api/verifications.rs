@@ -133,7 +133,7 @@ pub(super) async fn read(
 }
 
 /// Waits for a sequence higher than `seen` (or than the present one), the end, or the time.
-pub async fn wait_for_change(
+pub(super) async fn wait_for_change(
     state: &ApiState,
     id: VerificationId,
     visibility: &Visibility,

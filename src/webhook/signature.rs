@@ -10,6 +10,8 @@ use crate::model::Masked;
 /// Why a signing secret cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
+    #[error("at least one webhook secret is needed")]
+    None,
     #[error("expected a webhook secret of the form whsec_<base64> (HMAC) or whsk_<base64> (ed25519)")]
     Prefix,
     #[error("the part of the webhook secret after the prefix is no base64")]
@@ -42,8 +44,9 @@ impl std::fmt::Debug for Signer {
 impl Signer {
     /// From `whsec_…` and `whsk_…` secrets; several while rotating.
     pub fn new<S: AsRef<str>>(secrets: impl IntoIterator<Item = S>) -> Result<Self, SecretError> {
-        let secrets = secrets.into_iter().map(|s| Secret::parse(s.as_ref().trim())).collect::<Result<_, _>>()?;
-        Ok(Self { secrets })
+        let secrets =
+            secrets.into_iter().map(|s| Secret::parse(s.as_ref().trim())).collect::<Result<Vec<_>, _>>()?;
+        if secrets.is_empty() { Err(SecretError::None) } else { Ok(Self { secrets }) }
     }
 
     /// The value of `webhook-signature`: one signature per secret, separated by spaces.
@@ -130,6 +133,7 @@ mod tests {
     #[test]
     fn a_bad_secret_is_refused_with_its_fault() {
         for (secret, error) in [
+            ("", SecretError::Prefix),
             ("hunter2", SecretError::Prefix),
             ("whsec_###", SecretError::Base64),
             ("whsec_AAAA", SecretError::HmacLength(3)),
