@@ -544,3 +544,5 @@ impl Method {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod torture;
