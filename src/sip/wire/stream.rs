@@ -138,7 +138,11 @@ impl StreamFramer {
             if octets.is_empty() {
                 return Ok(Step::Wait);
             }
-            self.state = State::Head { line: 0, scanned: 0, length: Length::Unknown };
+            self.state = State::Head {
+                line: 0,
+                scanned: 0,
+                length: Length::Unknown,
+            };
             return Ok(Step::Again);
         }
         let is_ping = run.windows(4).any(|four| four == b"\r\n\r\n");
@@ -146,7 +150,11 @@ impl StreamFramer {
             return Ok(Step::Wait);
         }
         self.taken += blank;
-        Ok(if is_ping { Step::Out(Frame::Ping) } else { Step::Again })
+        Ok(if is_ping {
+            Step::Out(Frame::Ping)
+        } else {
+            Step::Again
+        })
     }
 
     fn head_line(&mut self, line: usize, scanned: usize, length: Length) -> Result<Step, FrameError> {
