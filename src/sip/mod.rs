@@ -14,6 +14,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 // Messages: from octets to values and back.
+pub mod digest;
 pub mod message;
 pub mod uri;
 pub mod wire;
