@@ -81,8 +81,10 @@ fn server(mut s: Section<'_>, report: &mut Report<'_>) -> Server {
     }
     let drain = seconds(&mut s, "drain_s", 600.0, 75.0, report);
     let node = s.text("node", report).unwrap_or_else(|| "node-1".to_owned());
+    let trusted_proxies = s.parsed_list("trusted_proxies", "an IP address such as 10.0.0.1", report);
     s.finish(report);
     Server {
+        trusted_proxies,
         listen,
         admin_listen,
         public_url: public_url.trim_end_matches('/').to_owned(),
@@ -419,7 +421,8 @@ fn policy(mut s: Section<'_>, report: &mut Report<'_>) -> Policy {
         per_ip_per_hour: count(&mut s, "per_ip_per_hour", 1_000_000, 30, report),
         per_key_per_hour: count(&mut s, "per_key_per_hour", 100_000_000, 0, report),
         per_prefix_per_hour: count(&mut s, "per_prefix_per_hour", 100_000_000, 60, report),
-        per_day: count(&mut s, "per_day", 100_000_000, 0, report),
+        pending_max: count(&mut s, "pending_max", 10_000_000, 10_000, report),
+        fraud_block: seconds(&mut s, "fraud_block_s", 31_536_000.0, 86_400.0, report),
         countries,
         per_number,
     };

@@ -72,6 +72,7 @@ fn server(out: &mut Printer, config: &Config) {
     out.text("public_url", &config.server.public_url);
     out.seconds("drain_s", config.server.drain);
     out.text("node", &config.server.node);
+    out.list("trusted_proxies", &config.server.trusted_proxies);
     out.table("[store]");
     out.text("url", &config.store.url);
     out.raw("retention_days", config.store.retention.as_secs_f64() / 86_400.0);
@@ -169,7 +170,8 @@ fn show_policy(out: &mut Printer, policy: &Policy) {
     out.raw("per_ip_per_hour", policy.per_ip_per_hour);
     out.raw("per_key_per_hour", policy.per_key_per_hour);
     out.raw("per_prefix_per_hour", policy.per_prefix_per_hour);
-    out.raw("per_day", policy.per_day);
+    out.raw("pending_max", policy.pending_max);
+    out.seconds("fraud_block_s", policy.fraud_block);
 }
 
 fn show_profile(out: &mut Printer, profile: &Profile) {

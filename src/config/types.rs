@@ -33,6 +33,8 @@ pub struct Server {
     pub drain: Duration,
     /// Name of this node in `dialing(node)` rows.
     pub node: String,
+    /// Reverse proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpAddr>,
 }
 
 #[derive(Debug, Clone)]
@@ -139,7 +141,10 @@ pub struct Policy {
     pub per_ip_per_hour: u32,
     pub per_key_per_hour: u32,
     pub per_prefix_per_hour: u32,
-    pub per_day: u32,
+    /// Verifications in progress at the same time.
+    pub pending_max: u32,
+    /// How long a number that reported fraud is not called; zero: it is not blocked.
+    pub fraud_block: Duration,
 }
 
 #[derive(Debug, Clone, Copy)]
