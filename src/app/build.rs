@@ -16,7 +16,7 @@ use crate::net::sip_udp::PeerCheck;
 use crate::policy::{NumberLimits, Policy, PolicySettings};
 use crate::sip::digest::Credentials;
 use crate::store::{EventType, Retention, Subscription};
-use crate::webhook::WebhookConfig;
+use crate::webhook::{Guard, Signer, WebhookConfig};
 
 pub(super) fn public_url(config: &Config, http: SocketAddr) -> String {
     // Port 0 in the file: the address is known only now.
@@ -212,12 +212,9 @@ fn profile(config: &Config, profile: &config::Profile) -> Result<Profile, AppErr
 }
 
 pub(super) fn webhooks(config: &Config) -> Result<WebhookConfig, AppError> {
-    WebhookConfig::new(
-        config.webhook.secrets.iter().map(Masked::reveal),
-        config.webhook.allow_private.clone(),
-        config.webhook.workers,
-    )
-    .map_err(|e| AppError::Config(format!("webhook.secret: {e}")))
+    let signer = Signer::new(config.webhook.secrets.iter().map(Masked::reveal))
+        .map_err(|e| AppError::Config(format!("webhook.secret: {e}")))?;
+    Ok(WebhookConfig::new(signer, Guard::new(config.webhook.allow_private.clone())))
 }
 
 pub(super) fn retention(config: &Config) -> Retention {

@@ -28,7 +28,7 @@ use crate::policy::PolicyError;
 use crate::prompt::{Catalogue, CatalogueOptions, PromptError};
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::telemetry::{NoEntropy, entropy, wallclock};
-use crate::webhook::Webhooks;
+use crate::webhook::{ClientError, Deliverer};
 
 /// Why the server did not start: each names the part of the configuration to look at.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +41,8 @@ pub enum AppError {
     Media(#[from] EngineError),
     #[error("sip.listen: {0}")]
     Sip(#[from] BindError),
+    #[error("webhook: {0}")]
+    Webhook(#[from] ClientError),
     #[error("{0}")]
     Policy(#[from] PolicyError),
     #[error("{key}: cannot listen on {address}: {source}")]
@@ -60,7 +62,8 @@ pub struct App {
     store: Store,
     admission: Admission,
     dialer: Dialer,
-    webhooks: Webhooks,
+    webhooks: JoinHandle<()>,
+    stop_webhooks: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
     stop_http: watch::Sender<bool>,
     loops: Vec<JoinHandle<()>>,
@@ -91,7 +94,9 @@ impl App {
         let seed = signing_key::seed(config)?;
         let api_config = build::api(config, public_url, seed)?;
         let state = ApiState::new(store.clone(), api_config, admission.clone(), entropy()?, api::system_clock());
-        let webhooks = Webhooks::start(store.clone(), build::webhooks(config)?, entropy()?);
+        let deliverer = Deliverer::new(store.clone(), build::webhooks(config)?, entropy()?)?;
+        let (stop_webhooks, webhooks_stopped) = watch::channel(false);
+        let webhooks = tokio::spawn(deliverer.run(webhooks_stopped));
         let dialer = Dialer::start(dialer_config, store.clone(), media.clone(), sip.clone(), Arc::clone(&voices));
         let loops = vec![
             tokio::spawn(out_of_call::run(sip.clone(), inbound, build::peer_check(config).await)),
@@ -116,6 +121,7 @@ impl App {
             admission,
             dialer,
             webhooks,
+            stop_webhooks,
             servers,
             stop_http,
             loops,
@@ -145,13 +151,11 @@ impl App {
     pub async fn shutdown(self, limit: Duration) -> usize {
         self.admission.drain();
         let canceled = self.dialer.drain(limit).await;
-        self.webhooks.drain(Duration::from_secs(5)).await;
+        self.stop_webhooks.send_replace(true);
+        finish(self.webhooks, Duration::from_secs(16)).await;
         self.stop_http.send_replace(true);
         for server in self.servers {
-            let abort = server.abort_handle();
-            if tokio::time::timeout(Duration::from_secs(3), server).await.is_err() {
-                abort.abort();
-            }
+            finish(server, Duration::from_secs(3)).await;
         }
         for running in self.loops {
             running.abort();
@@ -160,6 +164,14 @@ impl App {
             tracing::warn!(%error, "the store was not closed cleanly");
         }
         canceled
+    }
+}
+
+/// Waits for a task that has been told to stop; past `limit` it is ended.
+async fn finish(task: JoinHandle<()>, limit: Duration) {
+    let abort = task.abort_handle();
+    if tokio::time::timeout(limit, task).await.is_err() {
+        abort.abort();
     }
 }
 

@@ -4,7 +4,12 @@
     clippy::print_stderr,
     reason = "this room talks to a person"
 )]
+mod call;
+mod client;
 mod config;
+mod keys;
+mod progress;
+mod serve;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,6 +34,13 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the server
+    Serve(serve::ServeArgs),
+    /// Place one confirmation call and watch it
+    Call(call::CallArgs),
+    /// API keys: create, list, revoke
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Check a configuration, or show what is in force
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -51,6 +63,9 @@ pub(crate) struct ConfigFile {
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
     match cli.command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Call(args) => call::run(&args),
+        Command::Keys(command) => keys::run(command),
         Command::Config(command) => config::run(&command),
     }
 }
@@ -64,4 +79,39 @@ pub(crate) fn fail(error: &dyn std::error::Error) -> ExitCode {
         source = cause.source();
     }
     ExitCode::from(1)
+}
+
+/// Runs `work` on a runtime with a thread for each core.
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
+    #[expect(clippy::expect_used, reason = "without threads there is no program to go on with")]
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("the operating system gives a runtime its threads")
+        .block_on(work)
+}
+
+/// A directory of this process alone, removed when dropped.
+#[derive(Debug)]
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    pub(crate) fn new() -> std::io::Result<Self> {
+        let mut name = [0; 8];
+        getrandom::fill(&mut name).map_err(std::io::Error::other)?;
+        let path = std::env::temp_dir().join(format!("ringproof-{:016x}", u64::from_be_bytes(name)));
+        std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).create(&path)?;
+        Ok(Self(path))
+    }
+
+    pub(crate) fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed is left to the system's own cleaning of its temporary directory.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
