@@ -275,6 +275,38 @@ fn a_torn_line_costs_a_request_but_not_a_response() {
 }
 
 #[test]
+fn a_bad_contact_costs_only_the_request_that_needs_it() {
+    let torn = INVITE.replace("<sip:alice@pc33.atlanta.com>", "<sip:alice@pc33.atlanta.com");
+    assert_eq!(bad(&torn).status, 400);
+    assert_eq!(request(&torn.replace("INVITE", "BYE")).method, Method::Bye);
+    assert!(Message::parse(OK.replace("<sip:bob@192.0.2.4>", "<sip:bob").as_bytes()).is_ok());
+}
+
+#[test]
+fn line_feeds_alone_end_lines_as_well() {
+    assert_eq!(request(&INVITE.replace("\r\n", "\n")), request(INVITE));
+}
+
+#[test]
+fn a_stream_that_cannot_be_cut_is_refused_where_a_request_is_made_out() {
+    let head = INVITE.replace("Content-Length: 4\r\n\r\nv=0\n", "\r\n");
+    let refused = Message::unframed(head.as_bytes(), FrameError::ContentLength);
+    let ParseError::BadRequest(bad) = refused else {
+        panic!("expected a bad request, came {refused:?}")
+    };
+    assert_eq!(bad.reply("t").map(|reply| reply.status), Some(400));
+    assert_eq!(
+        Message::unframed(b"noise", FrameError::LineTooLong),
+        ParseError::NotSip
+    );
+    let response = Message::unframed(OK.as_bytes(), FrameError::BodyTooLarge);
+    assert_eq!(
+        response,
+        ParseError::BadResponse(Fault::Frame(FrameError::BodyTooLarge))
+    );
+}
+
+#[test]
 fn unknown_methods_pass_and_case_counts() {
     assert_eq!(
         request(&INVITE.replace("INVITE", "NEWMETHOD")).method,
@@ -353,7 +385,9 @@ fn nothing_pushed_can_end_a_line() {
     request.headers.push("Subject", "a\r\nBad: header\u{0}");
     request.headers.push("Bad\r\nName", "x");
     request.headers.push("Content-Length", "99");
+    request.method = Method::Other("A\r\nB: c".to_owned());
     let text = String::from_utf8(request.to_bytes()).unwrap();
+    assert!(text.starts_with("A  B: c sip:bob@biloxi.com SIP/2.0\r\n"));
     assert!(text.contains("Subject: a  Bad: header\r\n"));
     assert!(!text.contains("Name") && !text.contains("99"));
     for _ in 0..300 {

@@ -52,8 +52,8 @@ pub enum Frame {
     Ping,
 }
 
-/// The stream cannot be cut any further. [`StreamFramer::head`] still holds what came, so that a 400 or 413 may be
-/// tried before the connection is closed.
+/// The stream cannot be cut any further. [`StreamFramer::head`] still holds what came, for
+/// [`Message::unframed`](crate::sip::message::Message::unframed), before the connection is closed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum FrameError {
     #[error("expected a header section of at most {} octets, came more", MESSAGE_BYTES_MAX - BODY_BYTES_MAX)]
@@ -64,6 +64,17 @@ pub enum FrameError {
     ContentLength,
     #[error("expected a body of at most {BODY_BYTES_MAX} octets, came more")]
     BodyTooLarge,
+}
+
+impl FrameError {
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::ContentLength => 400,
+            Self::BodyTooLarge => 413,
+            Self::HeadTooLarge | Self::LineTooLong => 513,
+        }
+    }
 }
 
 impl StreamFramer {
