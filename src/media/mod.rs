@@ -19,3 +19,8 @@ pub mod press;
 pub mod quality;
 
 pub mod rtp;
+
+pub mod command;
+pub mod playout;
+pub mod stream;
+pub mod voice;
