@@ -543,4 +543,8 @@ impl Method {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod torture;
