@@ -13,11 +13,6 @@ pub(super) fn is_emergency_anywhere(digits: &str) -> bool {
     EVERYWHERE.contains(&digits) || BY_REGION.iter().any(|(_, numbers)| lists(numbers, digits))
 }
 
-/// Whether these digits call an emergency service in this region.
-pub(super) fn is_emergency_in(region: &str, digits: &str) -> bool {
-    numbers_of(region).any(|number| fits(number, digits))
-}
-
 /// Whether a switch of this region that reads digit by digit would stop at an emergency number: `911 555 0123`.
 /// Numbers of fewer than three digits do not count: too many subscriber numbers begin with them.
 pub(super) fn begins_as_emergency_in(region: &str, digits: &str) -> bool {
@@ -219,6 +214,10 @@ const BY_REGION: &[(&str, &str)] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn is_emergency_in(region: &str, digits: &str) -> bool {
+        numbers_of(region).any(|number| fits(number, digits))
+    }
 
     #[test]
     fn the_well_known_ones_are_in_their_regions_list() {

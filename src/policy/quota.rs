@@ -53,6 +53,8 @@ pub struct Quota {
     /// At least 1: a limit of 0 (unlimited) makes no quota.
     pub max: u32,
     pub window: Duration,
+    /// The least time between two calls: a request that supersedes a call in progress need not wait for it.
+    pub cool_down: bool,
 }
 
 impl Quota {

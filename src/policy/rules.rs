@@ -279,6 +279,7 @@ fn quota(kind: QuotaKind, subject: &str, max: u32, window: Duration) -> Quota {
         subject: subject.to_owned(),
         max,
         window,
+        cool_down: false,
     }
 }
 

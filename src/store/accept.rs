@@ -24,7 +24,7 @@ pub struct Accept {
 }
 
 /// Makes the HTTP answer from the verification as committed.
-pub type RenderAnswer = Box<dyn FnOnce(&Verification) -> StoredAnswer + Send>;
+pub type RenderAnswer = Box<dyn FnOnce(&Verification) -> StoredAnswer + Send + Sync>;
 
 /// An answer as it was first given.
 #[derive(Clone, PartialEq, Eq)]

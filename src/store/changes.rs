@@ -26,6 +26,15 @@ pub(super) struct Signals {
     pub(super) cancels: Vec<CancelNotice>,
 }
 
+impl Signals {
+    pub(super) fn add(&mut self, other: Self) {
+        self.changed.extend(other.changed);
+        self.attempts_due |= other.attempts_due;
+        self.outbox_due |= other.outbox_due;
+        self.cancels.extend(other.cancels);
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Changes {
     watched: Arc<Mutex<BTreeMap<VerificationId, watch::Sender<u64>>>>,

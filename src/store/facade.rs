@@ -158,7 +158,8 @@ to_engine! {
     /// Webhooks waiting, for metrics.
     fn outbox_pending(&self) -> u64;
     fn deliveries(&self, verification: Option<VerificationId>, limit: u32, cursor: Option<&Cursor>, visibility: &Visibility) -> Page<Delivery>;
-    /// Sends one again, same id and body; its URL counts as enabled. False when the reader does not see it.
+    /// Sends one again, same id and body; its URL counts as enabled. False when the reader does not see it, or
+    /// retention has erased it.
     fn redeliver(&self, event: EventId, visibility: &Visibility, now: UnixMillis) -> bool;
 
     /// `hash` is SHA-256 of the whole key.
@@ -191,6 +192,7 @@ to_engine! {
 
     /// One bounded run of retention; call again while `more`.
     fn purge(&self, retention: &Retention, now: UnixMillis) -> Purged;
-    /// Erases a number (as dialled) from every ended verification, its events and counters. Returns the verifications.
+    /// Erases a number (as dialled) from every ended verification, its webhooks and counters. Blocks stay.
+    /// Returns the verifications.
     fn erase_number(&self, number: &str, now: UnixMillis) -> u64;
 }
