@@ -33,7 +33,10 @@ impl FromStr for AllowedUrl {
     type Err = AllowedUrlError;
 
     fn from_str(text: &str) -> Result<Self, AllowedUrlError> {
-        let error = |why: String| AllowedUrlError { found: text.chars().take(200).collect(), why };
+        let error = |why: String| AllowedUrlError {
+            found: text.chars().take(200).collect(),
+            why,
+        };
         let url = parse(text).map_err(|fault| error(fault.to_string()))?;
         if url.query().is_some() || url.fragment().is_some() {
             return Err(error("a prefix has no query and no fragment".to_owned()));
@@ -52,10 +55,15 @@ impl AllowedUrl {
         }
         // The parser has already resolved `.` and `..`, in the spelling `%2e` too.
         let segments = |url: &Url| -> Vec<String> {
-            url.path().split('/').filter(|s| !s.is_empty()).map(str::to_owned).collect()
+            url.path()
+                .split('/')
+                .filter(|s| !s.is_empty())
+                .map(str::to_owned)
+                .collect()
         };
         // An encoded or backward slash means one segment here and perhaps two at the receiver.
-        if url.path().to_ascii_lowercase().contains("%2f") || url.path().to_ascii_lowercase().contains("%5c") {
+        if url.path().to_ascii_lowercase().contains("%2f") || url.path().to_ascii_lowercase().contains("%5c")
+        {
             return false;
         }
         segments(url).starts_with(&segments(&self.0))
@@ -77,7 +85,11 @@ pub(super) fn parse(text: &str) -> Result<Url, UrlFault> {
 /// Accepts a URL that an entry opens; `list` names the list in the refusal.
 pub(super) fn check(allowed: &[AllowedUrl], text: &str, list: &'static str) -> Result<Url, UrlFault> {
     let url = parse(text)?;
-    if allowed.iter().any(|entry| entry.opens(&url)) { Ok(url) } else { Err(UrlFault::NotListed(list)) }
+    if allowed.iter().any(|entry| entry.opens(&url)) {
+        Ok(url)
+    } else {
+        Err(UrlFault::NotListed(list))
+    }
 }
 
 #[cfg(test)]
@@ -111,9 +123,18 @@ mod tests {
             ("https://idp.example/hooks", "https://idp.example/hooksevil"),
             ("https://idp.example/hooks", "https://idp.example/"),
             ("https://idp.example/hooks", "https://idp.example/hooks/../admin"),
-            ("https://idp.example/hooks", "https://idp.example/hooks/%2e%2e/admin"),
-            ("https://idp.example/hooks", "https://idp.example/hooks/..%2fadmin"),
-            ("https://idp.example/hooks", "https://idp.example/hooks%5c..%5cadmin"),
+            (
+                "https://idp.example/hooks",
+                "https://idp.example/hooks/%2e%2e/admin",
+            ),
+            (
+                "https://idp.example/hooks",
+                "https://idp.example/hooks/..%2fadmin",
+            ),
+            (
+                "https://idp.example/hooks",
+                "https://idp.example/hooks%5c..%5cadmin",
+            ),
             ("https://idp.example/hooks", "http://idp.example/hooks"),
             ("https://idp.example/hooks", "https://idp.example:8443/hooks"),
             ("https://idp.example/", "https://idp.example.evil.test/"),
@@ -132,7 +153,12 @@ mod tests {
 
     #[test]
     fn an_entry_must_be_a_plain_prefix() {
-        for entry in ["idp.example", "ftp://idp.example/", "https://u@idp.example/", "https://idp.example/?a"] {
+        for entry in [
+            "idp.example",
+            "ftp://idp.example/",
+            "https://u@idp.example/",
+            "https://idp.example/?a",
+        ] {
             assert!(entry.parse::<AllowedUrl>().is_err(), "{entry}");
         }
     }

@@ -28,7 +28,11 @@ impl Caller {
             return Ok(());
         }
         let held: Vec<&str> = self.key.scopes.iter().map(|s| s.as_str()).collect();
-        let held = if held.is_empty() { "none".to_owned() } else { held.join(", ") };
+        let held = if held.is_empty() {
+            "none".to_owned()
+        } else {
+            held.join(", ")
+        };
         let detail = format!("this needs the scope {scope}; the key has: {held}");
         Err(Problem::new(Code::ScopeMissing, detail))
     }
@@ -38,7 +42,8 @@ impl Caller {
         if self.key.visibility().sees(profile) {
             return Ok(());
         }
-        let detail = format!("the key may not use the profile {profile:?}; `ringproof keys list` shows its profiles");
+        let detail =
+            format!("the key may not use the profile {profile:?}; `ringproof keys list` shows its profiles");
         Err(Problem::new(Code::ProfileNotAllowed, detail).at("profile"))
     }
 }
@@ -50,8 +55,10 @@ impl FromRequestParts<ApiState> for Caller {
         let address = client_address(parts, state);
         let now = state.now();
         if let Some(wait_s) = state.failures().wait_s(address, now) {
-            let mut problem =
-                Problem::new(Code::RateLimited, "too many requests with a wrong API key came from this address");
+            let mut problem = Problem::new(
+                Code::RateLimited,
+                "too many requests with a wrong API key came from this address",
+            );
             problem.limit = Some("ip".to_owned());
             problem.retry_after_s = Some(wait_s);
             return Err(problem);
@@ -73,8 +80,11 @@ async fn authenticate(parts: &Parts, state: &ApiState) -> Result<Caller, Problem
         .get(header::AUTHORIZATION)
         .ok_or_else(|| unauthorized("send the header Authorization: Bearer rp_live_…"))?;
     let wrong_scheme = || unauthorized("the header Authorization must read: Bearer rp_live_…");
-    let (scheme, token) =
-        header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(wrong_scheme)?;
+    let (scheme, token) = header
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .ok_or_else(wrong_scheme)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(wrong_scheme());
     }

@@ -113,7 +113,9 @@ pub(super) async fn create(
     let expires_in = fields.integer("expires_in", 60..=315_360_000)?;
     fields.finish()?;
     let now = state.now();
-    let life = expires_in.and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs);
+    let life = expires_in
+        .and_then(|s| u64::try_from(s).ok())
+        .map(Duration::from_secs);
     let block = Block {
         id: format!("blk_{}", state.token()),
         subject,
@@ -139,7 +141,10 @@ fn parse_subject(fields: &mut Fields) -> Result<BlockSubject, Problem> {
         (Some(number), None, None) => parse_number(&number),
         (None, Some(prefix), None) => parse_prefix(prefix),
         (None, None, Some(id)) => Ok(BlockSubject::EndUser(id)),
-        _ => Err(Problem::new(Code::Malformed, "send exactly one of number, prefix and end_user")),
+        _ => Err(Problem::new(
+            Code::Malformed,
+            "send exactly one of number, prefix and end_user",
+        )),
     }
 }
 

@@ -91,7 +91,9 @@ impl<'de> Visitor<'de> for TreeVisitor {
         let mut object = BTreeMap::new();
         while let Some((name, value)) = entries.next_entry::<String, Tree>()? {
             if object.contains_key(&name) {
-                return Err(de::Error::custom(format!("the name {name:?} stands twice in one object")));
+                return Err(de::Error::custom(format!(
+                    "the name {name:?} stands twice in one object"
+                )));
             }
             object.insert(name, value);
         }
@@ -111,12 +113,19 @@ impl Fields {
     /// Parses a body that must be a JSON object.
     pub(super) fn parse(body: &[u8]) -> Result<Self, Problem> {
         if body.is_empty() {
-            return Err(Problem::new(Code::Malformed, "the body is empty; send a JSON object"));
+            return Err(Problem::new(
+                Code::Malformed,
+                "the body is empty; send a JSON object",
+            ));
         }
         let tree: Tree = serde_json::from_slice(body)
             .map_err(|e| Problem::new(Code::Malformed, format!("the body is no valid JSON: {e}")))?;
         match tree {
-            Tree::Object(fields) => Ok(Self { fields, path: String::new(), asked: Vec::new() }),
+            Tree::Object(fields) => Ok(Self {
+                fields,
+                path: String::new(),
+                asked: Vec::new(),
+            }),
             other => Err(Problem::new(
                 Code::Malformed,
                 format!("the body must be a JSON object, found {}", other.kind()),
@@ -135,7 +144,10 @@ impl Fields {
     }
 
     fn wrong_type(&self, name: &str, expected: &str, found: &Tree) -> Problem {
-        Problem::malformed(self.param(name), format!("{name} must be {expected}, found {}", found.kind()))
+        Problem::malformed(
+            self.param(name),
+            format!("{name} must be {expected}, found {}", found.kind()),
+        )
     }
 
     pub(super) fn missing(&self, name: &str, mend: &str) -> Problem {
@@ -172,9 +184,10 @@ impl Fields {
     {
         match self.take(name) {
             None => Ok(None),
-            Some(Tree::Text(text)) => {
-                text.parse().map(Some).map_err(|e: UnknownWord| unknown_word(self.param(name), &e))
-            }
+            Some(Tree::Text(text)) => text
+                .parse()
+                .map(Some)
+                .map_err(|e: UnknownWord| unknown_word(self.param(name), &e)),
             Some(other) => Err(self.wrong_type(name, "a string", &other)),
         }
     }
@@ -188,7 +201,11 @@ impl Fields {
             None => Ok(None),
             Some(Tree::Integer(value)) if range.contains(&value) => Ok(Some(value)),
             Some(Tree::Integer(value)) => {
-                let detail = format!("{name} must be {} to {}, found {value}", range.start(), range.end());
+                let detail = format!(
+                    "{name} must be {} to {}, found {value}",
+                    range.start(),
+                    range.end()
+                );
                 Err(Problem::new(Code::ParamInvalid, detail).at(self.param(name)))
             }
             Some(other) => Err(self.wrong_type(name, "a whole number", &other)),
@@ -212,7 +229,11 @@ impl Fields {
     }
 
     pub(super) fn child(&self, name: &str, fields: BTreeMap<String, Tree>) -> Self {
-        Self { fields, path: format!("{}{name}.", self.path), asked: Vec::new() }
+        Self {
+            fields,
+            path: format!("{}{name}.", self.path),
+            asked: Vec::new(),
+        }
     }
 
     /// An array of at most `items_max` objects.
@@ -237,8 +258,10 @@ impl Fields {
         for (i, item) in self.list(name, items_max)?.into_iter().enumerate() {
             let place = format!("{name}.{i}");
             match item {
-                Tree::Text(text) => words
-                    .push(text.parse().map_err(|e: UnknownWord| unknown_word(self.param(&place), &e))?),
+                Tree::Text(text) => words.push(
+                    text.parse()
+                        .map_err(|e: UnknownWord| unknown_word(self.param(&place), &e))?,
+                ),
                 other => return Err(self.wrong_type(&place, "a string", &other)),
             }
         }
@@ -250,7 +273,10 @@ impl Fields {
             None => Ok(Vec::new()),
             Some(Tree::List(items)) if items.len() <= items_max => Ok(items),
             Some(Tree::List(items)) => {
-                let detail = format!("{name} must have at most {items_max} items, found {}", items.len());
+                let detail = format!(
+                    "{name} must have at most {items_max} items, found {}",
+                    items.len()
+                );
                 Err(Problem::new(Code::ParamInvalid, detail).at(self.param(name)))
             }
             Some(other) => Err(self.wrong_type(name, "an array", &other)),
@@ -268,8 +294,10 @@ impl Fields {
             return Ok(BTreeMap::new());
         };
         if object.fields.len() > entries_max {
-            let detail =
-                format!("{name} must have at most {entries_max} entries, found {}", object.fields.len());
+            let detail = format!(
+                "{name} must have at most {entries_max} entries, found {}",
+                object.fields.len()
+            );
             return Err(Problem::new(Code::ParamInvalid, detail).at(self.param(name)));
         }
         let mut map = BTreeMap::new();
@@ -297,7 +325,10 @@ impl Fields {
             Some((steps, name)) if steps <= 2 => format!("; did you mean {name:?}?"),
             _ => format!("; known fields: {}", self.asked.join(", ")),
         };
-        Err(Problem::malformed(self.param(&shown), format!("unknown field {shown:?}{mend}")))
+        Err(Problem::malformed(
+            self.param(&shown),
+            format!("unknown field {shown:?}{mend}"),
+        ))
     }
 }
 
@@ -340,14 +371,22 @@ mod tests {
         let mut body = fields(r#"{"metod":"press_key"}"#);
         body.word::<Method>("method").unwrap();
         let problem = body.finish().unwrap_err();
-        assert_eq!(problem.detail, "unknown field \"metod\"; did you mean \"method\"?");
+        assert_eq!(
+            problem.detail,
+            "unknown field \"metod\"; did you mean \"method\"?"
+        );
         assert_eq!(problem.param.as_deref(), Some("metod"));
     }
 
     #[test]
     fn a_nested_fault_carries_its_path() {
         let mut body = fields(r#"{"end_user":{"id":7}}"#);
-        let problem = body.object("end_user").unwrap().unwrap().text("id", 9).unwrap_err();
+        let problem = body
+            .object("end_user")
+            .unwrap()
+            .unwrap()
+            .text("id", 9)
+            .unwrap_err();
         assert_eq!(problem.param.as_deref(), Some("end_user.id"));
         assert_eq!(problem.detail, "id must be a string, found a number");
     }
@@ -355,7 +394,11 @@ mod tests {
     #[test]
     fn a_name_that_stands_twice_is_refused() {
         let problem = Fields::parse(br#"{"to":"+1","to":"+2"}"#).err().unwrap();
-        assert!(problem.detail.contains("\"to\" stands twice"), "{}", problem.detail);
+        assert!(
+            problem.detail.contains("\"to\" stands twice"),
+            "{}",
+            problem.detail
+        );
     }
 
     #[test]

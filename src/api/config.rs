@@ -20,6 +20,8 @@ pub struct ApiConfig {
     pub trunks: Vec<CallerIds>,
     /// Seed of the ed25519 key that signs enrolment results; also keys browser and form tokens.
     pub signing_seed: Masked<[u8; 32]>,
+    /// The pages offer *Call again* after so long: `policy.per_number.again_after_s`.
+    pub call_again_after_s: u32,
     /// Addresses of reverse proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpAddr>,
     pub limits: HttpLimits,
@@ -74,7 +76,9 @@ pub struct CallerIds {
 impl CallerIds {
     #[must_use]
     pub fn for_country(&self, country: Option<&str>) -> &str {
-        country.and_then(|c| self.by_country.get(c)).unwrap_or(&self.default)
+        country
+            .and_then(|c| self.by_country.get(c))
+            .unwrap_or(&self.default)
     }
 }
 

@@ -96,13 +96,17 @@ pub(super) async fn list(
     let mut query = Query::parse(query.as_deref())?;
     let verification = match query.text("verification") {
         None => None,
-        Some(text) => Some(text.parse().map_err(|e: crate::model::IdError| {
-            Problem::malformed("verification", e.to_string())
-        })?),
+        Some(text) => Some(
+            text.parse()
+                .map_err(|e: crate::model::IdError| Problem::malformed("verification", e.to_string()))?,
+        ),
     };
     let (limit, cursor) = (parse_limit(&mut query)?, parse_cursor(&mut query)?);
     query.finish()?;
-    let page = state.store().deliveries(verification, limit, cursor.as_ref(), &caller.visibility()).await?;
+    let page = state
+        .store()
+        .deliveries(verification, limit, cursor.as_ref(), &caller.visibility())
+        .await?;
     Ok(Json(DeliveryList {
         items: page.items.iter().map(DeliveryView::new).collect(),
         next_cursor: page.next.map(|c| c.to_string()),
@@ -120,7 +124,11 @@ pub(super) async fn redeliver(
 ) -> Result<StatusCode, Problem> {
     caller.require(Scope::Verifications)?;
     let id = id.parse().map_err(|_| Problem::not_found("webhook"))?;
-    if state.store().redeliver(id, &caller.visibility(), state.now()).await? {
+    if state
+        .store()
+        .redeliver(id, &caller.visibility(), state.now())
+        .await?
+    {
         Ok(StatusCode::ACCEPTED)
     } else {
         Err(Problem::not_found("webhook"))

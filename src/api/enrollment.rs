@@ -94,11 +94,15 @@ impl std::str::FromStr for MethodKind {
     type Err = UnknownWord;
 
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        Self::ALL.iter().copied().find(|k| k.as_str() == text).ok_or_else(|| UnknownWord {
-            what: "type",
-            found: text.chars().take(64).collect(),
-            expected: Self::ALL.iter().map(|k| k.as_str()).collect::<Vec<_>>().join(" "),
-        })
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|k| k.as_str() == text)
+            .ok_or_else(|| UnknownWord {
+                what: "type",
+                found: text.chars().take(64).collect(),
+                expected: Self::ALL.iter().map(|k| k.as_str()).collect::<Vec<_>>().join(" "),
+            })
     }
 }
 
@@ -110,7 +114,9 @@ impl Serialize for MethodKind {
 
 impl<'de> Deserialize<'de> for MethodKind {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -120,8 +126,6 @@ impl<'de> Deserialize<'de> for MethodKind {
 pub struct Wizard {
     pub draft: Option<Draft>,
     pub action: Option<Action>,
-    /// `match_code`: the digits on the screen while the call is on.
-    pub display_code: Option<String>,
 }
 
 /// A number that waits for the person's Next.
@@ -249,6 +253,8 @@ pub fn return_url(
     };
     let result = state.signer().sign(&claims).map_err(|e| Problem::internal(&e))?;
     let mut url = reqwest::Url::parse(&request.return_url).map_err(|e| Problem::internal(&e))?;
-    url.query_pairs_mut().append_pair("enrollment", &enrollment.id).append_pair("result", &result);
+    url.query_pairs_mut()
+        .append_pair("enrollment", &enrollment.id)
+        .append_pair("result", &result);
     Ok(url.into())
 }

@@ -255,8 +255,8 @@ fn parse(
     caller: &Caller,
 ) -> Result<(String, EnrollmentRequest, Duration), Problem> {
     let return_url = fields.text("return_url", 2048)?;
-    let return_url =
-        return_url.ok_or_else(|| fields.missing("return_url", "send the page to which the browser returns"))?;
+    let return_url = return_url
+        .ok_or_else(|| fields.missing("return_url", "send the page to which the browser returns"))?;
     let name = fields.text("profile", 64)?;
     let locale = parse_locale(&mut fields)?;
     let brand = fields.text("brand", 64)?;
@@ -308,10 +308,16 @@ fn parse(
 /// The methods that need no code of the platform, among those of the profile.
 fn check_methods(asked: Vec<Method>, profile: &Profile) -> Result<Vec<Method>, Problem> {
     let refused = |detail: String| Problem::new(Code::MethodNotAllowed, detail).at("allowed_methods");
-    let offered: Vec<Method> =
-        profile.methods.iter().copied().filter(|m| *m != Method::SpeakCode).collect();
+    let offered: Vec<Method> = profile
+        .methods
+        .iter()
+        .copied()
+        .filter(|m| *m != Method::SpeakCode)
+        .collect();
     if asked.is_empty() && offered.is_empty() {
-        return Err(refused("the profile allows no method that the pages can use".to_owned()));
+        return Err(refused(
+            "the profile allows no method that the pages can use".to_owned(),
+        ));
     }
     if asked.is_empty() {
         return Ok(offered);
@@ -320,7 +326,10 @@ fn check_methods(asked: Vec<Method>, profile: &Profile) -> Result<Vec<Method>, P
         None => Ok(asked),
         Some(method) => {
             let offered: Vec<&str> = offered.iter().map(|m| m.as_str()).collect();
-            Err(refused(format!("the pages of this profile allow: {}; found {method}", offered.join(", "))))
+            Err(refused(format!(
+                "the pages of this profile allow: {}; found {method}",
+                offered.join(", ")
+            )))
         }
     }
 }
@@ -353,7 +362,11 @@ fn parse_alternative(mut fields: Fields, place: usize, profile: &Profile) -> Res
         let detail = format!("{param}: the scheme must be https, or the URL in the profile's return_urls");
         return Err(Problem::new(Code::ParamInvalid, detail).at(param));
     }
-    Ok(Alternative { kind, label, url: parsed.into() })
+    Ok(Alternative {
+        kind,
+        label,
+        url: parsed.into(),
+    })
 }
 
 /// Read a session.
@@ -371,7 +384,9 @@ pub(super) async fn read(
     let verification = last_verification(&state, &enrollment).await?;
     let view = EnrollmentView::new(&enrollment, verification.as_ref(), &state)?;
     let mut response = Json(view).into_response();
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 

@@ -70,8 +70,11 @@ pub(super) async fn follow(
     let visibility = match &token {
         Some(token) if state.signer().browser_token_fits(token, id, state.now()) => Visibility::All,
         Some(_) => {
-            return Err(Problem::new(Code::Unauthorized, "the browser token has expired or is for another id")
-                .at("token"));
+            return Err(Problem::new(
+                Code::Unauthorized,
+                "the browser token has expired or is for another id",
+            )
+            .at("token"));
         }
         None => {
             let caller = Caller::from_request_parts(&mut parts, &state).await?;
@@ -83,7 +86,9 @@ pub(super) async fn follow(
     let mut response = events(&state, id, &visibility, seen).await?;
     if token.is_some() {
         // The token alone opens the stream, no cookie is involved: any page that has it may read.
-        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        response
+            .headers_mut()
+            .insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     }
     Ok(response)
 }
@@ -92,9 +97,16 @@ fn last_event_id(headers: &HeaderMap) -> Result<u64, Problem> {
     let Some(value) = headers.get("last-event-id") else {
         return Ok(0);
     };
-    value.to_str().ok().and_then(|text| text.trim().parse().ok()).ok_or_else(|| {
-        Problem::malformed("Last-Event-ID", "Last-Event-ID must be the id of an event: a whole number")
-    })
+    value
+        .to_str()
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .ok_or_else(|| {
+            Problem::malformed(
+                "Last-Event-ID",
+                "Last-Event-ID must be the id of an event: a whole number",
+            )
+        })
 }
 
 /// The stream of one verification from after `seen`.
@@ -111,14 +123,22 @@ pub async fn events(
     if verification.status().is_terminal() && queued.is_empty() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let follower =
-        Follower { state: state.clone(), id, seen, watch, queued, ended: false, _permit: permit };
+    let follower = Follower {
+        state: state.clone(),
+        id,
+        seen,
+        watch,
+        queued,
+        ended: false,
+        _permit: permit,
+    };
     let events = stream::unfold(follower, |mut follower| async move {
         let progress = follower.next().await?;
         Some((Ok::<_, Infallible>(sse_event(&progress)), follower))
     });
-    let mut response =
-        Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
+    let mut response = Sse::new(events)
+        .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+        .into_response();
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // Reverse proxies of the nginx family buffer otherwise.
@@ -150,7 +170,13 @@ impl Follower {
                 self.ended = matches!(progress.kind, ProgressKind::Ended(_));
                 return Some(progress);
             }
-            self.queued = self.state.store().events_after(self.id, self.seen).await.ok()?.into();
+            self.queued = self
+                .state
+                .store()
+                .events_after(self.id, self.seen)
+                .await
+                .ok()?
+                .into();
             if self.queued.is_empty() && !self.wait().await {
                 return None;
             }
@@ -178,9 +204,12 @@ fn sse_event(progress: &Progress) -> Event {
         ProgressKind::Created => ("created", Status::Pending, Some("queued"), None),
         ProgressKind::Stage(stage) => (stage.as_str(), Status::Pending, Some(stage.as_str()), None),
         ProgressKind::CancelRequested(_) => ("cancel_requested", Status::Pending, None, None),
-        ProgressKind::Ended(outcome) => {
-            (outcome.status().as_str(), outcome.status(), None, Some(outcome.reason().as_str()))
-        }
+        ProgressKind::Ended(outcome) => (
+            outcome.status().as_str(),
+            outcome.status(),
+            None,
+            Some(outcome.reason().as_str()),
+        ),
     };
     let view = ProgressView {
         sequence: progress.sequence,
@@ -191,5 +220,9 @@ fn sse_event(progress: &Progress) -> Event {
         attempt: progress.attempt,
     };
     let data = serde_json::to_string(&view).unwrap_or_default();
-    Event::default().event(name).id(progress.sequence.to_string()).retry(RECONNECT).data(data)
+    Event::default()
+        .event(name)
+        .id(progress.sequence.to_string())
+        .retry(RECONNECT)
+        .data(data)
 }

@@ -48,8 +48,21 @@ pub(super) async fn ready(State(state): State<ApiState>) -> Response {
     let trunks = state.admission().are_trunks_up() && !state.config().trunks.is_empty();
     let draining = state.admission().is_draining();
     let ready = store && trunks && !draining;
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let mut response = (status, Json(Readiness { ready, store, trunks, draining })).into_response();
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let mut response = (
+        status,
+        Json(Readiness {
+            ready,
+            store,
+            trunks,
+            draining,
+        }),
+    )
+        .into_response();
     response.extensions_mut().insert(super::problem::Finished);
     response
 }
@@ -61,7 +74,13 @@ pub(super) async fn key_set(State(state): State<ApiState>) -> Response {
     std::future::ready(()).await;
     let mut response = Json(state.signer().key_set()).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/jwk-set+json"),
+    );
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("public, max-age=300"),
+    );
     response
 }

@@ -27,7 +27,10 @@ pub struct Account {
 /// What came of it.
 #[derive(Debug)]
 pub enum Placed {
-    Created { verification: Box<Verification>, answer: StoredAnswer },
+    Created {
+        verification: Box<Verification>,
+        answer: StoredAnswer,
+    },
     /// The same Idempotency-Key and body had been answered before.
     Replay(StoredAnswer),
 }
@@ -43,10 +46,7 @@ pub async fn place(
     let now = state.now();
     check_admission(state, &config)?;
     let param = call.to.param;
-    let to = match destination(&config, &call.to) {
-        Ok(to) => to,
-        Err(refusal) => return Err(refused(state, &account.key_id, param, &refusal, now).await),
-    };
+    let to = judge_number(state, &account.key_id, &call.to).await?;
     let caller_id = match config.trunks.first() {
         Some(ids) => ids.for_country(to.country()).to_owned(),
         None => return Err(no_trunk("no trunk is configured")),
@@ -73,22 +73,36 @@ pub async fn place(
         Accepted::Replay(answer) => Ok(Placed::Replay(answer)),
         Accepted::IdempotencyMismatch => Err(idempotency_mismatch()),
         Accepted::IdempotencyInFlight => Err(idempotency_in_flight()),
-        Accepted::NumberBusy { verification } => Err(call_in_progress(state, verification, &visibility).await),
+        Accepted::NumberBusy { verification } => {
+            Err(call_in_progress(state, verification, &visibility).await)
+        }
         // The store has written the audit row in the same transaction.
         Accepted::Refused(refusal) => Err(of_refusal(&refusal, param)),
     }
 }
 
+/// Judges a number without placing a call; a refusal leaves an audit row, as it does at the POST.
+pub async fn judge_number(state: &ApiState, actor: &str, dialled: &Dialled) -> Result<Destination, Problem> {
+    match destination(&state.config(), dialled) {
+        Ok(to) => Ok(to),
+        Err(refusal) => Err(refused(state, actor, dialled.param, &refusal, state.now()).await),
+    }
+}
+
 /// The number as the policy reads it, when it may be called at all.
 pub(super) fn destination(config: &ApiConfig, dialled: &Dialled) -> Result<Destination, Refusal> {
-    config.policy.destination(dialled.number.reveal(), dialled.region.as_deref())
+    config
+        .policy
+        .destination(dialled.number.reveal(), dialled.region.as_deref())
 }
 
 /// Whether new calls are taken at present.
 fn check_admission(state: &ApiState, config: &ApiConfig) -> Result<(), Problem> {
     if state.admission().is_draining() {
-        let mut problem =
-            Problem::new(Code::ShuttingDown, "the server is finishing its last calls; send the request again");
+        let mut problem = Problem::new(
+            Code::ShuttingDown,
+            "the server is finishing its last calls; send the request again",
+        );
         problem.retry_after_s = Some(5);
         return Err(problem);
     }
@@ -159,17 +173,13 @@ fn verification(
 
 fn random_code(entropy: &mut Entropy) -> Digits {
     let mut draw = || u8::try_from(entropy.below(10)).ok().and_then(Digit::from_event);
-    (0..MATCH_CODE_DIGITS).map(|_| draw().unwrap_or(Digit::ZERO)).collect()
+    (0..MATCH_CODE_DIGITS)
+        .map(|_| draw().unwrap_or(Digit::ZERO))
+        .collect()
 }
 
 /// The problem for a refusal before stop 1, after its audit row.
-pub(super) async fn refused(
-    state: &ApiState,
-    actor: &str,
-    param: &str,
-    refusal: &Refusal,
-    now: UnixMillis,
-) -> Problem {
+async fn refused(state: &ApiState, actor: &str, param: &str, refusal: &Refusal, now: UnixMillis) -> Problem {
     let row = AuditRow {
         at: now,
         actor: actor.to_owned(),
@@ -218,7 +228,8 @@ async fn call_in_progress(state: &ApiState, id: VerificationId, visibility: &Vis
 }
 
 pub(super) fn idempotency_mismatch() -> Problem {
-    let detail = "this Idempotency-Key came with another body in the last 24 h; use a new key for a new request";
+    let detail =
+        "this Idempotency-Key came with another body in the last 24 h; use a new key for a new request";
     Problem::new(Code::IdempotencyMismatch, detail).at("Idempotency-Key")
 }
 

@@ -31,8 +31,15 @@ impl ResultSigner {
         let x = BASE64_URL_SAFE_NO_PAD.encode(key.verifying_key());
         let thumbprint = Sha256::digest(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#));
         let kid = BASE64_URL_SAFE_NO_PAD.encode(thumbprint);
-        let token_key = Sha256::new().chain_update(b"ringproof token v1").chain_update(seed.reveal()).finalize();
-        Self { key: Box::new(key), kid, token_key: Masked::new(token_key.into()) }
+        let token_key = Sha256::new()
+            .chain_update(b"ringproof token v1")
+            .chain_update(seed.reveal())
+            .finalize();
+        Self {
+            key: Box::new(key),
+            kid,
+            token_key: Masked::new(token_key.into()),
+        }
     }
 
     /// Compact serialisation of `claims`.
@@ -113,15 +120,21 @@ mod tests {
     #[test]
     fn a_result_verifies_with_the_published_key() {
         let signer = signer();
-        let jws = signer.sign(&serde_json::json!({"iss": "https://calls.example"})).unwrap();
+        let jws = signer
+            .sign(&serde_json::json!({"iss": "https://calls.example"}))
+            .unwrap();
         let (content, signature) = jws.rsplit_once('.').unwrap();
         let keys = signer.key_set();
-        let x = BASE64_URL_SAFE_NO_PAD.decode(keys["keys"][0]["x"].as_str().unwrap()).unwrap();
+        let x = BASE64_URL_SAFE_NO_PAD
+            .decode(keys["keys"][0]["x"].as_str().unwrap())
+            .unwrap();
         let key = ed25519_dalek::VerifyingKey::from_bytes(&x.try_into().unwrap()).unwrap();
         let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).unwrap();
         let signature = ed25519_dalek::Signature::from_slice(&signature).unwrap();
         key.verify_strict(content.as_bytes(), &signature).unwrap();
-        let header = BASE64_URL_SAFE_NO_PAD.decode(content.split('.').next().unwrap()).unwrap();
+        let header = BASE64_URL_SAFE_NO_PAD
+            .decode(content.split('.').next().unwrap())
+            .unwrap();
         let header: serde_json::Value = serde_json::from_slice(&header).unwrap();
         assert_eq!(header["kid"], keys["keys"][0]["kid"]);
     }
@@ -129,7 +142,9 @@ mod tests {
     #[test]
     fn the_thumbprint_is_the_one_of_rfc_8037() {
         // RFC 8037 A.1 and A.3.
-        let seed = BASE64_URL_SAFE_NO_PAD.decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").unwrap();
+        let seed = BASE64_URL_SAFE_NO_PAD
+            .decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A")
+            .unwrap();
         let signer = ResultSigner::new(&Masked::new(seed.try_into().unwrap()));
         assert_eq!(signer.kid, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     }

@@ -26,7 +26,10 @@ pub fn generate(entropy: &mut Entropy) -> NewKey {
     entropy.fill(&mut bits);
     let text = format!("{PREFIX}{}", base62(bits));
     let hash = Sha256::digest(text.as_bytes()).into();
-    NewKey { text: Masked::new(text), hash }
+    NewKey {
+        text: Masked::new(text),
+        hash,
+    }
 }
 
 /// The stored form of a key; `None` for a text that no key can be.
@@ -53,7 +56,11 @@ fn base62(mut number: [u8; 32]) -> String {
             *octet = u8::try_from(value / 62).unwrap_or(0);
             remainder = value % 62;
         }
-        *digit = usize::try_from(remainder).ok().and_then(|i| ALPHABET.get(i)).copied().unwrap_or(b'0');
+        *digit = usize::try_from(remainder)
+            .ok()
+            .and_then(|i| ALPHABET.get(i))
+            .copied()
+            .unwrap_or(b'0');
     }
     digits.iter().map(|d| char::from(*d)).collect()
 }
@@ -79,11 +86,14 @@ mod tests {
         let mut one = [0; 32];
         one[31] = 61;
         assert!(base62(one).ends_with("0z"));
-        assert_ne!(base62([255; 32]), base62({
-            let mut other = [255; 32];
-            other[0] = 254;
-            other
-        }));
+        assert_ne!(
+            base62([255; 32]),
+            base62({
+                let mut other = [255; 32];
+                other[0] = 254;
+                other
+            })
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::model::UnixMillis;
 /// Failures an address may make within the window.
 const FAILURES_MAX: u32 = 20;
 const WINDOW: Duration = Duration::from_secs(60);
-/// Beyond this many addresses the oldest windows are forgotten: memory stays bounded under a flood.
+/// Beyond this many addresses old windows are forgotten: memory stays bounded under a flood.
 const ADDRESSES_MAX: usize = 10_000;
 
 #[derive(Debug, Clone, Copy)]
@@ -35,14 +35,12 @@ impl FailureLimiter {
     pub(super) fn count_failure(&self, address: IpAddr, now: UnixMillis) {
         let mut windows = self.lock();
         if windows.len() >= ADDRESSES_MAX {
-            windows.retain(|_, w| !w.began_at.plus(WINDOW).since(now).is_zero());
+            make_room(&mut windows, now);
         }
-        if windows.len() >= ADDRESSES_MAX
-            && let Some(oldest) = windows.iter().min_by_key(|(_, w)| w.began_at).map(|(a, _)| *a)
-        {
-            windows.remove(&oldest);
-        }
-        let fresh = Window { began_at: now, failures: 0 };
+        let fresh = Window {
+            began_at: now,
+            failures: 0,
+        };
         let window = windows.entry(network(address)).or_insert(fresh);
         if window.began_at.plus(WINDOW).since(now).is_zero() {
             *window = fresh;
@@ -52,7 +50,22 @@ impl FailureLimiter {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<IpAddr, Window>> {
         // A panic while holding the lock leaves counters that are still good enough to count on.
-        self.windows.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.windows
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Forgets closed windows, and when that frees nothing the older half: a flood pays once per many insertions.
+fn make_room(windows: &mut BTreeMap<IpAddr, Window>, now: UnixMillis) {
+    windows.retain(|_, w| !w.began_at.plus(WINDOW).since(now).is_zero());
+    if windows.len() < ADDRESSES_MAX {
+        return;
+    }
+    let mut by_age: Vec<(UnixMillis, IpAddr)> = windows.iter().map(|(a, w)| (w.began_at, *a)).collect();
+    by_age.sort_unstable();
+    for (_, address) in by_age.into_iter().take(ADDRESSES_MAX / 2) {
+        windows.remove(&address);
     }
 }
 
@@ -88,7 +101,11 @@ mod tests {
             let address = IpAddr::V6(Ipv6Addr::from_bits((0x2001_0db8 << 96) | host));
             limiter.count_failure(address, UnixMillis(0));
         }
-        assert!(limiter.wait_s("2001:db8::ffff".parse().unwrap(), UnixMillis(0)).is_some());
+        assert!(
+            limiter
+                .wait_s("2001:db8::ffff".parse().unwrap(), UnixMillis(0))
+                .is_some()
+        );
         for host in 0..20_000_u32 {
             limiter.count_failure(IpAddr::V4(host.into()), UnixMillis(1));
         }

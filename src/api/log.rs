@@ -14,9 +14,17 @@ use super::{Code, Problem};
 
 pub(super) async fn request(request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
+    let id = request
+        .extensions()
+        .get::<RequestId>()
+        .cloned()
+        .unwrap_or_default();
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map_or("-", |m| m.as_str()).to_owned();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("-", |m| m.as_str())
+        .to_owned();
     let response = next.run(request).await;
     let status = response.status().as_u16();
     let elapsed = started.elapsed();
@@ -42,7 +50,10 @@ impl InWork {
 /// Refuses at once what would only wait: an overloaded server that queues answers nobody in time.
 pub(super) async fn admit(State(in_work): State<InWork>, request: Request, next: Next) -> Response {
     let Ok(_place) = in_work.0.try_acquire() else {
-        let mut problem = Problem::new(Code::Overloaded, "too many requests are in work; send it again shortly");
+        let mut problem = Problem::new(
+            Code::Overloaded,
+            "too many requests are in work; send it again shortly",
+        );
         problem.retry_after_s = Some(1);
         return problem.into_response();
     };

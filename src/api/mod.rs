@@ -51,7 +51,7 @@ pub use allow_list::{AllowedUrl, AllowedUrlError};
 pub use config::{ApiConfig, CallerIds, HttpLimits, Profile};
 pub use enrollments::last_verification;
 pub use events::events;
-pub use intake::{Account, Placed, place};
+pub use intake::{Account, Placed, judge_number, place};
 pub use jws::ResultSigner;
 pub use openapi::document as openapi_document;
 pub use problem::{Code, Problem};
@@ -72,7 +72,10 @@ pub fn router(state: ApiState, pages: Router<ApiState>) -> Router {
     let quick = quick_routes()
         .merge(pages)
         .layer(timeout)
-        .layer(from_fn_with_state(log::InWork::new(limits.requests_max), log::admit));
+        .layer(from_fn_with_state(
+            log::InWork::new(limits.requests_max),
+            log::admit,
+        ));
     // Long polls and streams are bounded by permits instead of a timeout.
     let waiting = Router::new()
         .route("/v1/verifications/{id}", get(verifications::read))
@@ -91,7 +94,10 @@ pub fn router(state: ApiState, pages: Router<ApiState>) -> Router {
 
 fn quick_routes() -> Router<ApiState> {
     Router::new()
-        .route("/v1/verifications", post(verifications::create).get(verifications::list))
+        .route(
+            "/v1/verifications",
+            post(verifications::create).get(verifications::list),
+        )
         .route("/v1/verifications/{id}/cancel", post(verifications::cancel))
         .route("/v1/numbers/check", post(numbers::check))
         .route("/v1/regions", get(regions::list))
@@ -100,7 +106,10 @@ fn quick_routes() -> Router<ApiState> {
         .route("/v1/blocks", get(blocks::list).post(blocks::create))
         .route("/v1/blocks/{id}", delete(blocks::remove))
         .route("/v1/webhook-deliveries", get(deliveries::list))
-        .route("/v1/webhook-deliveries/{id}/redeliver", post(deliveries::redeliver))
+        .route(
+            "/v1/webhook-deliveries/{id}/redeliver",
+            post(deliveries::redeliver),
+        )
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/.well-known/jwks.json", get(health::key_set))
@@ -108,12 +117,19 @@ fn quick_routes() -> Router<ApiState> {
 
 /// A body must say that it is JSON: this also keeps plain HTML forms of other sites out.
 fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
-    let found = if essence.is_empty() { "none".to_owned() } else { format!("{essence:?}") };
+    let found = if essence.is_empty() {
+        "none".to_owned()
+    } else {
+        format!("{essence:?}")
+    };
     let detail = format!("send the header Content-Type: application/json; found {found}");
     Err(Problem::new(Code::UnsupportedMediaType, detail))
 }

@@ -71,7 +71,10 @@ pub(super) async fn check(
         Err(refusal) => return Ok(Json(refused(&refusal))),
     };
     let block = state.store().blocked(to.reveal(), None, state.now()).await?;
-    let caller_id = config.trunks.first().map(|ids| ids.for_country(to.country()).to_owned());
+    let caller_id = config
+        .trunks
+        .first()
+        .map(|ids| ids.for_country(to.country()).to_owned());
     let mut checked = described(&to);
     checked.caller_id = caller_id;
     checked.allowed = block.is_none();

@@ -115,13 +115,19 @@ impl Problem {
 
     #[must_use]
     pub fn not_found(what: &str) -> Self {
-        Self::new(Code::NotFound, format!("no {what} with this id is visible to this API key"))
+        Self::new(
+            Code::NotFound,
+            format!("no {what} with this id is visible to this API key"),
+        )
     }
 
     /// For faults of our own: the cause goes to the log, not to the client.
     pub fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(%cause, "request failed");
-        Self::new(Code::Internal, "the server failed to answer; the request id finds the cause in its log")
+        Self::new(
+            Code::Internal,
+            "the server failed to answer; the request id finds the cause in its log",
+        )
     }
 
     fn document(&self, request_id: &str) -> ProblemDocument {
@@ -178,7 +184,11 @@ pub(super) struct ProblemDocument {
 
 /// The outermost layer: writes the problem document of every refusal.
 pub(super) async fn render(request: Request, next: Next) -> Response {
-    let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
+    let id = request
+        .extensions()
+        .get::<RequestId>()
+        .cloned()
+        .unwrap_or_default();
     let mut response = next.run(request).await;
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) {
@@ -202,17 +212,27 @@ fn is_finished(response: &Response) -> bool {
     if response.extensions().get::<Finished>().is_some() {
         return true;
     }
-    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let kind = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or("");
     kind.starts_with("text/html") || kind.starts_with("application/problem+json")
 }
 
 fn write(problem: &Problem, request_id: &str, allow: Option<HeaderValue>) -> Response {
     let mut response = (problem.code.status(), Json(problem.document(request_id))).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if problem.code == Code::Unauthorized {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"ringproof\""));
+        headers.insert(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static("Bearer realm=\"ringproof\""),
+        );
     }
     if let Some(seconds) = problem.retry_after_s {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -226,21 +246,28 @@ fn write(problem: &Problem, request_id: &str, allow: Option<HeaderValue>) -> Res
 /// The problem for a refusal that a library made.
 fn of_status(status: StatusCode) -> Problem {
     match status {
-        StatusCode::NOT_FOUND => {
-            Problem::new(Code::NotFound, "no such path; the API is described at /openapi.json and /docs")
-        }
-        StatusCode::METHOD_NOT_ALLOWED => {
-            Problem::new(Code::HttpMethodNotAllowed, "the path exists; the header Allow lists its methods")
-        }
+        StatusCode::NOT_FOUND => Problem::new(
+            Code::NotFound,
+            "no such path; the API is described at /openapi.json and /docs",
+        ),
+        StatusCode::METHOD_NOT_ALLOWED => Problem::new(
+            Code::HttpMethodNotAllowed,
+            "the path exists; the header Allow lists its methods",
+        ),
         StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Code::BodyTooLarge, "the body is over the limit"),
-        StatusCode::REQUEST_TIMEOUT => {
-            Problem::new(Code::RequestTimeout, "the request did not arrive in time; send it again")
-        }
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-            Problem::new(Code::UnsupportedMediaType, "send the header Content-Type: application/json")
-        }
+        StatusCode::REQUEST_TIMEOUT => Problem::new(
+            Code::RequestTimeout,
+            "the request did not arrive in time; send it again",
+        ),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::new(
+            Code::UnsupportedMediaType,
+            "send the header Content-Type: application/json",
+        ),
         _ if status.is_server_error() => Problem::internal(&format!("a layer answered {status}")),
-        _ => Problem::new(Code::Malformed, format!("the request was refused with HTTP status {status}")),
+        _ => Problem::new(
+            Code::Malformed,
+            format!("the request was refused with HTTP status {status}"),
+        ),
     }
 }
 
@@ -252,7 +279,10 @@ mod tests {
     fn codes_are_distinct_words_and_refusals() {
         for (i, code) in Code::ALL.iter().enumerate() {
             assert!(code.status().is_client_error() || code.status().is_server_error());
-            assert!(!Code::ALL[..i].iter().any(|other| other.as_str() == code.as_str()), "{code:?}");
+            assert!(
+                !Code::ALL[..i].iter().any(|other| other.as_str() == code.as_str()),
+                "{code:?}"
+            );
         }
     }
 

@@ -19,11 +19,17 @@ impl Query {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for (name, value) in url.query_pairs().take(64) {
             if pairs.iter().any(|(known, _)| *known == name) {
-                return Err(Problem::malformed(name.clone(), format!("{name} stands twice in the query")));
+                return Err(Problem::malformed(
+                    name.clone(),
+                    format!("{name} stands twice in the query"),
+                ));
             }
             pairs.push((name.into_owned(), value.into_owned()));
         }
-        Ok(Self { pairs, asked: Vec::new() })
+        Ok(Self {
+            pairs,
+            asked: Vec::new(),
+        })
     }
 
     pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
@@ -39,7 +45,9 @@ impl Query {
         let Some(text) = self.text(name) else {
             return Ok(None);
         };
-        text.parse().map(Some).map_err(|e: UnknownWord| Problem::malformed(name, e.to_string()))
+        text.parse()
+            .map(Some)
+            .map_err(|e: UnknownWord| Problem::malformed(name, e.to_string()))
     }
 
     pub(super) fn integer(&mut self, name: &'static str, max: u32) -> Result<Option<u32>, Problem> {
@@ -49,7 +57,10 @@ impl Query {
         let value = text.parse::<u32>().ok().filter(|v| *v <= max);
         value.map(Some).ok_or_else(|| {
             let shown: String = text.chars().take(32).collect();
-            Problem::malformed(name, format!("{name} must be a whole number, 0 to {max}, found {shown:?}"))
+            Problem::malformed(
+                name,
+                format!("{name} must be a whole number, 0 to {max}, found {shown:?}"),
+            )
         })
     }
 
@@ -58,8 +69,11 @@ impl Query {
             return Ok(());
         };
         let shown: String = unknown.chars().take(64).collect();
-        let known =
-            if self.asked.is_empty() { "none here".to_owned() } else { self.asked.join(", ") };
+        let known = if self.asked.is_empty() {
+            "none here".to_owned()
+        } else {
+            self.asked.join(", ")
+        };
         let detail = format!("unknown query parameter {shown:?}; known: {known}");
         Err(Problem::malformed(shown, detail))
     }

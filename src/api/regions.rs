@@ -63,9 +63,15 @@ pub(super) async fn list(
         Some(tag) => language_of(tag).unwrap_or(ENGLISH),
         None => preferred_language(accept),
     };
-    let list = RegionList { locale: language, items: regions(&state.config(), language) };
+    let list = RegionList {
+        locale: language,
+        items: regions(&state.config(), language),
+    };
     let mut response = Json(list).into_response();
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Language, Authorization"));
+    response.headers_mut().insert(
+        header::VARY,
+        HeaderValue::from_static("Accept-Language, Authorization"),
+    );
     Ok(response)
 }
 
@@ -75,7 +81,9 @@ const ENGLISH: &str = "en";
 type Names = BTreeMap<&'static str, BTreeMap<&'static str, &'static str>>;
 
 static NAMES: LazyLock<Names> = LazyLock::new(|| {
-    let mut rows = include_str!("region_names.tsv").lines().filter(|line| !line.starts_with('#'));
+    let mut rows = include_str!("region_names.tsv")
+        .lines()
+        .filter(|line| !line.starts_with('#'));
     let languages: Vec<&str> = rows.next().unwrap_or_default().split('\t').skip(1).collect();
     let mut names = Names::new();
     for row in rows {
@@ -93,22 +101,37 @@ static NAMES: LazyLock<Names> = LazyLock::new(|| {
 pub fn language_of(tag: &str) -> Option<&'static str> {
     let primary = tag.split(['-', '_']).next()?.to_ascii_lowercase();
     let primary = if primary == "no" { "nb" } else { primary.as_str() };
-    if primary == ENGLISH { Some(ENGLISH) } else { NAMES.get_key_value(primary).map(|(known, _)| *known) }
+    if primary == ENGLISH {
+        Some(ENGLISH)
+    } else {
+        NAMES.get_key_value(primary).map(|(known, _)| *known)
+    }
 }
 
 /// The first language of `Accept-Language`, by weight, in which names exist.
 #[must_use]
 pub fn preferred_language(accept_language: Option<&str>) -> &'static str {
-    accepted(accept_language).into_iter().find_map(|tag| language_of(&tag)).unwrap_or(ENGLISH)
+    accepted(accept_language)
+        .into_iter()
+        .find_map(|tag| language_of(&tag))
+        .unwrap_or(ENGLISH)
 }
 
 /// The first region that `Accept-Language` names and the policy allows: `de-AT` → `AT`, `de` → `DE`.
 #[must_use]
 pub fn guessed_region(accept_language: Option<&str>, regions: &[RegionView]) -> Option<&'static str> {
-    let allowed = |code: &str| regions.iter().find(|r| r.allowed && r.code == code).map(|r| r.code);
+    let allowed = |code: &str| {
+        regions
+            .iter()
+            .find(|r| r.allowed && r.code == code)
+            .map(|r| r.code)
+    };
     let tags = accepted(accept_language);
     let named = tags.iter().find_map(|tag| {
-        tag.split('-').skip(1).find(|part| part.len() == 2).and_then(|part| allowed(&part.to_ascii_uppercase()))
+        tag.split('-')
+            .skip(1)
+            .find(|part| part.len() == 2)
+            .and_then(|part| allowed(&part.to_ascii_uppercase()))
     });
     // Without a region the language's own country is the best guess; English has none.
     named.or_else(|| {
@@ -136,7 +159,9 @@ fn accepted(header: Option<&str>) -> Vec<String> {
     for part in header.unwrap_or_default().split(',').take(16) {
         let mut pieces = part.trim().split(';');
         let tag = pieces.next().unwrap_or_default().trim();
-        let weight = pieces.find_map(|p| p.trim().strip_prefix("q=")?.parse::<f32>().ok()).unwrap_or(1.0);
+        let weight = pieces
+            .find_map(|p| p.trim().strip_prefix("q=")?.parse::<f32>().ok())
+            .unwrap_or(1.0);
         if tag.is_empty() || tag == "*" || weight <= 0.0 {
             continue;
         }
@@ -155,7 +180,10 @@ pub fn regions(config: &ApiConfig, language: &str) -> Vec<RegionView> {
         .map(|region| RegionView {
             code: region.code,
             calling_code: region.calling_code.to_string(),
-            name: names.and_then(|n| n.get(region.code)).map_or(region.name, |n| *n).to_owned(),
+            name: names
+                .and_then(|n| n.get(region.code))
+                .map_or(region.name, |n| *n)
+                .to_owned(),
             allowed: config.policy.allows_country(region.code),
             example: region.example,
         })
@@ -200,7 +228,11 @@ mod tests {
         assert_eq!(languages.len(), 17, "{languages:?}");
         for region in Region::all() {
             for language in &languages {
-                assert!(NAMES[language].contains_key(region.code), "{language} {}", region.code);
+                assert!(
+                    NAMES[language].contains_key(region.code),
+                    "{language} {}",
+                    region.code
+                );
             }
         }
     }
@@ -230,7 +262,13 @@ mod tests {
             allowed,
             example: String::new(),
         };
-        let regions = [region("AT", true), region("DE", true), region("SE", true), region("US", true), region("GB", false)];
+        let regions = [
+            region("AT", true),
+            region("DE", true),
+            region("SE", true),
+            region("US", true),
+            region("GB", false),
+        ];
         for (header, guess) in [
             (Some("de-AT"), Some("AT")),
             (Some("de"), Some("DE")),

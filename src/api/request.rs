@@ -107,7 +107,11 @@ impl Dialled {
     pub(super) fn parse(fields: &mut Fields) -> Result<Self, Problem> {
         match fields.take("to") {
             None => Err(fields.missing("to", "send a number such as \"+14255550123\"")),
-            Some(Tree::Text(number)) => Ok(Self { number: Masked::new(number), region: None, param: "to" }),
+            Some(Tree::Text(number)) => Ok(Self {
+                number: Masked::new(number),
+                region: None,
+                param: "to",
+            }),
             Some(Tree::Object(object)) => {
                 let mut to = fields.child("to", object);
                 let number = match to.take("number") {
@@ -120,7 +124,11 @@ impl Dialled {
                     Some(code) => Some(parse_region(&code, "to.region")?),
                 };
                 to.finish()?;
-                Ok(Self { number: Masked::new(number), region, param: "to.number" })
+                Ok(Self {
+                    number: Masked::new(number),
+                    region,
+                    param: "to.number",
+                })
             }
             Some(_) => Err(Problem::malformed(
                 "to",
@@ -224,7 +232,9 @@ impl Call {
             client_ref,
             end_user,
             callback_url: check_callback(profile, callback_url)?,
-            expires_in_s: expires_in.and_then(|s| u32::try_from(s).ok()).unwrap_or(profile.expires_in_s),
+            expires_in_s: expires_in
+                .and_then(|s| u32::try_from(s).ok())
+                .unwrap_or(profile.expires_in_s),
             tags,
             supersede,
             profile: profile_name,
@@ -241,19 +251,27 @@ pub(super) fn find_profile(
     let name = name.unwrap_or_else(|| config.default_profile.clone());
     allowed(&name)?;
     let profile = config.profiles.get(&name).ok_or_else(|| {
-        let detail = format!("no profile {name:?} is configured; leave it out for {:?}", config.default_profile);
+        let detail = format!(
+            "no profile {name:?} is configured; leave it out for {:?}",
+            config.default_profile
+        );
         Problem::new(Code::ParamInvalid, detail).at("profile")
     })?;
     Ok((name, profile))
 }
 
 fn choose_method(asked: Option<Method>, profile: &Profile, name: &str) -> Result<Method, Problem> {
-    let method = asked.or(profile.methods.first().copied()).unwrap_or(Method::PressKey);
+    let method = asked
+        .or(profile.methods.first().copied())
+        .unwrap_or(Method::PressKey);
     if profile.methods.contains(&method) {
         return Ok(method);
     }
     let allowed: Vec<&str> = profile.methods.iter().map(|m| m.as_str()).collect();
-    let detail = format!("the profile {name:?} allows: {}; found {method}", allowed.join(", "));
+    let detail = format!(
+        "the profile {name:?} allows: {}; found {method}",
+        allowed.join(", ")
+    );
     Err(Problem::new(Code::MethodNotAllowed, detail).at("method"))
 }
 
@@ -268,7 +286,10 @@ fn parse_extension(fields: &mut Fields) -> Result<Option<Extension>, Problem> {
         // A number outside of u32 is out of range in any case, and the range is named below.
         Some(Tree::Integer(wait)) => u32::try_from(wait).unwrap_or(u32::MAX),
         Some(_) => {
-            return Err(Problem::malformed("extension.wait_ms", "wait_ms must be a whole number of milliseconds"));
+            return Err(Problem::malformed(
+                "extension.wait_ms",
+                "wait_ms must be a whole number of milliseconds",
+            ));
         }
     };
     object.finish()?;
@@ -292,9 +313,11 @@ pub(super) fn parse_locale(fields: &mut Fields) -> Result<Option<String>, Proble
         return Ok(None);
     };
     let mut subtags = tag.split('-');
-    let language_fits =
-        subtags.next().is_some_and(|l| (2..=8).contains(&l.len()) && l.bytes().all(|b| b.is_ascii_alphabetic()));
-    let rest_fits = subtags.all(|s| (1..=8).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_alphanumeric()));
+    let language_fits = subtags
+        .next()
+        .is_some_and(|l| (2..=8).contains(&l.len()) && l.bytes().all(|b| b.is_ascii_alphabetic()));
+    let rest_fits =
+        subtags.all(|s| (1..=8).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_alphanumeric()));
     if language_fits && rest_fits {
         return Ok(Some(tag));
     }
@@ -308,7 +331,9 @@ fn check_code(method: Method, code: Option<String>) -> Result<Option<Masked<Digi
         (Method::PressKey | Method::RandomKey, Some(_)) => Err(problem(format!(
             "{method} takes no code; leave it out, or use match_code or speak_code"
         ))),
-        (Method::SpeakCode, None) => Err(problem("speak_code needs the code to speak: 4 to 8 digits".to_owned())),
+        (Method::SpeakCode, None) => Err(problem(
+            "speak_code needs the code to speak: 4 to 8 digits".to_owned(),
+        )),
         (_, None) => Ok(None),
         (Method::MatchCode | Method::SpeakCode, Some(code)) => {
             let count = code.chars().count();
@@ -353,9 +378,9 @@ pub(super) fn check_callback(profile: &Profile, asked: Option<String>) -> Result
 pub(super) fn url_problem(fault: &allow_list::UrlFault, not_listed: Code, param: &str) -> Problem {
     let code = match fault {
         allow_list::UrlFault::NotListed(_) => not_listed,
-        allow_list::UrlFault::NotUrl(_) | allow_list::UrlFault::Scheme(_) | allow_list::UrlFault::UserInfo => {
-            Code::ParamInvalid
-        }
+        allow_list::UrlFault::NotUrl(_)
+        | allow_list::UrlFault::Scheme(_)
+        | allow_list::UrlFault::UserInfo => Code::ParamInvalid,
     };
     Problem::new(code, format!("{param}: {fault}")).at(param)
 }

@@ -31,5 +31,7 @@ pub(super) async fn assign(State(state): State<ApiState>, mut request: Request, 
 /// Only characters that cannot disturb a log line.
 fn is_well_formed(text: &str) -> bool {
     (1..=LEN_MAX).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }

@@ -13,7 +13,10 @@ fn words<'a>(list: impl Iterator<Item = &'a str>, nullable: bool) -> Object {
     } else {
         SchemaType::Type(Type::String)
     };
-    ObjectBuilder::new().schema_type(kind).enum_values(Some(values)).build()
+    ObjectBuilder::new()
+        .schema_type(kind)
+        .enum_values(Some(values))
+        .build()
 }
 
 pub(super) fn status() -> Object {

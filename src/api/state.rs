@@ -16,7 +16,9 @@ pub type Clock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
 #[must_use]
 pub fn system_clock() -> Clock {
     Arc::new(|| {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let since = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
         UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     })
 }
@@ -38,7 +40,13 @@ struct Inner {
 
 impl ApiState {
     #[must_use]
-    pub fn new(store: Store, config: ApiConfig, admission: Admission, entropy: Entropy, clock: Clock) -> Self {
+    pub fn new(
+        store: Store,
+        config: ApiConfig,
+        admission: Admission,
+        entropy: Entropy,
+        clock: Clock,
+    ) -> Self {
         Self(Arc::new(Inner {
             store,
             signer: ResultSigner::new(&config.signing_seed),
@@ -84,12 +92,20 @@ impl ApiState {
     /// An independent generator for one request.
     #[must_use]
     pub fn entropy(&self) -> Entropy {
-        self.0.entropy.lock().unwrap_or_else(PoisonError::into_inner).fork()
+        self.0
+            .entropy
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .fork()
     }
 
     /// 128 random bits in hex.
     pub(super) fn token(&self) -> String {
-        self.0.entropy.lock().unwrap_or_else(PoisonError::into_inner).token()
+        self.0
+            .entropy
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .token()
     }
 
     pub(super) fn failures(&self) -> &FailureLimiter {
@@ -99,8 +115,10 @@ impl ApiState {
     /// A place among the long polls and streams; held until dropped.
     pub fn stream_permit(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Problem> {
         Arc::clone(&self.0.streams).try_acquire_owned().map_err(|_| {
-            let mut problem =
-                Problem::new(Code::RateLimited, "too many long polls and event streams are open; poll without wait");
+            let mut problem = Problem::new(
+                Code::RateLimited,
+                "too many long polls and event streams are open; poll without wait",
+            );
             problem.limit = Some("global".to_owned());
             problem.retry_after_s = Some(1);
             problem
@@ -140,7 +158,10 @@ pub struct Admission {
 
 impl Default for Admission {
     fn default() -> Self {
-        Self { draining: watch::Sender::new(false), trunks_up: watch::Sender::new(true) }
+        Self {
+            draining: watch::Sender::new(false),
+            trunks_up: watch::Sender::new(true),
+        }
     }
 }
 
@@ -175,15 +196,19 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         if error.is_transient() {
             tracing::warn!(%error, "store unavailable");
-            let mut problem = Self::new(Code::StoreUnavailable, "the store cannot take the request now; try again");
+            let mut problem = Self::new(
+                Code::StoreUnavailable,
+                "the store cannot take the request now; try again",
+            );
             problem.retry_after_s = Some(1);
             return problem;
         }
         match error {
             StoreError::NotFound(what) => Self::not_found(what),
-            StoreError::Conflict(what) => {
-                Self::new(Code::Conflict, format!("the {what} was changed at the same time; read it again"))
-            }
+            StoreError::Conflict(what) => Self::new(
+                Code::Conflict,
+                format!("the {what} was changed at the same time; read it again"),
+            ),
             other => Self::internal(&other),
         }
     }
@@ -205,7 +230,11 @@ mod tests {
             ("10.0.0.1", None, "10.0.0.1"),
             ("::ffff:10.0.0.1", Some("1.2.3.4"), "1.2.3.4"),
         ] {
-            assert_eq!(client_address(&trusted, ip(peer), header), ip(client), "{peer} {header:?}");
+            assert_eq!(
+                client_address(&trusted, ip(peer), header),
+                ip(client),
+                "{peer} {header:?}"
+            );
         }
     }
 }

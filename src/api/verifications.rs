@@ -47,9 +47,14 @@ pub(super) async fn create(
     require_json(&headers)?;
     let idempotency = idempotency_key(&headers, &caller, "POST /v1/verifications", &body)?;
     let config = state.config();
-    let call = Call::parse(Fields::parse(&body)?, &config, |profile| caller.require_profile(profile))?;
-    let account =
-        Account { key_id: caller.key_id().to_owned(), visibility: caller.visibility(), idempotency };
+    let call = Call::parse(Fields::parse(&body)?, &config, |profile| {
+        caller.require_profile(profile)
+    })?;
+    let account = Account {
+        key_id: caller.key_id().to_owned(),
+        visibility: caller.visibility(),
+        idempotency,
+    };
     let (signer, public_url, now) = (state.signer().clone(), config.public_url.clone(), state.now());
     let render = move |verification: &Verification| {
         let token = signer.browser_token(verification.id, now.plus(BROWSER_TOKEN_LIFE));
@@ -73,7 +78,11 @@ pub(super) fn stored(answer: &StoredAnswer, replayed: bool) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(location) = answer.location.as_deref().and_then(|l| HeaderValue::from_str(l).ok()) {
+    if let Some(location) = answer
+        .location
+        .as_deref()
+        .and_then(|l| HeaderValue::from_str(l).ok())
+    {
         headers.insert(header::LOCATION, location);
     }
     if replayed {
@@ -92,14 +101,27 @@ pub(super) fn idempotency_key(
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
         return Ok(None);
     };
-    let value = value.to_str().ok().filter(|v| {
-        (1..=255).contains(&v.len()) && v.bytes().all(|b| b.is_ascii_graphic())
-    });
+    let value = value
+        .to_str()
+        .ok()
+        .filter(|v| (1..=255).contains(&v.len()) && v.bytes().all(|b| b.is_ascii_graphic()));
     let value = value.ok_or_else(|| {
-        Problem::malformed("Idempotency-Key", "Idempotency-Key must be 1 to 255 visible ASCII characters")
+        Problem::malformed(
+            "Idempotency-Key",
+            "Idempotency-Key must be 1 to 255 visible ASCII characters",
+        )
     })?;
-    let body_hash = Sha256::new().chain_update(route).chain_update([0]).chain_update(body).finalize().into();
-    Ok(Some(IdempotencyKey { key_id: caller.key_id().to_owned(), value: value.to_owned(), body_hash }))
+    let body_hash = Sha256::new()
+        .chain_update(route)
+        .chain_update([0])
+        .chain_update(body)
+        .finalize()
+        .into();
+    Ok(Some(IdempotencyKey {
+        key_id: caller.key_id().to_owned(),
+        value: value.to_owned(),
+        body_hash,
+    }))
 }
 
 /// Read a verification, or wait for its next change.
@@ -119,7 +141,9 @@ pub(super) async fn read(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Verifications)?;
     let mut query = Query::parse(query.as_deref())?;
-    let wait_s = query.integer("wait", state.config().limits.wait_s_max)?.unwrap_or(0);
+    let wait_s = query
+        .integer("wait", state.config().limits.wait_s_max)?
+        .unwrap_or(0);
     let seen = query.integer("after_sequence", u32::MAX)?.map(u64::from);
     query.finish()?;
     let id = parse_id(&id)?;
@@ -127,7 +151,14 @@ pub(super) async fn read(
         find(&state, id, &caller.visibility()).await?
     } else {
         let _permit = state.stream_permit()?;
-        wait_for_change(&state, id, &caller.visibility(), seen, Duration::from_secs(wait_s.into())).await?
+        wait_for_change(
+            &state,
+            id,
+            &caller.visibility(),
+            seen,
+            Duration::from_secs(wait_s.into()),
+        )
+        .await?
     };
     Ok(shown(&state, StatusCode::OK, &verification))
 }
@@ -180,7 +211,9 @@ pub(super) async fn find(
 fn shown(state: &ApiState, status: StatusCode, verification: &Verification) -> Response {
     let view = VerificationView::new(verification, &state.config().public_url);
     let mut response = (status, Json(view)).into_response();
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
@@ -201,7 +234,10 @@ pub(super) async fn cancel(
     caller.require(Scope::Verifications)?;
     let id = parse_id(&id)?;
     let (entropy, now) = (state.entropy(), state.now());
-    let canceled = state.store().cancel(id, &caller.visibility(), Reason::ByClient, entropy, now).await?;
+    let canceled = state
+        .store()
+        .cancel(id, &caller.visibility(), Reason::ByClient, entropy, now)
+        .await?;
     Ok(match canceled {
         Canceled::Now(verification) | Canceled::AlreadyOver(verification) => {
             shown(&state, StatusCode::OK, &verification)
@@ -247,7 +283,11 @@ pub(super) async fn list(
     let page = state.store().verifications(&filter, &caller.visibility()).await?;
     let public_url = &state.config().public_url;
     Ok(Json(VerificationList {
-        items: page.items.iter().map(|v| VerificationView::new(v, public_url)).collect(),
+        items: page
+            .items
+            .iter()
+            .map(|v| VerificationView::new(v, public_url))
+            .collect(),
         next_cursor: page.next.map(|cursor| cursor.to_string()),
     }))
 }
@@ -259,7 +299,10 @@ fn parse_country(query: &mut Query) -> Result<Option<String>, Problem> {
     if code.len() == 2 && code.bytes().all(|b| b.is_ascii_uppercase()) {
         return Ok(Some(code));
     }
-    Err(Problem::malformed("country", "country must be an ISO 3166-1 alpha-2 code in capitals, such as US"))
+    Err(Problem::malformed(
+        "country",
+        "country must be an ISO 3166-1 alpha-2 code in capitals, such as US",
+    ))
 }
 
 fn parse_time(query: &mut Query, name: &'static str) -> Result<Option<UnixMillis>, Problem> {
@@ -267,7 +310,10 @@ fn parse_time(query: &mut Query, name: &'static str) -> Result<Option<UnixMillis
         return Ok(None);
     };
     UnixMillis::parse_rfc3339(&text).map(Some).ok_or_else(|| {
-        Problem::malformed(name, format!("{name} must be RFC 3339, such as 2030-01-31T12:00:00Z"))
+        Problem::malformed(
+            name,
+            format!("{name} must be RFC 3339, such as 2030-01-31T12:00:00Z"),
+        )
     })
 }
 
@@ -284,6 +330,10 @@ pub(super) fn parse_cursor(query: &mut Query) -> Result<Option<Cursor>, Problem>
         return Ok(None);
     };
     text.parse().map(Some).map_err(|_| {
-        Problem::new(Code::Malformed, "cursor must be the next_cursor of an earlier answer").at("cursor")
+        Problem::new(
+            Code::Malformed,
+            "cursor must be the next_cursor of an earlier answer",
+        )
+        .at("cursor")
     })
 }

@@ -301,9 +301,15 @@ pub(super) mod tests {
     fn a_stage_is_shown_while_pending_and_a_reason_afterwards() {
         let mut verification = sample(Method::PressKey);
         let pending = VerificationView::new(&verification, "");
-        assert_eq!((pending.status, pending.stage, pending.reason), ("pending", Some("queued"), None));
+        assert_eq!(
+            (pending.status, pending.stage, pending.reason),
+            ("pending", Some("queued"), None)
+        );
         verification.outcome = Some(Reason::Busy.into());
         let ended = VerificationView::new(&verification, "");
-        assert_eq!((ended.status, ended.stage, ended.reason), ("failed", None, Some("busy")));
+        assert_eq!(
+            (ended.status, ended.stage, ended.reason),
+            ("failed", None, Some("busy"))
+        );
     }
 }

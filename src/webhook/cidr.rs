@@ -24,11 +24,15 @@ impl Cidr {
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.network, address.to_canonical()) {
             (IpAddr::V4(network), IpAddr::V4(address)) => {
-                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix_bits)).unwrap_or(0);
+                let mask = u32::MAX
+                    .checked_shl(32 - u32::from(self.prefix_bits))
+                    .unwrap_or(0);
                 (network.to_bits() ^ address.to_bits()) & mask == 0
             }
             (IpAddr::V6(network), IpAddr::V6(address)) => {
-                let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix_bits)).unwrap_or(0);
+                let mask = u128::MAX
+                    .checked_shl(128 - u32::from(self.prefix_bits))
+                    .unwrap_or(0);
                 (network.to_bits() ^ address.to_bits()) & mask == 0
             }
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
@@ -40,12 +44,17 @@ impl FromStr for Cidr {
     type Err = CidrError;
 
     fn from_str(text: &str) -> Result<Self, CidrError> {
-        let error = |why| CidrError { found: text.chars().take(64).collect(), why };
+        let error = |why| CidrError {
+            found: text.chars().take(64).collect(),
+            why,
+        };
         let (address, bits) = match text.split_once('/') {
             Some((address, bits)) => (address, Some(bits)),
             None => (text, None),
         };
-        let address: IpAddr = address.parse().map_err(|_| error("the part before / is no IP address"))?;
+        let address: IpAddr = address
+            .parse()
+            .map_err(|_| error("the part before / is no IP address"))?;
         let bits_max = if address.is_ipv4() { 32 } else { 128 };
         let prefix_bits = match bits {
             None => bits_max,
@@ -55,7 +64,10 @@ impl FromStr for Cidr {
                 .filter(|b| *b <= bits_max)
                 .ok_or_else(|| error("the part after / must be 0 to 32 for IPv4 and 0 to 128 for IPv6"))?,
         };
-        let range = Self { network: address, prefix_bits };
+        let range = Self {
+            network: address,
+            prefix_bits,
+        };
         if range.first() != address {
             return Err(error("the address has bits set after the prefix"));
         }
@@ -67,11 +79,15 @@ impl Cidr {
     fn first(&self) -> IpAddr {
         match self.network {
             IpAddr::V4(a) => {
-                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix_bits)).unwrap_or(0);
+                let mask = u32::MAX
+                    .checked_shl(32 - u32::from(self.prefix_bits))
+                    .unwrap_or(0);
                 IpAddr::V4(Ipv4Addr::from_bits(a.to_bits() & mask))
             }
             IpAddr::V6(a) => {
-                let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix_bits)).unwrap_or(0);
+                let mask = u128::MAX
+                    .checked_shl(128 - u32::from(self.prefix_bits))
+                    .unwrap_or(0);
                 IpAddr::V6(Ipv6Addr::from_bits(a.to_bits() & mask))
             }
         }

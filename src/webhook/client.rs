@@ -44,18 +44,26 @@ impl Client {
                 .retry(reqwest::retry::never())
                 // A proxy would connect where the guard cannot look.
                 .no_proxy()
-                .dns_resolver(GuardedResolver { guard: guard.clone(), scheme })
+                .dns_resolver(GuardedResolver {
+                    guard: guard.clone(),
+                    scheme,
+                })
                 .https_only(scheme == Scheme::Https)
                 .http1_only()
                 .connect_timeout(CONNECT_TIMEOUT)
                 .pool_idle_timeout(IDLE_TIMEOUT)
                 .timeout(timeout);
             if let Some(pem) = ca_pem {
-                builder = builder.tls_certs_merge(Certificate::from_pem_bundle(pem).map_err(ClientError::Ca)?);
+                builder =
+                    builder.tls_certs_merge(Certificate::from_pem_bundle(pem).map_err(ClientError::Ca)?);
             }
             builder.build().map_err(ClientError::Setup)
         };
-        Ok(Self { https: build(Scheme::Https)?, http: build(Scheme::Http)?, guard })
+        Ok(Self {
+            https: build(Scheme::Https)?,
+            http: build(Scheme::Http)?,
+            guard,
+        })
     }
 
     /// One try. An error is in words for the operator; it holds no body and no URL.
@@ -66,23 +74,34 @@ impl Client {
         timestamp_s: i64,
         signature: &str,
     ) -> Result<Answer, String> {
-        let (url, scheme) = self.guard.check_url(&item.url).map_err(|refused| refused.to_string())?;
+        let (url, scheme) = self
+            .guard
+            .check_url(&item.url)
+            .map_err(|refused| refused.to_string())?;
         let client = match scheme {
             Scheme::Https => &self.https,
             Scheme::Http => &self.http,
         };
         let mut headers = HeaderMap::with_capacity(5);
-        let value = |text: &str| HeaderValue::from_str(text).map_err(|_| "a header cannot be written".to_owned());
+        let value =
+            |text: &str| HeaderValue::from_str(text).map_err(|_| "a header cannot be written".to_owned());
         headers.insert("content-type", HeaderValue::from_static("application/json"));
         headers.insert("webhook-id", value(id)?);
         headers.insert("webhook-timestamp", HeaderValue::from(timestamp_s));
         headers.insert("webhook-signature", value(signature)?);
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("Ringproof/", env!("CARGO_PKG_VERSION"))));
+        headers.insert(
+            USER_AGENT,
+            HeaderValue::from_static(concat!("Ringproof/", env!("CARGO_PKG_VERSION"))),
+        );
         let request = client.post(url).headers(headers).body(item.body.clone());
         let mut response = request.send().await.map_err(|e| in_words(&e))?;
         let answer = Answer {
             status: response.status().as_u16(),
-            retry_after: response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()).map(str::to_owned),
+            retry_after: response
+                .headers()
+                .get(RETRY_AFTER)
+                .and_then(|v| v.to_str().ok())
+                .map(str::to_owned),
         };
         // The status has decided; a body that does not come only costs the connection.
         let mut read = 0;

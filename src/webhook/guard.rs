@@ -49,7 +49,9 @@ pub struct Guard {
 impl Guard {
     #[must_use]
     pub fn new(allow_private: Vec<Cidr>) -> Self {
-        Self { allow_private: allow_private.into() }
+        Self {
+            allow_private: allow_private.into(),
+        }
     }
 
     /// Parses a callback URL and refuses what can be refused without a look-up.
@@ -97,7 +99,10 @@ impl Resolve for GuardedResolver {
         let this = self.clone();
         Box::pin(async move {
             let host = name.as_str().to_owned();
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.take(32).collect();
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0))
+                .await?
+                .take(32)
+                .collect();
             if found.is_empty() {
                 return Err(Refused::NoAddress(host).into());
             }
@@ -228,7 +233,11 @@ mod tests {
     #[test]
     fn public_addresses_and_names_pass_by_https() {
         let guard = Guard::default();
-        for url in ["https://93.184.215.14/", "https://[2606:4700::1111]/x", "https://idp.example:8443/a?b"] {
+        for url in [
+            "https://93.184.215.14/",
+            "https://[2606:4700::1111]/x",
+            "https://idp.example:8443/a?b",
+        ] {
             assert!(guard.check_url(url).is_ok(), "{url}");
         }
     }
@@ -237,7 +246,10 @@ mod tests {
     fn an_exception_opens_its_range_only_and_for_both_schemes() {
         let guard = Guard::new(vec!["127.0.0.0/8".parse().unwrap()]);
         assert_eq!(guard.check_url("http://127.0.0.1:9/").unwrap().1, Scheme::Http);
-        assert_eq!(guard.check_url("https://[::ffff:127.0.0.1]/").unwrap().1, Scheme::Https);
+        assert_eq!(
+            guard.check_url("https://[::ffff:127.0.0.1]/").unwrap().1,
+            Scheme::Https
+        );
         assert!(guard.check_url("http://10.0.0.1/").is_err());
         assert!(guard.check_url("http://[::1]/").is_err());
     }
@@ -245,9 +257,15 @@ mod tests {
     #[tokio::test]
     async fn a_name_that_resolves_to_an_inner_address_is_refused() {
         let resolve = |guard: Guard, scheme| async move {
-            GuardedResolver { guard, scheme }.resolve("localhost".parse().unwrap()).await.map(Iterator::count)
+            GuardedResolver { guard, scheme }
+                .resolve("localhost".parse().unwrap())
+                .await
+                .map(Iterator::count)
         };
-        let error = resolve(Guard::default(), Scheme::Https).await.unwrap_err().to_string();
+        let error = resolve(Guard::default(), Scheme::Https)
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("loopback"), "{error}");
         let lab = Guard::new(vec!["127.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()]);
         assert!(resolve(lab, Scheme::Http).await.unwrap() > 0);

@@ -65,7 +65,13 @@ pub struct WebhookConfig {
 impl WebhookConfig {
     #[must_use]
     pub fn new(signer: Signer, guard: Guard) -> Self {
-        Self { signer, guard, concurrency_max: 64, timeout: Duration::from_secs(15), ca_pem: None }
+        Self {
+            signer,
+            guard,
+            concurrency_max: 64,
+            timeout: Duration::from_secs(15),
+            ca_pem: None,
+        }
     }
 }
 
@@ -178,7 +184,8 @@ impl Deliverer {
         let (status, error, verdict) = match answer {
             Ok(Answer { status, retry_after }) => {
                 let verdict = schedule::judge(status, retry_after.as_deref(), now());
-                let error = (verdict != Verdict::Delivered).then(|| format!("the receiver answered {status}"));
+                let error =
+                    (verdict != Verdict::Delivered).then(|| format!("the receiver answered {status}"));
                 (Some(status), error, verdict)
             }
             Err(error) => (None, Some(error), Verdict::Failed { retry_after: None }),
@@ -189,7 +196,14 @@ impl Deliverer {
             Verdict::Failed { retry_after } => self.next_try(item.attempts, retry_after),
         };
         let error = error.map(|text| text.chars().take(ERROR_CHARS_MAX).collect());
-        DeliveryTry { event: item.id, at, duration, status, error, verdict }
+        DeliveryTry {
+            event: item.id,
+            at,
+            duration,
+            status,
+            error,
+            verdict,
+        }
     }
 
     fn next_try(&self, tries_before: u32, retry_after: Option<Duration>) -> DeliveryVerdict {
@@ -212,7 +226,9 @@ fn log_try(item: &OutboxItem, tried: &DeliveryTry) {
     metrics::histogram!("ringproof_webhook_try_seconds").record(tried.duration.as_secs_f64());
     let (kind, error) = (item.kind.as_str(), tried.error.as_deref().unwrap_or_default());
     match tried.verdict {
-        DeliveryVerdict::Delivered => tracing::debug!(webhook_id = %item.id, kind, tries = item.attempts + 1, "webhook delivered"),
+        DeliveryVerdict::Delivered => {
+            tracing::debug!(webhook_id = %item.id, kind, tries = item.attempts + 1, "webhook delivered")
+        }
         DeliveryVerdict::Retry { at } => {
             tracing::info!(webhook_id = %item.id, kind, tries = item.attempts + 1, next_at = %at, error, "webhook failed");
         }
@@ -223,6 +239,8 @@ fn log_try(item: &OutboxItem, tried: &DeliveryTry) {
 }
 
 fn now() -> UnixMillis {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

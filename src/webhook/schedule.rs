@@ -16,7 +16,9 @@ const RETRY_AFTER_S_MAX: u64 = 86_400;
 pub(super) enum Verdict {
     Delivered,
     /// Failed; the receiver may have asked for a pause.
-    Failed { retry_after: Option<Duration> },
+    Failed {
+        retry_after: Option<Duration>,
+    },
     /// 410: the receiver wants nothing more on this URL.
     Gone,
 }
@@ -26,7 +28,9 @@ pub(super) fn judge(status: u16, retry_after: Option<&str>, now: UnixMillis) -> 
     match status {
         200..=299 => Verdict::Delivered,
         410 => Verdict::Gone,
-        _ => Verdict::Failed { retry_after: retry_after.and_then(|text| parse_retry_after(text, now)) },
+        _ => Verdict::Failed {
+            retry_after: retry_after.and_then(|text| parse_retry_after(text, now)),
+        },
     }
 }
 
@@ -55,8 +59,9 @@ fn parse_retry_after(text: &str, now: UnixMillis) -> Option<Duration> {
 }
 
 fn parse_http_date(text: &str) -> Option<UnixMillis> {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
     let (_, rest) = text.split_once(", ")?;
     let parts: Vec<&str> = rest.split(' ').collect();
     let [day, month, year, time, "GMT"] = parts.as_slice() else {
@@ -74,8 +79,9 @@ mod tests {
 
     #[test]
     fn the_schedule_is_the_one_of_the_contract_and_then_ends() {
-        let delays: Vec<u64> =
-            (0..11).map(|tries| next_try(tries, None, NOW, 0).unwrap().since(NOW).as_secs()).collect();
+        let delays: Vec<u64> = (0..11)
+            .map(|tries| next_try(tries, None, NOW, 0).unwrap().since(NOW).as_secs())
+            .collect();
         assert_eq!(delays, [0, 1, 5, 15, 60, 300, 1800, 7200, 18_000, 36_000, 86_400]);
         assert_eq!(next_try(11, None, NOW, 0), None);
         assert_eq!(next_try(u32::MAX, None, NOW, 0), None);
@@ -91,7 +97,12 @@ mod tests {
 
     #[test]
     fn retry_after_lengthens_a_delay_but_never_shortens_it() {
-        let at = |asked| next_try(2, Some(Duration::from_secs(asked)), NOW, 0).unwrap().since(NOW).as_secs();
+        let at = |asked| {
+            next_try(2, Some(Duration::from_secs(asked)), NOW, 0)
+                .unwrap()
+                .since(NOW)
+                .as_secs()
+        };
         assert_eq!(at(120), 120);
         assert_eq!(at(1), 5);
     }
@@ -110,10 +121,22 @@ mod tests {
             (404, None, failed(None)),
             (410, None, Verdict::Gone),
             (429, Some("7"), failed(Some(Duration::from_secs(7)))),
-            (503, Some("Sun, 06 Nov 1994 08:50:37 GMT"), failed(Some(Duration::from_secs(60)))),
-            (503, Some("Sun, 06 Nov 1994 08:00:00 GMT"), failed(Some(Duration::ZERO))),
+            (
+                503,
+                Some("Sun, 06 Nov 1994 08:50:37 GMT"),
+                failed(Some(Duration::from_secs(60))),
+            ),
+            (
+                503,
+                Some("Sun, 06 Nov 1994 08:00:00 GMT"),
+                failed(Some(Duration::ZERO)),
+            ),
             (503, Some("soon"), failed(None)),
-            (503, Some("99999999999"), failed(Some(Duration::from_secs(86_400)))),
+            (
+                503,
+                Some("99999999999"),
+                failed(Some(Duration::from_secs(86_400))),
+            ),
         ] {
             assert_eq!(judge(status, header, NOW), verdict, "{status} {header:?}");
         }

@@ -44,16 +44,26 @@ impl std::fmt::Debug for Signer {
 impl Signer {
     /// From `whsec_…` and `whsk_…` secrets; several while rotating.
     pub fn new<S: AsRef<str>>(secrets: impl IntoIterator<Item = S>) -> Result<Self, SecretError> {
-        let secrets =
-            secrets.into_iter().map(|s| Secret::parse(s.as_ref().trim())).collect::<Result<Vec<_>, _>>()?;
-        if secrets.is_empty() { Err(SecretError::None) } else { Ok(Self { secrets }) }
+        let secrets = secrets
+            .into_iter()
+            .map(|s| Secret::parse(s.as_ref().trim()))
+            .collect::<Result<Vec<_>, _>>()?;
+        if secrets.is_empty() {
+            Err(SecretError::None)
+        } else {
+            Ok(Self { secrets })
+        }
     }
 
     /// The value of `webhook-signature`: one signature per secret, separated by spaces.
     #[must_use]
     pub fn sign(&self, id: &str, timestamp_s: i64, body: &str) -> String {
         let content = format!("{id}.{timestamp_s}.{body}");
-        let signatures: Vec<String> = self.secrets.iter().filter_map(|s| s.sign(content.as_bytes())).collect();
+        let signatures: Vec<String> = self
+            .secrets
+            .iter()
+            .filter_map(|s| s.sign(content.as_bytes()))
+            .collect();
         signatures.join(" ")
     }
 
@@ -94,11 +104,15 @@ impl Secret {
                 // HMAC takes a key of any length, so this is always `Some`.
                 let mut mac = Hmac::<Sha256>::new_from_slice(key.reveal()).ok()?;
                 mac.update(content);
-                Some(format!("v1,{}", BASE64_STANDARD.encode(mac.finalize().into_bytes())))
+                Some(format!(
+                    "v1,{}",
+                    BASE64_STANDARD.encode(mac.finalize().into_bytes())
+                ))
             }
-            Self::Ed25519(key) => {
-                Some(format!("v1a,{}", BASE64_STANDARD.encode(key.sign(content).to_bytes())))
-            }
+            Self::Ed25519(key) => Some(format!(
+                "v1a,{}",
+                BASE64_STANDARD.encode(key.sign(content).to_bytes())
+            )),
         }
     }
 }
@@ -110,16 +124,22 @@ mod tests {
     #[test]
     fn the_published_example_of_standard_webhooks_fits() {
         let signer = Signer::new(["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]).unwrap();
-        let signature = signer.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, "{\"test\": 2432232314}");
+        let signature = signer.sign(
+            "msg_p5jXN8AQM9LWM0D4loKWxJek",
+            1_614_265_330,
+            "{\"test\": 2432232314}",
+        );
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 
     #[test]
     fn rotation_gives_one_signature_per_secret_and_ed25519_verifies() {
         let seed = BASE64_STANDARD.encode([7_u8; 32]);
-        let signer =
-            Signer::new([format!("whsk_{seed}"), format!("whsec_{}", BASE64_STANDARD.encode([1_u8; 24]))])
-                .unwrap();
+        let signer = Signer::new([
+            format!("whsk_{seed}"),
+            format!("whsec_{}", BASE64_STANDARD.encode([1_u8; 24])),
+        ])
+        .unwrap();
         let header = signer.sign("evt_1", 5, "{}");
         let parts: Vec<&str> = header.split(' ').collect();
         assert!(matches!(parts.as_slice(), [a, b] if a.starts_with("v1a,") && b.starts_with("v1,")));
@@ -127,7 +147,10 @@ mod tests {
         let signature = ed25519_dalek::Signature::from_slice(&bytes).unwrap();
         let key = SigningKey::from_bytes(&[7; 32]).verifying_key();
         key.verify_strict(b"evt_1.5.{}", &signature).unwrap();
-        assert_eq!(signer.public_keys(), vec![format!("whpk_{}", BASE64_STANDARD.encode(key))]);
+        assert_eq!(
+            signer.public_keys(),
+            vec![format!("whpk_{}", BASE64_STANDARD.encode(key))]
+        );
     }
 
     #[test]
