@@ -1,1 +1,2 @@
 //! Shell room.
+pub mod prompts;
