@@ -14,8 +14,14 @@
 
 pub mod codec;
 pub mod frame;
-
 pub mod press;
 pub mod quality;
-
+pub mod rtcp;
 pub mod rtp;
+pub mod telephone_event;
+pub mod tone;
+
+pub mod command;
+pub mod playout;
+pub mod stream;
+pub mod voice;
