@@ -9,6 +9,7 @@ mod client;
 mod config;
 mod keys;
 mod progress;
+pub mod prompts;
 mod serve;
 
 use std::path::PathBuf;

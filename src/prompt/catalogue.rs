@@ -135,7 +135,8 @@ fn voice_of(set: PromptSet) -> Voice {
         .into_iter()
         .map(|(name, samples)| (name.clone(), Arc::new(Clip::from_pcm(name, &samples))))
         .collect();
-    Voice::new(set.manifest.language().as_str(), clips, set.manifest.phrases)
+    let locale = set.manifest.language().to_string();
+    Voice::new(locale, clips, set.manifest.phrases)
 }
 
 /// Adds a clip for each name that has none. What cannot be spoken is said in a notice.

@@ -26,8 +26,10 @@ const BRAND_MS_MAX: u64 = 2000;
 const CORE_MS_MAX: u64 = 9000;
 /// The same with the fraud sentence.
 const WITH_FRAUD_MS_MAX: u64 = 15_000;
-/// What lies outside 300–3400 Hz, relative to the whole.
-const OUT_OF_BAND_DB_MAX: f64 = -20.0;
+/// What lies outside 300–3400 Hz and the slopes of a filter around them, relative to the whole.
+const OUT_OF_BAND_DB_MAX: f64 = -30.0;
+const SLOPE_LOW_HZ: f64 = 200.0;
+const SLOPE_HIGH_HZ: f64 = 3550.0;
 /// The two rates of a clip say the same.
 const RATES_DIFFER_MS_MAX: u64 = 2;
 
@@ -265,7 +267,7 @@ pub(super) fn keys_heard(samples: &[i16], rate_hz: u32) -> Vec<Problem> {
 
 fn out_of_band_db(samples: &[i16], rate_hz: u32) -> f64 {
     let samples = to_f32(samples);
-    let band = dsp::telephone_band(&samples, rate_hz);
+    let band = dsp::band_pass(&samples, rate_hz, SLOPE_LOW_HZ, SLOPE_HIGH_HZ);
     let energy = |values: &mut dyn Iterator<Item = f32>| -> f64 { values.map(|v| f64::from(v).powi(2)).sum() };
     let outside = energy(&mut samples.iter().zip(&band).map(|(s, b)| s - b));
     let all = energy(&mut samples.iter().copied());

@@ -39,24 +39,29 @@ pub(super) fn peak(samples: &[f32]) -> f64 {
 
 /// Keeps 300 to 3400 Hz. Linear phase; the delay is taken out, the length stays.
 pub(super) fn telephone_band(samples: &[f32], rate_hz: u32) -> Vec<f32> {
-    let taps = band_pass_taps(rate_hz);
-    let half = taps.len() / 2;
-    (0..samples.len())
-        .map(|n| {
-            let mut sum = 0.0;
-            for (k, tap) in taps.iter().enumerate() {
-                // Sample n + half − k; outside the sound there is silence.
-                if let Some(sample) = (n + half).checked_sub(k).and_then(|at| samples.get(at)) {
-                    sum += tap * f64::from(*sample);
-                }
-            }
-            sum as f32
+    band_pass(samples, rate_hz, BAND_LOW_HZ, BAND_HIGH_HZ)
+}
+
+/// Keeps what lies between two frequencies; outside the sound there is silence.
+pub(super) fn band_pass(samples: &[f32], rate_hz: u32, low_hz: f64, high_hz: f64) -> Vec<f32> {
+    let taps = band_pass_taps(rate_hz, low_hz, high_hz);
+    let silence = vec![0.0; taps.len() / 2];
+    let padded = [&silence, samples, &silence].concat();
+    // The taps are the same forwards and backwards, so no side has to be turned.
+    padded
+        .windows(taps.len())
+        .map(|window| {
+            window
+                .iter()
+                .zip(&taps)
+                .map(|(sample, tap)| f64::from(*sample) * tap)
+                .sum::<f64>() as f32
         })
         .collect()
 }
 
 /// Windowed-sinc band-pass (Blackman window).
-fn band_pass_taps(rate_hz: u32) -> Vec<f64> {
+fn band_pass_taps(rate_hz: u32, low_hz: f64, high_hz: f64) -> Vec<f64> {
     let rate = f64::from(rate_hz);
     let half = (rate * FILTER_MS / 2000.0) as i64;
     let low_pass = |cut_hz: f64, n: i64| {
@@ -68,7 +73,7 @@ fn band_pass_taps(rate_hz: u32) -> Vec<f64> {
         .map(|n| {
             let phase = PI * n as f64 / (half + 1) as f64;
             let window = 0.42 + 0.5 * phase.cos() + 0.08 * (2.0 * phase).cos();
-            window * (low_pass(BAND_HIGH_HZ, n) - low_pass(BAND_LOW_HZ, n))
+            window * (low_pass(high_hz, n) - low_pass(low_hz, n))
         })
         .collect()
 }
@@ -155,16 +160,16 @@ pub(super) fn limit(samples: &[f32], rate_hz: u32, ceiling: f64) -> Vec<f32> {
         return samples.to_vec();
     }
     let reach = (f64::from(rate_hz) * LIMITER_REACH_MS / 1000.0) as usize;
-    let needed: Vec<f64> = samples
-        .iter()
-        .map(|s| (ceiling / f64::from(s.abs()).max(1e-12)).min(1.0))
-        .collect();
-    let lowest: Vec<f64> = (0..needed.len())
-        .map(|n| {
-            let window = &needed[n.saturating_sub(reach)..(n + reach + 1).min(needed.len())];
-            window.iter().copied().fold(1.0, f64::min)
-        })
-        .collect();
+    let mut lowest = vec![1.0_f64; samples.len()];
+    for (n, sample) in samples.iter().enumerate() {
+        let needed = ceiling / f64::from(sample.abs()).max(1e-12);
+        if needed < 1.0 {
+            let end = (n + reach + 1).min(samples.len());
+            for gain in &mut lowest[n.saturating_sub(reach)..end] {
+                *gain = gain.min(needed);
+            }
+        }
+    }
     let weights: Vec<f64> = (0..=2 * reach)
         .map(|k| 0.5 - 0.5 * (2.0 * PI * (k as f64 + 1.0) / (2 * reach + 2) as f64).cos())
         .collect();
@@ -172,13 +177,14 @@ pub(super) fn limit(samples: &[f32], rate_hz: u32, ceiling: f64) -> Vec<f32> {
         .iter()
         .enumerate()
         .map(|(n, sample)| {
-            let (mut sum, mut total) = (0.0, 0.0);
-            for (k, weight) in weights.iter().enumerate() {
-                if let Some(gain) = (n + k).checked_sub(reach).and_then(|at| lowest.get(at)) {
-                    sum += weight * gain;
-                    total += weight;
-                }
+            let first = n.saturating_sub(reach);
+            let near = &lowest[first..(n + reach + 1).min(lowest.len())];
+            if near.iter().all(|gain| *gain >= 1.0) {
+                return *sample;
             }
+            let weights = &weights[first + reach - n..];
+            let total: f64 = weights.iter().take(near.len()).sum();
+            let sum: f64 = near.iter().zip(weights).map(|(gain, weight)| gain * weight).sum();
             (f64::from(*sample) * sum / total) as f32
         })
         .collect()
