@@ -130,7 +130,7 @@ fn profile_plan(profile: &config::Profile) -> Result<ProfilePlan, AppError> {
     script.check().map_err(|e| AppError::Config(format!("profile.{}: {e}", profile.name)))?;
     Ok(ProfilePlan {
         script,
-        timings: CallTimings { ring: profile.ring, no_18x: profile.no_18x, ring_hard: profile.ring_hard, ..CallTimings::default() },
+        timings: CallTimings { ring_max: profile.ring, trying_max: profile.no_18x, unanswered_max: profile.ring_hard, ..CallTimings::default() },
         brand: profile.brand.clone(),
         locale: profile.locale.clone(),
         prompts: profile.prompts.as_deref().map(prompt_set),
@@ -165,7 +165,7 @@ pub(super) fn api(config: &Config, public_url: String, seed: [u8; 32]) -> Result
             .collect(),
         signing_seed: Masked::new(seed),
         trusted_proxies: config.server.trusted_proxies.clone(),
-        limits: HttpLimits { pending_max: config.policy.pending_max, ..HttpLimits::default() },
+        limits: HttpLimits::default(),
     })
 }
 

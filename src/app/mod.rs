@@ -250,8 +250,16 @@ async fn report(store: Store, media: MediaEngine, sip: SipUdp) {
         metrics::counter!("ringproof_media_refused_total", "reason" => "no_port").absolute(engine.refused_no_port);
         metrics::counter!("ringproof_media_refused_total", "reason" => "full").absolute(engine.refused_full);
         metrics::counter!("ringproof_media_refused_total", "reason" => "late").absolute(engine.refused_late);
-        for (name, value) in sip.metrics().counters() {
-            metrics::counter!("ringproof_sip_datagrams_total", "kind" => name).absolute(value);
+        let sip = sip.metrics();
+        for (kind, count) in [
+            ("received", sip.received),
+            ("sent", sip.sent),
+            ("routed", sip.routed),
+            ("out_of_call", sip.out_of_call),
+            ("unparsable", sip.unparsable),
+            ("strangers_limited", sip.strangers_limited),
+        ] {
+            metrics::counter!("ringproof_sip_datagrams_total", "kind" => kind).absolute(count);
         }
         if let Ok((pending, live)) = store.in_progress().await {
             metrics::gauge!("ringproof_verifications_pending").set(pending as f64);

@@ -10,10 +10,11 @@ use tokio::sync::mpsc;
 use super::ledger::{Ledger, Written};
 use super::plan::{self, PlanError};
 use super::{Shared, Start};
-use crate::call::{Call, Input, Output};
-use crate::model::{AttemptId, Outcome, Reason};
+use crate::call::{Call, Input, NextTrunk, Output};
+use crate::model::{AttemptId, AttemptReport, Outcome, Reason};
 use crate::net::media_engine::MediaLeg;
 use crate::net::sip_udp::{Inbound, RouteGuard};
+use crate::policy::goes_to_next_trunk;
 use crate::store::{Claim, Claimed};
 use crate::telemetry::wallclock;
 
@@ -66,12 +67,26 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, cancel: mpsc::Receive
         Ok(spec) => {
             tracing::info!(%attempt, verification = %verification.id, to = %verification.to, trunk = %start.trunk.name, "dialling");
             let call = Call::new(Instant::now(), spec, entropy);
-            Pump { shared, attempt, call, leg, route, ledger, outcome: None, trunk_failed: false }.run(cancel).await
+            let untried = shared.config.trunks.len().saturating_sub(start.due.tried_trunks.len() + 1);
+            let pump = Pump {
+                shared,
+                attempt,
+                call,
+                leg,
+                route,
+                ledger,
+                outcome: None,
+                trunk_failed: false,
+                attempts_made: start.due.number,
+                untried,
+                last_report: AttemptReport::default(),
+            };
+            pump.run(cancel).await
         }
         Err(error) => {
             // Claimed, but nothing was sent: an outcome is owed all the same.
             tracing::error!(%attempt, %error, "the call could not be set up");
-            ledger.decide(Outcome::new(Reason::Internal), crate::model::AttemptReport::default(), false);
+            ledger.decide(Outcome::new(Reason::Internal), AttemptReport::default(), false);
             while !ledger.is_idle() {
                 ledger.next().await;
             }
@@ -129,6 +144,11 @@ struct Pump {
     ledger: Ledger,
     outcome: Option<Outcome>,
     trunk_failed: bool,
+    /// Attempts of this verification, this one included.
+    attempts_made: u32,
+    /// Trunks that have not tried it.
+    untried: usize,
+    last_report: AttemptReport,
 }
 
 impl Pump {
@@ -164,6 +184,15 @@ impl Pump {
         TaskEnd::Ran { outcome: self.outcome, trunk_failed: self.trunk_failed }
     }
 
+    fn decided(&mut self, outcome: Outcome, report: AttemptReport) {
+        count(outcome);
+        self.outcome = Some(outcome);
+        self.trunk_failed = self.call.next_trunk() != NextTrunk::No;
+        let tried = self.attempts_made;
+        let another = goes_to_next_trunk(outcome, self.trunk_failed, tried, self.untried);
+        self.ledger.decide(outcome, report, another);
+    }
+
     /// Obeys every output that waits.
     async fn drain(&mut self) {
         while let Some(output) = self.call.poll_output() {
@@ -180,19 +209,32 @@ impl Pump {
                     }
                 }
                 Output::Stage(stage) => self.ledger.stage(stage),
-                Output::Decided { outcome, report, next_trunk } => {
-                    self.outcome = Some(outcome);
-                    self.trunk_failed = next_trunk;
-                    let another = next_trunk && self.shared.has_another_trunk();
-                    self.ledger.decide(outcome, report, another);
+                Output::Decided(outcome, report) => self.decided(outcome, report),
+                Output::PossibleDoubleRing => {
+                    // RFC 3261 §17.1.1.2 leaves this one hole: the answer came after Timer B.
+                    metrics::counter!("ringproof_possible_double_rings_total").increment(1);
+                    tracing::warn!(attempt = %self.attempt, "an answer came after the call had been given up");
+                    self.last_report.flag("possible_double_ring");
+                    self.ledger.report(self.last_report.clone());
                 }
                 Output::Finished { outcome, report, .. } => {
                     tracing::info!(attempt = %self.attempt, %outcome, sip = report.cause.sip_status, "ended");
+                    self.last_report = report.clone();
                     self.ledger.report(report);
                 }
             }
         }
     }
+}
+
+/// Counts an outcome by its words, for dashboards.
+fn count(outcome: Outcome) {
+    metrics::counter!(
+        "ringproof_attempts_total",
+        "status" => outcome.status().as_str(),
+        "reason" => outcome.reason().as_str()
+    )
+    .increment(1);
 }
 
 async fn until(deadline: Option<Instant>) {

@@ -144,10 +144,6 @@ impl Shared {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn has_another_trunk(&self) -> bool {
-        self.config.trunks.len() > 1
-    }
-
     /// Address of the trunk's target whose turn it is.
     async fn target_for(&self, trunk: &Trunk) -> Result<SocketAddr, TargetError> {
         let turn = self.rotation.get(&trunk.name).map_or(0, |at| at.load(Ordering::Relaxed));

@@ -4,18 +4,17 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::Shared;
 use super::target::{Target, TargetError};
-use crate::call::{CallSpec, CallTimings};
+use crate::call::{CallSpec, CallTimings, SpecError};
 use crate::ivr::Script;
 use crate::media::command::DtmfMode;
-use crate::model::{Codec, Destination, Outcome, Reason, Verification};
+use crate::model::{Cidr, Codec, Destination, Outcome, Reason, Verification};
 use crate::net::media_engine::Refusal;
 use crate::net::sip_udp::RegisterError;
 use crate::prompt::Wanted;
 use crate::sip::digest::Credentials;
-use crate::sip::invite::InviteConfig;
+use crate::sip::invite::{InviteConfig, Transport};
 use crate::sip::message::NameAddr;
-use crate::sip::peer::IpNet;
-use crate::sip::transaction::TimerConfig;
+use crate::sip::transaction::timer::TimerConfig;
 use crate::sip::uri::{Host, Uri};
 
 /// One trunk as the dialer uses it.
@@ -25,7 +24,7 @@ pub struct Trunk {
     pub targets: Vec<Target>,
     pub credentials: Option<Credentials>,
     /// Further sources of in-dialog requests.
-    pub peers: Vec<IpNet>,
+    pub peers: Vec<Cidr>,
     pub number_format: NumberFormat,
     pub tech_prefix: String,
     /// By ISO region.
@@ -82,6 +81,8 @@ pub(super) enum PlanError {
     Entropy(String),
     #[error("profile {0:?} is not configured any more")]
     Profile(String),
+    #[error(transparent)]
+    Spec(#[from] SpecError),
 }
 
 impl PlanError {
@@ -90,7 +91,7 @@ impl PlanError {
         Outcome::new(match self {
             Self::Target(_) | Self::NoRoute(_) => Reason::TrunkDown,
             Self::Media(_) | Self::Sip(_) => Reason::Congestion,
-            Self::Entropy(_) | Self::Profile(_) => Reason::Internal,
+            Self::Entropy(_) | Self::Profile(_) | Self::Spec(_) => Reason::Internal,
         })
     }
 }
@@ -148,10 +149,11 @@ pub(super) fn call_spec(
     let advertised = |ip: IpAddr| public.filter(|p| p.is_ipv4() == ip.is_ipv4()).unwrap_or(ip);
     // A socket bound to all addresses says where it really is: what the kernel picks for this target.
     let media_ip = if wire.local_media.ip().is_unspecified() { wire.local_sip.ip() } else { wire.local_media.ip() };
-    Ok(CallSpec {
+    let spec = CallSpec {
         invite: invite(shared, trunk, verification, &wire),
         local_media: SocketAddr::new(advertised(media_ip), wire.local_media.port()),
         codecs: trunk.codecs.clone(),
+        rtcp_mux: false,
         dtmf: trunk.dtmf,
         method: verification.method,
         code: verification.code.clone(),
@@ -161,7 +163,10 @@ pub(super) fn call_spec(
         brand: Some(brand),
         timings: profile.timings,
         message: verification.message.clone(),
-    })
+    };
+    // Whatever this call may have to say must exist before a phone rings.
+    spec.check()?;
+    Ok(spec)
 }
 
 fn invite(shared: &Shared, trunk: &Trunk, verification: &Verification, wire: &Wire) -> InviteConfig {
@@ -181,6 +186,7 @@ fn invite(shared: &Shared, trunk: &Trunk, verification: &Verification, wire: &Wi
         target: wire.target,
         local: wire.local_sip,
         public: shared.config.public_address.map(|ip| SocketAddr::new(ip, wire.local_sip.port())),
+        transport: Transport::Udp,
         request_uri: request_uri.clone(),
         from: NameAddr::new(from_uri),
         to: NameAddr::new(request_uri),
@@ -190,8 +196,8 @@ fn invite(shared: &Shared, trunk: &Trunk, verification: &Verification, wire: &Wi
         user_agent: shared.config.user_agent.clone(),
         call_id: wire.call_id.clone(),
         credentials: trunk.credentials.clone(),
-        peers: trunk.peers.clone(),
+        peers: trunk.peers.iter().filter_map(|block| block.to_string().parse().ok()).collect(),
         rel100: trunk.rel100,
-        timers: TimerConfig::with_t1(shared.config.t1),
+        timers: TimerConfig { t1: shared.config.t1, ..TimerConfig::default() },
     }
 }

@@ -111,6 +111,12 @@ pub enum Rtp {
 }
 
 impl Callee {
+    /// Rejects every call.
+    #[must_use]
+    pub fn rejecting(about: &str, rejection: Rejection) -> Self {
+        Self::new(about, vec![Step::Reject(rejection)])
+    }
+
     fn new(about: &str, steps: Vec<Step>) -> Self {
         Self { about: about.to_owned(), steps, at_first: None, dtmf: Dtmf::default(), rtp: Rtp::default() }
     }

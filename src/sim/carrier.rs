@@ -11,6 +11,7 @@ use super::callee::{Callee, Rejection, Step};
 use super::ear::Memory;
 use super::phone;
 use super::record::Records;
+use crate::ivr::phrase;
 use crate::media::voice::Voice;
 use crate::model::{Codec, Entropy};
 use crate::net::media_engine::{EngineConfig, EngineError, MediaEngine};
@@ -148,6 +149,18 @@ impl Exchange {
         self.codes.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
+    /// Whether a clip ends a sentence that names a key: the last clip of such a phrase, or the one before its digit.
+    pub(super) fn names_a_key(&self, clip: &str) -> bool {
+        const NAMING: [&str; 4] = [phrase::CONFIRM, phrase::RANDOM, phrase::MATCH_CODE, phrase::SPEAK_CODE_INTRO];
+        self.voices.iter().flat_map(|voice| voice.phrases()).any(|(name, items)| {
+            NAMING.contains(&name)
+                && items.last().is_some_and(|last| match last.strip_prefix("digit:") {
+                    Some(_) => clip.starts_with("digit-"),
+                    None => last == clip,
+                })
+        })
+    }
+
     /// What the phone of this number does now, its first tries counted.
     fn answer_for(&self, number: &str) -> Callee {
         let found = self.callees.read().unwrap_or_else(PoisonError::into_inner).get(number).cloned();
@@ -206,8 +219,7 @@ fn called_number(request: &Request) -> String {
 }
 
 async fn reply(exchange: &Exchange, inbound: &Inbound, request: &Request, status: u16) {
-    let mut response = Response::reply_to(request, status, None).with_to_tag(&exchange.entropy().token());
-    response.stamp_source(inbound.source);
+    let response = Response::reply_to(request, status, None).with_to_tag(&exchange.entropy().token());
     if let Err(error) = exchange.sip.send_from(inbound.local, inbound.source, &response.to_bytes()).await {
         tracing::debug!(%error, "an answer was not sent");
     }

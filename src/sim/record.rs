@@ -205,7 +205,7 @@ impl Record {
         let inner = self.inner();
         let mut pcm = vec![0; inner.audio.len()];
         let count = codec::decode(inner.law, &inner.audio, &mut pcm);
-        crate::prompt::write_wav(&pcm[..count], 8000)
+        crate::prompt::write_master(&pcm[..count], 8000)
     }
 }
 
