@@ -1,0 +1,220 @@
+//! Audio made ready once and sent many times: a [`Clip`] is one recording in every codec, cut into 20 ms frames
+//! that share one buffer. The only file that names `webrtc_media`.
+//!
+//! `Sample::default()` and `Sample`'s own comparison read the clock, so a [`Frame`] is built with every field
+//! given: its `timestamp` is the epoch plus media time, and it compares by octets and media time.
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use webrtc_media::Sample;
+
+use super::codec::{self, SAMPLES_PER_MS};
+use crate::model::Codec;
+
+/// Length of one frame, milliseconds.
+pub const FRAME_MS: u32 = 20;
+/// Length of one frame, samples; with G.711 also octets.
+pub const FRAME_SAMPLES: usize = FRAME_MS as usize * SAMPLES_PER_MS;
+/// Longest clip, milliseconds: a prompt is seconds, so ten minutes is a mistake somewhere.
+pub const CLIP_MS_MAX: u32 = 600_000;
+
+/// One frame of coded audio with its place in the clip.
+pub struct Frame(Sample);
+
+impl Frame {
+    fn new(data: Bytes, first_sample: u32) -> Self {
+        let media_time = Duration::from_millis(u64::from(first_sample) / SAMPLES_PER_MS as u64);
+        Self(Sample {
+            data,
+            timestamp: SystemTime::UNIX_EPOCH + media_time,
+            duration: Duration::from_millis(u64::from(FRAME_MS)),
+            packet_timestamp: first_sample,
+            prev_dropped_packets: 0,
+            prev_padding_packets: 0,
+        })
+    }
+
+    /// The octets of an RTP payload.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.0.data
+    }
+
+    /// Media time from the start of the clip, in samples.
+    #[must_use]
+    pub const fn first_sample(&self) -> u32 {
+        self.0.packet_timestamp
+    }
+
+    #[must_use]
+    pub const fn duration(&self) -> Duration {
+        self.0.duration
+    }
+}
+
+impl Clone for Frame {
+    fn clone(&self) -> Self {
+        Self::new(self.0.data.clone(), self.0.packet_timestamp)
+    }
+}
+
+impl PartialEq for Frame {
+    fn eq(&self, other: &Self) -> bool {
+        self.payload() == other.payload() && self.first_sample() == other.first_sample()
+    }
+}
+
+impl Eq for Frame {}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Frame({} octets at sample {})",
+            self.payload().len(),
+            self.first_sample()
+        )
+    }
+}
+
+/// One recording, ready for every codec.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Clip {
+    pub name: String,
+    pub pcmu: Vec<Frame>,
+    pub pcma: Vec<Frame>,
+    /// Whole frames, milliseconds.
+    pub duration_ms: u32,
+    pcmu_audio: Bytes,
+    pcma_audio: Bytes,
+}
+
+impl Clip {
+    /// Encodes 8 kHz samples. The last frame is filled up with silence; what goes past [`CLIP_MS_MAX`] is cut.
+    #[must_use]
+    pub fn from_pcm(name: impl Into<String>, pcm: &[i16]) -> Self {
+        let pcm = pcm.get(..CLIP_MS_MAX as usize * SAMPLES_PER_MS).unwrap_or(pcm);
+        let frames = pcm.len().div_ceil(FRAME_SAMPLES);
+        let coded = |law| {
+            let mut octets = vec![codec::silence(law); frames * FRAME_SAMPLES];
+            codec::encode(law, pcm, &mut octets);
+            Bytes::from(octets)
+        };
+        Self::from_audio(name.into(), coded(Codec::Pcmu), coded(Codec::Pcma))
+    }
+
+    /// Digital silence, rounded up to whole frames.
+    #[must_use]
+    pub fn silence(duration_ms: u32) -> Self {
+        let frames = duration_ms.min(CLIP_MS_MAX).div_ceil(FRAME_MS) as usize;
+        let coded = |law| Bytes::from(vec![codec::silence(law); frames * FRAME_SAMPLES]);
+        Self::from_audio("silence".to_owned(), coded(Codec::Pcmu), coded(Codec::Pcma))
+    }
+
+    fn from_audio(name: String, pcmu_audio: Bytes, pcma_audio: Bytes) -> Self {
+        let (pcmu, pcma) = (cut(&pcmu_audio), cut(&pcma_audio));
+        let duration_ms = u32::try_from(pcmu.len())
+            .unwrap_or(u32::MAX)
+            .saturating_mul(FRAME_MS);
+        Self {
+            name,
+            pcmu,
+            pcma,
+            duration_ms,
+            pcmu_audio,
+            pcma_audio,
+        }
+    }
+
+    #[must_use]
+    pub fn frames(&self, codec: Codec) -> &[Frame] {
+        match codec {
+            Codec::Pcmu => &self.pcmu,
+            Codec::Pcma => &self.pcma,
+        }
+    }
+
+    /// The whole clip as one run of octets, for a ptime other than [`FRAME_MS`].
+    #[must_use]
+    pub const fn audio(&self, codec: Codec) -> &Bytes {
+        match codec {
+            Codec::Pcmu => &self.pcmu_audio,
+            Codec::Pcma => &self.pcma_audio,
+        }
+    }
+
+    #[must_use]
+    pub fn shared(self) -> Arc<Self> {
+        Arc::new(self)
+    }
+}
+
+impl fmt::Debug for Clip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Clip({:?}, {} ms)", self.name, self.duration_ms)
+    }
+}
+
+fn cut(audio: &Bytes) -> Vec<Frame> {
+    let starts = (0..audio.len()).step_by(FRAME_SAMPLES);
+    starts
+        .map(|start| {
+            let first_sample = u32::try_from(start).unwrap_or(u32::MAX);
+            Frame::new(audio.slice(start..start + FRAME_SAMPLES), first_sample)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clip_is_cut_into_whole_frames_that_share_one_buffer() {
+        let clip = Clip::from_pcm("hello", &vec![1000; FRAME_SAMPLES * 2 + 1]);
+        assert_eq!((clip.pcmu.len(), clip.pcma.len(), clip.duration_ms), (3, 3, 60));
+        for codec in [Codec::Pcmu, Codec::Pcma] {
+            let frames = clip.frames(codec);
+            assert!(frames.iter().all(|f| f.payload().len() == FRAME_SAMPLES));
+            assert_eq!(
+                frames[1].payload().as_ptr(),
+                clip.audio(codec)[FRAME_SAMPLES..].as_ptr()
+            );
+            assert_eq!(
+                frames[2].payload()[1..],
+                [codec::silence(codec); FRAME_SAMPLES - 1]
+            );
+            assert_eq!(frames[2].first_sample(), 320);
+        }
+    }
+
+    #[test]
+    fn silence_is_rounded_up_to_a_frame() {
+        let clip = Clip::silence(41);
+        assert_eq!((clip.pcmu.len(), clip.duration_ms), (3, 60));
+        assert!(clip.pcma[0].payload().iter().all(|o| *o == 0xd5));
+        assert_eq!(Clip::silence(0).duration_ms, 0);
+    }
+
+    #[test]
+    fn a_frame_carries_media_time_and_never_the_clock() {
+        let clip = Clip::silence(40);
+        let second = &clip.pcmu[1];
+        assert_eq!(
+            second.0.timestamp,
+            SystemTime::UNIX_EPOCH + Duration::from_millis(20)
+        );
+        assert_eq!(second.duration(), Duration::from_millis(20));
+        assert_eq!(second, &second.clone());
+        assert_ne!(second, &clip.pcmu[0]);
+    }
+
+    #[test]
+    fn an_endless_recording_is_cut() {
+        let clip = Clip::from_pcm("long", &vec![0; (CLIP_MS_MAX as usize + 1000) * SAMPLES_PER_MS]);
+        assert_eq!(clip.duration_ms, CLIP_MS_MAX);
+        assert_eq!(Clip::silence(u32::MAX).duration_ms, CLIP_MS_MAX);
+    }
+}

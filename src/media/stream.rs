@@ -1,0 +1,145 @@
+//! One call's leg as a value: commands and packets in, packets and events out. No socket, no clock.
+//!
+//! ```text
+//!              command ─► playout ─┐
+//!                         keying  ─┼─► sender ─► next_packet (every ptime, silence in between)
+//! handle_rtp ─► receiver: source, payload type, order ─► telephone-event, tones ─► press ─► events
+//! handle_rtcp, next_rtcp: reports every 5 s
+//! ```
+//! While media is agreed a packet leaves every ptime: the prompt, keys, or silence. Silence is sent and not
+//! saved, because it keeps NAT bindings and session border controllers open. Timestamps run on through
+//! everything; the marker is set after each gap.
+//!
+//! What it does not: decide what a press means, or notice that a peer has gone silent.
+//!
+//! Invariants:
+//! - At any moment at most two packets are owed; what a longer stall missed is never sent, and media time jumps
+//!   over it. A prompt loses none of its octets by that.
+//! - [`MediaEvent::ClipDone`] comes with the packet that holds the clip's last octet, neither before nor without.
+//! - Whatever octets come in, at most a counter changes unless source, payload type and order are right.
+//! - The path of a packet allocates nothing.
+mod receive;
+mod recording;
+mod send;
+
+use std::time::Instant;
+
+pub use self::send::Outgoing;
+
+use self::receive::Receiver;
+use self::send::Sender;
+use super::command::{MediaCommand, MediaEvent, StreamConfig};
+use super::playout::Playout;
+use crate::model::{Entropy, UnixMillis};
+
+/// One leg with agreed media.
+#[derive(Debug)]
+pub struct Stream {
+    config: StreamConfig,
+    playout: Playout,
+    sender: Sender,
+    receiver: Receiver,
+}
+
+impl Stream {
+    /// Begins at `now`: the first packet is due at once. `wallclock` is the same moment on the calendar, for the
+    /// sender reports of RTCP.
+    #[must_use]
+    pub fn new(now: Instant, wallclock: UnixMillis, config: StreamConfig, mut entropy: Entropy) -> Self {
+        let config = normalized(config);
+        let sender = Sender::new(now, &config, &mut entropy);
+        let receiver = Receiver::new(&config);
+        let _ = wallclock;
+        Self {
+            config,
+            playout: Playout::default(),
+            sender,
+            receiver,
+        }
+    }
+
+    pub fn command(&mut self, now: Instant, command: MediaCommand, events: &mut Vec<MediaEvent>) {
+        let _ = now;
+        match command {
+            MediaCommand::Start(config) | MediaCommand::Update(config) => self.update(config),
+            MediaCommand::Play { id, clips } => self.playout.play(id, clips, events),
+            MediaCommand::Stop => self.playout.stop(),
+            MediaCommand::SendDigits { .. } | MediaCommand::Info(_) | MediaCommand::Impair(_) => {}
+            MediaCommand::ReportQuality => self.report_quality(events),
+            MediaCommand::TakeAudio => self.receiver.take_audio(events),
+            MediaCommand::Close => {
+                self.receiver.take_audio(events);
+                self.report_quality(events);
+            }
+        }
+    }
+
+    fn update(&mut self, config: StreamConfig) {
+        self.config = normalized(config);
+        self.sender.update(&self.config);
+        self.receiver.update(&self.config);
+    }
+
+    fn report_quality(&self, events: &mut Vec<MediaEvent>) {
+        let report = self.receiver.quality().report(self.sender.packets_sent(), None);
+        events.push(MediaEvent::Quality(report));
+    }
+
+    /// Takes one datagram from the RTP socket; with multiplexing it may be RTCP (RFC 5761 §4).
+    pub fn handle_rtp(&mut self, now: Instant, datagram: &[u8], events: &mut Vec<MediaEvent>) {
+        self.receiver.handle(now, datagram, &self.config, events);
+    }
+
+    pub fn handle_rtcp(&mut self, now: Instant, datagram: &[u8], events: &mut Vec<MediaEvent>) {
+        let _ = (now, datagram, events);
+    }
+
+    /// When something is to be done next: a packet, a report or a decision about a press.
+    #[must_use]
+    pub fn next_due(&self) -> Instant {
+        self.sender.due()
+    }
+
+    /// The next packet that is due, written to the front of `buffer`; `None` when there is none yet. To be called
+    /// until it says so: a late caller gets up to two. The events hold once the packet has left.
+    pub fn next_packet(
+        &mut self,
+        now: Instant,
+        buffer: &mut [u8],
+        events: &mut Vec<MediaEvent>,
+    ) -> Option<Outgoing> {
+        self.sender
+            .next_packet(now, &self.config, &mut self.playout, buffer, events)
+    }
+
+    /// The report that is due, written to the front of `buffer`.
+    pub fn next_rtcp(&mut self, now: Instant, buffer: &mut [u8]) -> Option<usize> {
+        let _ = (now, buffer);
+        None
+    }
+
+    /// The last report, with the RTCP BYE.
+    pub fn goodbye(&mut self, now: Instant, buffer: &mut [u8]) -> Option<usize> {
+        let _ = (now, buffer);
+        None
+    }
+
+    /// Lets deadlines pass that send nothing.
+    pub fn poll(&mut self, now: Instant, events: &mut Vec<MediaEvent>) {
+        let _ = (now, events);
+    }
+
+    /// Packets not sent since the last call of this, because their time had passed.
+    pub fn take_skipped(&mut self) -> u64 {
+        self.sender.take_skipped()
+    }
+}
+
+/// Packet lengths that some peer may ask for; anything else is sent as 20 ms.
+fn normalized(config: StreamConfig) -> StreamConfig {
+    let ptime_ms = match config.ptime_ms {
+        agreed @ (10 | 20 | 30 | 40 | 50 | 60) => agreed,
+        _ => 20,
+    };
+    StreamConfig { ptime_ms, ..config }
+}

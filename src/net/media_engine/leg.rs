@@ -1,0 +1,364 @@
+//! One call's sockets around its `media::Stream`. Moves packets between the two; what they mean is the stream's.
+//!
+//! ```text
+//! Waiting (ports bound, nothing read) ── Start: connect, drain ──► Running ── Close ──► gone
+//! ```
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+
+use super::metrics::ThreadMetrics;
+use super::ports::PortPair;
+use crate::media::command::{MediaCommand, MediaEvent, MediaRefusal, StreamConfig};
+use crate::media::stream::Stream;
+use crate::model::{Entropy, UnixMillis};
+
+/// More than a receive buffer holds, so that draining ends even under a flood.
+const DRAIN_PACKETS_MAX: usize = 1024;
+
+/// Packets that one leg may send in one tick: two of RTP, one of RTCP (a stream gives no more; this is the fence).
+const SENT_PER_TICK_MAX: usize = 4;
+
+/// Longest datagram that is looked at; RTP over an Ethernet path is shorter.
+const INBOUND_OCTETS_MAX: usize = 2048;
+const OUTBOUND_OCTETS_MAX: usize = 1500;
+
+/// Buffers of a media thread, shared by its legs one after another.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    pub(super) events: Vec<MediaEvent>,
+    inbound: Box<[u8; INBOUND_OCTETS_MAX]>,
+    outbound: Box<[u8; OUTBOUND_OCTETS_MAX]>,
+}
+
+impl Scratch {
+    pub(super) fn new() -> Self {
+        Self {
+            events: Vec::with_capacity(64),
+            inbound: Box::new([0; INBOUND_OCTETS_MAX]),
+            outbound: Box::new([0; OUTBOUND_OCTETS_MAX]),
+        }
+    }
+}
+
+/// Which of a leg's two sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Channel {
+    Rtp,
+    Rtcp,
+}
+
+/// What the thread must do after a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Obeyed {
+    Continue,
+    /// Media has begun: watch the sockets.
+    Started,
+    Closed,
+}
+
+#[derive(Debug)]
+pub(super) struct Leg {
+    pub(super) id: u64,
+    pub(super) sockets: PortPair,
+    /// The tick on which the wheel holds it; entries on other ticks are stale.
+    pub(super) due_tick: u64,
+    events: mpsc::Sender<MediaEvent>,
+    media: Media,
+    unreachable_said: bool,
+}
+
+#[derive(Debug)]
+enum Media {
+    Waiting(Entropy),
+    Running(Box<Running>),
+}
+
+#[derive(Debug)]
+struct Running {
+    stream: Stream,
+    remote: SocketAddr,
+    remote_rtcp: Option<SocketAddr>,
+}
+
+impl Leg {
+    pub(super) fn new(
+        id: u64,
+        sockets: PortPair,
+        events: mpsc::Sender<MediaEvent>,
+        entropy: Entropy,
+    ) -> Self {
+        Self {
+            id,
+            sockets,
+            due_tick: 0,
+            events,
+            media: Media::Waiting(entropy),
+            unreachable_said: false,
+        }
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self.media, Media::Running(_))
+    }
+
+    /// The call has dropped its end: nobody will say `Close` any more.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.events.is_closed()
+    }
+
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        match &self.media {
+            Media::Waiting(_) => None,
+            Media::Running(running) => Some(running.stream.next_due()),
+        }
+    }
+
+    pub(super) fn obey(
+        &mut self,
+        now: Instant,
+        command: MediaCommand,
+        scratch: &mut Scratch,
+        metrics: &ThreadMetrics,
+    ) -> Obeyed {
+        let obeyed = match command {
+            MediaCommand::Start(config) | MediaCommand::Update(config) => self.agree(now, config, scratch),
+            MediaCommand::Close => {
+                if let Media::Running(running) = &mut self.media {
+                    running
+                        .stream
+                        .command(now, MediaCommand::Close, &mut scratch.events);
+                    let farewell = running.stream.goodbye(now, &mut scratch.outbound[..]);
+                    if let Some(octets) = farewell.and_then(|len| scratch.outbound.get(..len))
+                        && let Some(socket) = rtcp_socket(&self.sockets, running)
+                    {
+                        send(socket, octets, metrics);
+                    }
+                }
+                Obeyed::Closed
+            }
+            other => {
+                match &mut self.media {
+                    Media::Running(running) => running.stream.command(now, other, &mut scratch.events),
+                    Media::Waiting(_) => {
+                        let refusal = MediaRefusal::NotStarted(name_of(&other));
+                        scratch.events.push(MediaEvent::Refused(refusal));
+                    }
+                }
+                Obeyed::Continue
+            }
+        };
+        self.deliver(scratch, metrics);
+        obeyed
+    }
+
+    /// Begins, or follows a later agreement.
+    fn agree(&mut self, now: Instant, config: StreamConfig, scratch: &mut Scratch) -> Obeyed {
+        let (before, before_rtcp) = match &self.media {
+            Media::Waiting(_) => (None, None),
+            Media::Running(running) => (Some(running.remote), running.remote_rtcp),
+        };
+        if before != Some(config.remote)
+            && let Err(error) = connect(&self.sockets.rtp, config.remote)
+        {
+            let refusal = MediaRefusal::NoRoute(error.kind());
+            scratch.events.push(MediaEvent::Refused(refusal));
+            return Obeyed::Continue;
+        }
+        // Multiplexed RTCP uses the first socket. A peer whose RTCP address is out of reach gets none.
+        let own_rtcp = config.remote_rtcp.filter(|rtcp| *rtcp != config.remote);
+        let remote_rtcp = match own_rtcp {
+            Some(rtcp) if before_rtcp == Some(rtcp) || connect(&self.sockets.rtcp, rtcp).is_ok() => {
+                Some(rtcp)
+            }
+            Some(_) => None,
+            None => config.remote_rtcp,
+        };
+        let remote = config.remote;
+        let config = StreamConfig {
+            remote_rtcp,
+            ..config
+        };
+        self.unreachable_said = false;
+        match &mut self.media {
+            Media::Running(running) => {
+                running.remote = remote;
+                running.remote_rtcp = remote_rtcp;
+                running
+                    .stream
+                    .command(now, MediaCommand::Update(config), &mut scratch.events);
+                Obeyed::Continue
+            }
+            Media::Waiting(entropy) => {
+                let stream = Stream::new(now, wallclock(), config, entropy.fork());
+                self.media = Media::Running(Box::new(Running {
+                    stream,
+                    remote,
+                    remote_rtcp,
+                }));
+                Obeyed::Started
+            }
+        }
+    }
+
+    /// Sends everything that is due and lets the stream's deadlines pass.
+    pub(super) fn tick(&mut self, now: Instant, scratch: &mut Scratch, metrics: &ThreadMetrics) {
+        let Media::Running(running) = &mut self.media else {
+            return;
+        };
+        let mut unreachable = false;
+        for _ in 0..SENT_PER_TICK_MAX {
+            let Some(packet) =
+                running
+                    .stream
+                    .next_packet(now, &mut scratch.outbound[..], &mut scratch.events)
+            else {
+                break;
+            };
+            let Some(octets) = scratch.outbound.get(..packet.len) else {
+                break;
+            };
+            for _ in 0..packet.copies {
+                unreachable |= send(&self.sockets.rtp, octets, metrics);
+                metrics.packets_sent.add(1);
+            }
+        }
+        if let Some(len) = running.stream.next_rtcp(now, &mut scratch.outbound[..])
+            && let Some(octets) = scratch.outbound.get(..len)
+            && let Some(socket) = rtcp_socket(&self.sockets, running)
+        {
+            // A peer without RTCP is common: its refusal says nothing about the call.
+            send(socket, octets, metrics);
+            metrics.rtcp_sent.add(1);
+        }
+        running.stream.poll(now, &mut scratch.events);
+        metrics.packets_skipped.add(running.stream.take_skipped());
+        if unreachable {
+            self.say_unreachable(scratch);
+        }
+        self.deliver(scratch, metrics);
+    }
+
+    /// Reads one datagram. Readiness is level-triggered: what is left is read in the next tick, so that no leg
+    /// starves the others.
+    pub(super) fn receive(
+        &mut self,
+        now: Instant,
+        channel: Channel,
+        scratch: &mut Scratch,
+        metrics: &ThreadMetrics,
+    ) {
+        let Media::Running(running) = &mut self.media else {
+            return;
+        };
+        let socket = match channel {
+            Channel::Rtp => &self.sockets.rtp,
+            Channel::Rtcp => &self.sockets.rtcp,
+        };
+        match socket.recv(&mut scratch.inbound[..]) {
+            Ok(len) => {
+                let octets = scratch.inbound.get(..len).unwrap_or_default();
+                match channel {
+                    Channel::Rtp => {
+                        metrics.packets_received.add(1);
+                        running.stream.handle_rtp(now, octets, &mut scratch.events);
+                    }
+                    Channel::Rtcp => {
+                        metrics.rtcp_received.add(1);
+                        running.stream.handle_rtcp(now, octets, &mut scratch.events);
+                    }
+                }
+            }
+            Err(error) if is_unreachable(&error) && channel == Channel::Rtp => self.say_unreachable(scratch),
+            Err(_) => {}
+        }
+        self.deliver(scratch, metrics);
+    }
+
+    fn say_unreachable(&mut self, scratch: &mut Scratch) {
+        if !self.unreachable_said {
+            self.unreachable_said = true;
+            scratch.events.push(MediaEvent::Unreachable);
+        }
+    }
+
+    fn deliver(&self, scratch: &mut Scratch, metrics: &ThreadMetrics) {
+        for event in scratch.events.drain(..) {
+            match self.events.try_send(event) {
+                // A closed channel is an abandoned leg; the sweep takes it.
+                Ok(()) | Err(TrySendError::Closed(_)) => {}
+                Err(TrySendError::Full(_)) => metrics.events_dropped.add(1),
+            }
+        }
+    }
+}
+
+fn rtcp_socket<'a>(sockets: &'a PortPair, running: &Running) -> Option<&'a UdpSocket> {
+    match running.remote_rtcp {
+        None => None,
+        Some(rtcp) if rtcp == running.remote => Some(&sockets.rtp),
+        Some(_) => Some(&sockets.rtcp),
+    }
+}
+
+/// Connects and throws away what was queued before: from then on the kernel drops strangers, but the queue may
+/// already hold their packets (SAFETY 3).
+fn connect(socket: &UdpSocket, remote: SocketAddr) -> io::Result<()> {
+    socket.connect(remote)?;
+    let mut void = [0; 1];
+    for _ in 0..DRAIN_PACKETS_MAX {
+        match socket.recv(&mut void) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Returns true when the peer's host has said that nobody is there.
+fn send(socket: &UdpSocket, octets: &[u8], metrics: &ThreadMetrics) -> bool {
+    let Err(error) = socket.send(octets) else {
+        return false;
+    };
+    if !is_unreachable(&error) {
+        metrics.send_errors.add(1);
+        return false;
+    }
+    // The error belongs to an earlier packet; reporting it has kept this one from leaving.
+    if socket.send(octets).is_err() {
+        metrics.send_errors.add(1);
+    }
+    true
+}
+
+fn is_unreachable(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable
+    )
+}
+
+fn wallclock() -> UnixMillis {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    UnixMillis(i64::try_from(since.as_millis()).unwrap_or(0))
+}
+
+fn name_of(command: &MediaCommand) -> &'static str {
+    match command {
+        MediaCommand::Start(_) => "Start",
+        MediaCommand::Update(_) => "Update",
+        MediaCommand::Play { .. } => "Play",
+        MediaCommand::Stop => "Stop",
+        MediaCommand::SendDigits { .. } => "SendDigits",
+        MediaCommand::Info(_) => "Info",
+        MediaCommand::Impair(_) => "Impair",
+        MediaCommand::ReportQuality => "ReportQuality",
+        MediaCommand::TakeAudio => "TakeAudio",
+        MediaCommand::Close => "Close",
+    }
+}
