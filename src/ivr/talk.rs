@@ -9,7 +9,7 @@ use super::io::{DecidingKey, Key, Line, Output, Verdict};
 use super::menu::{Ask, State};
 use super::phrase;
 use super::script::Script;
-use crate::model::{Extension, Reason};
+use crate::model::{Extension, Masked, Reason};
 
 /// Two different digits in this time, before any key was named, are a machine's.
 pub(super) const EARLY_PAIR: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ pub(super) struct Talk {
     pub(super) script: Arc<Script>,
     pub(super) extension: Option<Extension>,
     /// Values of the transaction that is being confirmed.
-    pub(super) transaction: Option<BTreeMap<String, String>>,
+    pub(super) transaction: Option<Masked<BTreeMap<String, String>>>,
     pub(super) history: History,
     pub(super) early: Early,
     pub(super) plays: u8,
@@ -52,7 +52,7 @@ impl Talk {
         if let Some(vars) = &self.transaction {
             lines.push(Line {
                 phrase: phrase::TRANSACTION.to_owned(),
-                vars: vars.clone(),
+                vars: vars.reveal().clone(),
             });
         }
         lines.push(naming);

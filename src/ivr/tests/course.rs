@@ -63,7 +63,7 @@ fn the_values_of_a_transaction_are_said_before_the_key_is_named() {
         script: Arc::new(Script::default()),
         task: Task::PressKey,
         extension: None,
-        transaction: Some(vars.clone()),
+        transaction: Some(Masked::new(vars.clone())),
     };
     let mut talk = Talk::configured(config, 1);
     talk.give(Input::Answered);

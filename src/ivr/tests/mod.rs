@@ -50,6 +50,7 @@ impl Talk {
         Self::configured(config, 7)
     }
 
+    #[expect(clippy::disallowed_methods, reason = "virtual time has to begin somewhere")]
     fn configured(config: MenuConfig, seed: u64) -> Self {
         let start = Instant::now();
         Self {
