@@ -154,6 +154,7 @@ pub(super) fn api(config: &Config, public_url: String, seed: [u8; 32]) -> Result
         default_profile: "default".to_owned(),
         profiles,
         policy,
+        call_again_after_s: u32::try_from(config.policy.per_number.again_after.as_secs()).unwrap_or(u32::MAX),
         trunks: config
             .trunks
             .iter()
@@ -214,7 +215,7 @@ fn profile(config: &Config, profile: &config::Profile) -> Result<Profile, AppErr
 pub(super) fn webhooks(config: &Config) -> Result<WebhookConfig, AppError> {
     let signer = Signer::new(config.webhook.secrets.iter().map(Masked::reveal))
         .map_err(|e| AppError::Config(format!("webhook.secret: {e}")))?;
-    Ok(WebhookConfig::new(signer, Guard::new(config.webhook.allow_private.clone())))
+    Ok(WebhookConfig::new(signer, Guard::new(config.webhook.allow_private.iter().filter_map(|block| block.to_string().parse().ok()).collect())))
 }
 
 pub(super) fn retention(config: &Config) -> Retention {

@@ -76,7 +76,7 @@ pub(super) async fn run(
         peers: Vec::new(),
         timers: TimerConfig::default(),
     };
-    let offer = request.sdp().map(<[u8]>::to_vec);
+    let offer = request.body_of_type("application/sdp").map(<[u8]>::to_vec);
     let mut out = Vec::new();
     let started = UasSession::start(Instant::now(), config, request, source, exchange.entropy(), &mut out);
     let Ok(session) = started else { return };
@@ -306,6 +306,7 @@ impl Phone {
             | MediaEvent::ClipDone { .. }
             | MediaEvent::Press(_)
             | MediaEvent::PressEnded { .. }
+            | MediaEvent::UnnegotiatedEvents { .. }
             | MediaEvent::Refused(_)
             | MediaEvent::Unreachable => {}
         }
@@ -435,15 +436,14 @@ impl Phone {
 
     async fn press(&mut self, digits: &str, by: PressBy) -> Flow {
         let Ok(parsed) = Digits::parse(digits) else { return Flow::On };
-        let (word, transport, marker) = match by {
+        let (word, transport) = match by {
             PressBy::Info => return self.press_by_info(parsed).await,
-            PressBy::Inband => ("inband", KeyTransport::Inband, true),
-            PressBy::Rfc4733 => ("rfc4733", KeyTransport::Rfc4733, true),
-            PressBy::Rfc4733NoMarker => ("rfc4733", KeyTransport::Rfc4733, false),
+            PressBy::Inband => ("inband", KeyTransport::Inband),
+            PressBy::Rfc4733 | PressBy::Rfc4733NoMarker => ("rfc4733", KeyTransport::Rfc4733),
         };
         self.record.keys(digits, word);
         self.seen.digits_sent = false;
-        let keying = Keying { transport: Some(transport), tone_ms: 160, gap_ms: 100, marker };
+        let keying = Keying { transport: Some(transport), tone_ms: 160, gap_ms: 100, ..Keying::default() };
         let _ = self.leg.command(MediaCommand::SendDigits { digits: parsed, keying });
         self.pump(Until::DigitsSent).await
     }
