@@ -40,7 +40,7 @@ pub async fn place(
     state: &ApiState,
     account: Account,
     call: Call,
-    render: impl FnOnce(&Verification) -> StoredAnswer + Send + 'static,
+    render: impl FnOnce(&Verification) -> StoredAnswer + Send + Sync + 'static,
 ) -> Result<Placed, Problem> {
     let config = state.config();
     let now = state.now();
