@@ -33,29 +33,6 @@ pub struct StreamConfig {
     pub collect_audio: bool,
 }
 
-/// How digits are sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Keying {
-    /// `None`: telephone-event if it was agreed, else tones in the audio. [`KeyTransport::Info`] belongs to
-    /// signalling and is sent as `None` is.
-    pub transport: Option<KeyTransport>,
-    /// Length of one key, rounded up to whole packets.
-    pub tone_ms: u16,
-    /// Silence between two keys, rounded up to whole packets.
-    pub gap_ms: u16,
-}
-
-impl Default for Keying {
-    /// Long enough for every receiver (ITU-T Q.24 asks for 40 ms; many PBX for 80).
-    fn default() -> Self {
-        Self {
-            transport: None,
-            tone_ms: 100,
-            gap_ms: 100,
-        }
-    }
-}
-
 /// Damage done to our own outgoing RTP, in packets per thousand. Only the simulator asks for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Impairment {
@@ -76,8 +53,12 @@ pub enum MediaCommand {
     Play { id: u32, clips: Vec<Arc<Clip>> },
     /// Ends the prompt, and digits not yet sent; silence goes on. Gives no [`MediaEvent::PlayDone`].
     Stop,
-    /// Sends keys, for an extension. A prompt that plays waits meanwhile.
-    SendDigits { digits: Digits, keying: Keying },
+    /// Sends keys, for an extension: by telephone-event if it was agreed, else as tones; `Inband` forces tones.
+    /// A prompt that plays waits meanwhile, and so do more keys.
+    SendDigits {
+        digits: Digits,
+        transport: Option<KeyTransport>,
+    },
     /// A key in a SIP INFO: merged with what the media brought, so that one press is reported once.
     Info(InfoKey),
     /// Simulator only.
@@ -132,6 +113,8 @@ pub enum MediaEvent {
 pub enum MediaRefusal {
     #[error("expected Start first, got {0} on a leg without agreed media")]
     NotStarted(&'static str),
+    #[error("expected at most {0} groups of keys to wait, got one more")]
+    TooManyKeys(usize),
     #[error("expected an address that this leg's socket can reach, connect failed: {0}")]
     NoRoute(std::io::ErrorKind),
 }
