@@ -39,6 +39,12 @@ impl Client {
         answer(request.bearer_auth(&self.key).send().await?).await
     }
 
+    /// Opens a session of the hosted wizard.
+    pub(super) async fn enroll(&self, body: &Value) -> Result<Value, ClientError> {
+        let request = self.http.post(format!("{}/v1/enrollments", self.base)).json(body);
+        answer(request.bearer_auth(&self.key).send().await?).await
+    }
+
     /// The verification, once it has changed or `wait_s` have passed.
     pub(super) async fn changed(&self, id: &str, wait_s: u32) -> Result<Value, ClientError> {
         let url = format!("{}/v1/verifications/{id}?wait={wait_s}", self.base);
