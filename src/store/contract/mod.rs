@@ -10,6 +10,7 @@ use crate::policy::{Quota, QuotaKind};
 use super::*;
 
 mod corridor;
+mod lives;
 mod outbox;
 mod records;
 mod stops;
@@ -289,7 +290,7 @@ contract! {
     corridor::a_crash_in_any_state_loses_nothing_and_redials_nothing,
     corridor::a_watcher_wakes_after_the_commit,
     corridor::a_queued_verification_can_be_ended_by_policy,
-    corridor::random_lives_keep_every_invariant,
+    lives::random_lives_keep_every_invariant,
     outbox::webhooks_of_one_verification_leave_in_order,
     outbox::progress_gives_way_to_what_comes_later,
     outbox::a_terminal_event_never_waits_for_progress,

@@ -304,7 +304,7 @@ pub(super) async fn blocked_numbers_prefixes_and_end_users_are_refused_until_the
         assert_eq!(refused(&lab, lab.request(1, 99)).await.code, code);
         assert_eq!(
             lab.store.blocks(at(99), 10, None).await.unwrap().items,
-            [block.clone()]
+            std::slice::from_ref(&block)
         );
         let found = lab
             .store
