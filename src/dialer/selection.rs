@@ -83,8 +83,9 @@ async fn round(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>) -> Duration {
         return Duration::from_millis(1);
     }
     match shared.store.next_attempt_at().await {
-        Ok(Some(at)) => next.min(at.since(wallclock()).max(Duration::from_millis(1))),
-        Ok(None) | Err(_) => next,
+        // One that is due already waits for a trunk or for its number, and `next` knows when that may change.
+        Ok(Some(at)) if at > wallclock() => next.min(at.since(wallclock()).max(Duration::from_millis(1))),
+        Ok(_) | Err(_) => next,
     }
 }
 
