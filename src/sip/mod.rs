@@ -42,7 +42,10 @@ mod simulation;
 
 /// Where virtual time begins.
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "a test has no other way to an `Instant`; all later ones follow from it")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test has no other way to an `Instant`; all later ones follow from it"
+)]
 fn epoch() -> std::time::Instant {
     std::time::Instant::now()
 }
