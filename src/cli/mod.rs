@@ -1,2 +1,3 @@
 //! Shell room.
+pub mod dtmf;
 pub mod prompts;
