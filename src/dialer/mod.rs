@@ -1,1 +1,174 @@
-//! Shell room.
+//! From due attempts to calls.
+//!
+//! [`Dialer::start`] runs one selection loop; each attempt that it picks becomes one task, which claims the attempt,
+//! pumps one [`Call`](crate::call::Call) and writes its stages and outcome. The dialer meets the API and the webhooks
+//! only in the store.
+//!
+//! Invariants:
+//! - Nothing is sent before the claim is committed (SAFETY 1).
+//! - A trunk never gets more new calls a second, nor more at the same time, than it is configured for.
+//! - After [`Dialer::drain`] no attempt is started; live calls finish or are canceled with `shutdown`.
+mod call_task;
+mod ledger;
+mod plan;
+mod selection;
+mod target;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
+
+pub use plan::{NumberFormat, ProfilePlan, Trunk};
+pub use target::{Target, TargetError};
+
+use crate::model::{AttemptId, Reason};
+use crate::net::media_engine::MediaEngine;
+use crate::net::sip_udp::SipUdp;
+use crate::prompt::Catalogue;
+use crate::store::{DueAttempt, Store};
+
+/// What the dialer needs to know; `app` makes it from the configuration.
+#[derive(Debug, Clone)]
+pub struct DialerConfig {
+    /// Name of this process in `dialing(node)` rows.
+    pub node: String,
+    /// In order of preference.
+    pub trunks: Vec<Trunk>,
+    pub profiles: BTreeMap<String, ProfilePlan>,
+    pub user_agent: String,
+    /// Static NAT: what Via, Contact and SDP say.
+    pub public_address: Option<IpAddr>,
+    /// RFC 3261 T1.
+    pub t1: Duration,
+    /// Calls of this process at the same time.
+    pub calls_max: usize,
+    /// How long a number that reported fraud is not called; zero: it is not blocked.
+    pub fraud_block: Duration,
+}
+
+/// What the selection loop and every call task share.
+pub(crate) struct Shared {
+    config: DialerConfig,
+    store: Store,
+    media: MediaEngine,
+    sip: SipUdp,
+    voices: Arc<Catalogue>,
+    resolver: target::Resolver,
+    /// Live calls, so that a cancel finds its task.
+    live: Mutex<BTreeMap<AttemptId, mpsc::Sender<Reason>>>,
+    /// The target of a trunk that is tried next; a target that gave no answer makes way for the next.
+    rotation: BTreeMap<String, AtomicUsize>,
+    /// A call has ended: there may be room for the next.
+    room: Notify,
+}
+
+/// An attempt and the trunk that it goes over.
+pub(crate) struct Start {
+    due: DueAttempt,
+    trunk: Arc<Trunk>,
+}
+
+/// The running dialer.
+pub struct Dialer {
+    shared: Arc<Shared>,
+    accepting: watch::Sender<bool>,
+    selection: JoinHandle<()>,
+}
+
+impl Dialer {
+    #[must_use]
+    pub fn start(
+        config: DialerConfig,
+        store: Store,
+        media: MediaEngine,
+        sip: SipUdp,
+        voices: Arc<Catalogue>,
+    ) -> Self {
+        let rotation = config.trunks.iter().map(|t| (t.name.clone(), AtomicUsize::new(0))).collect();
+        let shared = Arc::new(Shared {
+            config,
+            store,
+            media,
+            sip,
+            voices,
+            resolver: target::Resolver::default(),
+            live: Mutex::default(),
+            rotation,
+            room: Notify::new(),
+        });
+        let accepting = watch::Sender::new(true);
+        let selection = tokio::spawn(selection::run(Arc::clone(&shared), accepting.subscribe()));
+        Self { shared, accepting, selection }
+    }
+
+    /// Calls that are live now.
+    #[must_use]
+    pub fn live_calls(&self) -> usize {
+        self.shared.live().len()
+    }
+
+    /// Starts no more attempts, lets live calls finish for `limit`, then cancels them and waits for their outcomes.
+    /// Returns how many had to be canceled.
+    pub async fn drain(self, limit: Duration) -> usize {
+        self.accepting.send_replace(false);
+        let deadline = Instant::now() + limit;
+        while self.live_calls() > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || tokio::time::timeout(left, self.shared.room.notified()).await.is_err() {
+                break;
+            }
+        }
+        let told: Vec<mpsc::Sender<Reason>> = self.shared.live().values().cloned().collect();
+        for cancel in &told {
+            // A full queue holds a cancel already.
+            let _ = cancel.try_send(Reason::Shutdown);
+        }
+        // BYE or CANCEL and its answer: Timer F rules; past it the row is told as unknown after the next start.
+        let goodbye = Instant::now() + Duration::from_secs(10);
+        while self.live_calls() > 0 && Instant::now() < goodbye {
+            let left = goodbye.saturating_duration_since(Instant::now());
+            let _ = tokio::time::timeout(left, self.shared.room.notified()).await;
+        }
+        self.selection.abort();
+        told.len()
+    }
+}
+
+impl Shared {
+    fn live(&self) -> std::sync::MutexGuard<'_, BTreeMap<AttemptId, mpsc::Sender<Reason>>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Address of the trunk's target whose turn it is.
+    async fn target_for(&self, trunk: &Trunk) -> Result<SocketAddr, TargetError> {
+        let turn = self.rotation.get(&trunk.name).map_or(0, |at| at.load(Ordering::Relaxed));
+        let count = trunk.targets.len();
+        let mut failure = None;
+        for offset in 0..count {
+            let Some(target) = trunk.targets.get((turn + offset) % count) else { continue };
+            match self.resolver.addresses(target).await {
+                Ok(addresses) => {
+                    let usable = addresses.into_iter().find(|a| self.sip.local_for(*a).is_ok());
+                    if let Some(address) = usable {
+                        return Ok(address);
+                    }
+                    failure = Some(TargetError::Empty { host: target.host.clone() });
+                }
+                Err(error) => failure = Some(error),
+            }
+        }
+        Err(failure.unwrap_or_else(|| TargetError::Empty { host: trunk.name.clone() }))
+    }
+
+    /// The target that was tried gave no answer: the next call takes the next one.
+    fn rotate(&self, trunk: &Trunk) {
+        if let Some(at) = self.rotation.get(&trunk.name) {
+            at.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}

@@ -32,7 +32,7 @@ pub struct MenuConfig {
     pub task: Task,
     pub extension: Option<Extension>,
     /// `purpose: transaction`: the values to say before the key is named.
-    pub transaction: Option<BTreeMap<String, String>>,
+    pub transaction: Option<Masked<BTreeMap<String, String>>>,
 }
 
 /// How the person confirms.
@@ -55,7 +55,8 @@ pub struct Menu {
 #[derive(Debug)]
 pub(super) enum Ask {
     PressKey(PressKey),
-    RandomKey(RandomKey),
+    /// Boxed for its generator.
+    RandomKey(Box<RandomKey>),
     MatchCode(MatchCode),
     SpeakCode(SpeakCode),
 }
@@ -130,7 +131,7 @@ impl Menu {
     pub fn new(config: MenuConfig, entropy: Entropy) -> Self {
         let ask = match config.task {
             Task::PressKey => Ask::PressKey(PressKey),
-            Task::RandomKey => Ask::RandomKey(RandomKey::new(&config.script, entropy)),
+            Task::RandomKey => Ask::RandomKey(Box::new(RandomKey::new(&config.script, entropy))),
             Task::MatchCode { code } => Ask::MatchCode(MatchCode::new(code)),
             Task::SpeakCode { code } => Ask::SpeakCode(SpeakCode::new(code)),
         };
@@ -144,6 +145,7 @@ impl Menu {
                 plays: 0,
                 invalid_keys: 0,
                 answered: None,
+                dialed_at: None,
                 named_at: None,
                 fraud_named_at: None,
             },
@@ -165,7 +167,7 @@ impl Menu {
             Input::Release => state.release(),
             Input::LineDone(index) => state.line_done(&mut talk, &ask, now, index),
             Input::PlayDone => state.play_done(&mut talk, &ask, now, out),
-            Input::DigitsSent => state.digits_sent(&talk, now),
+            Input::DigitsSent => state.digits_sent(&mut talk, now),
             Input::Timeout => state.timeout(&mut talk, &mut ask, now, out),
             Input::HungUp => state.hung_up(&talk, now, out),
             Input::Committed => state.committed(out),

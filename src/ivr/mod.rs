@@ -30,3 +30,6 @@ mod talk;
 pub use io::{DecidingKey, Input, Key, Line, Output, Verdict};
 pub use menu::{Menu, MenuConfig, Task};
 pub use script::{FraudKeys, Keys, Names, Script, ScriptError};
+
+#[cfg(test)]
+mod tests;

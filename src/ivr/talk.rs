@@ -9,12 +9,15 @@ use super::io::{DecidingKey, Key, Line, Output, Verdict};
 use super::menu::{Ask, State};
 use super::phrase;
 use super::script::Script;
-use crate::model::{Extension, Reason};
+use crate::model::{Extension, Masked, Reason};
 
 /// Two different digits in this time, before any key was named, are a machine's.
 pub(super) const EARLY_PAIR: Duration = Duration::from_secs(1);
 /// Three keys in this time are a machine's (`random_key`).
 pub(super) const BURST: Duration = Duration::from_secs(2);
+
+/// How late the echo of a digit that we sent may begin.
+const ECHO: Duration = Duration::from_millis(300);
 
 /// Where an answered talk stands in time. The answer fixes both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,13 +31,15 @@ pub(super) struct Talk {
     pub(super) script: Arc<Script>,
     pub(super) extension: Option<Extension>,
     /// Values of the transaction that is being confirmed.
-    pub(super) transaction: Option<BTreeMap<String, String>>,
+    pub(super) transaction: Option<Masked<BTreeMap<String, String>>>,
     pub(super) history: History,
     pub(super) early: Early,
     pub(super) plays: u8,
     /// Invalid keys so far (`press_key`, `speak_code`).
     pub(super) invalid_keys: u8,
     pub(super) answered: Option<Answered>,
+    /// When the extension's last digit had left.
+    pub(super) dialed_at: Option<Instant>,
     /// End of the last play of the sentence that names the method's key.
     pub(super) named_at: Option<Instant>,
     /// End of the first play of the fraud sentence.
@@ -52,7 +57,7 @@ impl Talk {
         if let Some(vars) = &self.transaction {
             lines.push(Line {
                 phrase: phrase::TRANSACTION.to_owned(),
-                vars: vars.clone(),
+                vars: vars.reveal().clone(),
             });
         }
         lines.push(naming);
@@ -98,6 +103,12 @@ impl Talk {
 
     pub(super) fn plays_left(&self) -> bool {
         self.plays < self.script.plays_max
+    }
+
+    /// Whether this key may be one of ours, come back.
+    pub(super) fn is_echo(&self, key: &Key) -> bool {
+        self.dialed_at
+            .is_some_and(|dialed_at| key.started_at < dialed_at + ECHO)
     }
 
     pub(super) fn remember(&mut self, key: &Key) {

@@ -101,6 +101,11 @@ impl Voice {
         self.clips.get(name)
     }
 
+    /// Every clip, by name.
+    pub fn all_clips(&self) -> impl Iterator<Item = &Arc<Clip>> {
+        self.clips.values()
+    }
+
     #[must_use]
     pub fn has_phrase(&self, phrase: &str) -> bool {
         self.phrases.contains_key(phrase)

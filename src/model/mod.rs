@@ -6,18 +6,23 @@
 //! - Nothing here reads a clock or a global generator.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod cidr;
 mod codec;
 mod destination;
 mod digit;
+mod emergency;
 mod entropy;
 mod hangup;
 mod ids;
 mod masked;
 mod outcome;
 mod phone_number;
+mod phone_reading;
+mod region;
 mod time;
 mod verification;
 
+pub use cidr::{Cidr, CidrError};
 pub use codec::Codec;
 pub use destination::{Destination, Extension, ExtensionError};
 pub use digit::{Digit, DigitError, Digits};
@@ -26,6 +31,7 @@ pub use hangup::{HangupCause, HungUpBy};
 pub use ids::{AttemptId, EventId, IdError, VerificationId};
 pub use masked::Masked;
 pub use outcome::{Outcome, Reason, Stage, Status, UnknownWord};
-pub use phone_number::{NumberError, NumberValidation, PhoneNumber};
+pub use phone_number::{LineType, NumberError, NumberValidation, PhoneNumber};
+pub use region::Region;
 pub use time::UnixMillis;
 pub use verification::{Attempt, AttemptReport, KeyTransport, Method, Purpose, QualityReport, Verification};

@@ -48,4 +48,4 @@ pub use message::{MessageError, message_vars};
 pub use riff::{Encoding, WavFormat};
 pub use speech::{Engine, Speaker, Speech};
 pub use tones::HeardKey;
-pub use wav::WavFile;
+pub use wav::{WavFile, write_master};

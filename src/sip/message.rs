@@ -15,12 +15,11 @@
 //! - Content-Length exists on the wire only: here the body is a vector that knows its length.
 //! - `parse(to_bytes(m)) == m`, and no value holds a line end.
 use std::borrow::Cow;
-use std::fmt;
 
 use rsip::headers::UntypedHeader;
 
 use super::uri::Uri;
-use super::wire::{self, FieldName, HEADERS_MAX, HeaderName, Shape};
+use super::wire::{self, FieldName, FrameError, HEADERS_MAX, HeaderName, Shape};
 
 mod check;
 mod error;
@@ -74,6 +73,12 @@ impl Message {
     /// One datagram, or one [`Frame::Message`](super::wire::Frame) of a stream.
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
         parse::parse(bytes)
+    }
+
+    /// What a stream that could not be cut any further held: a refusal where a request can be made out.
+    #[must_use]
+    pub fn unframed(head: &[u8], error: FrameError) -> ParseError {
+        parse::unframed(head, error)
     }
 
     #[must_use]
@@ -131,10 +136,7 @@ impl Request {
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(96 + self.headers.wire_len() + self.body.len());
-        write_all(
-            &mut bytes,
-            format_args!("{} {} SIP/2.0\r\n", self.method, self.uri),
-        );
+        write_line(&mut bytes, format!("{} {} SIP/2.0", self.method, self.uri));
         self.headers.write(&mut bytes, &self.body);
         bytes
     }
@@ -181,10 +183,7 @@ impl Response {
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(64 + self.headers.wire_len() + self.body.len());
-        write_all(
-            &mut bytes,
-            format_args!("SIP/2.0 {} {}\r\n", self.status, self.reason),
-        );
+        write_line(&mut bytes, format!("SIP/2.0 {} {}", self.status, self.reason));
         self.headers.write(&mut bytes, &self.body);
         bytes
     }
@@ -351,15 +350,16 @@ impl Headers {
                 bytes.extend_from_slice(part.as_bytes());
             }
         }
-        write_all(bytes, format_args!("Content-Length: {}\r\n\r\n", body.len()));
+        write_line(bytes, format!("Content-Length: {}", body.len()));
+        bytes.extend_from_slice(b"\r\n");
         bytes.extend_from_slice(body);
     }
 }
 
-fn write_all(bytes: &mut Vec<u8>, text: fmt::Arguments<'_>) {
-    use std::io::Write;
-    // A vector takes every octet: `Write` for `Vec<u8>` has no error.
-    let _ = bytes.write_fmt(text);
+/// Fields of the values are public: whatever stands in them, the line stays one line.
+fn write_line(bytes: &mut Vec<u8>, line: String) {
+    bytes.extend_from_slice(wire::clean(Cow::Owned(line)).as_bytes());
+    bytes.extend_from_slice(b"\r\n");
 }
 
 /// A name to look for: by kind where we know it, by text otherwise.
@@ -421,22 +421,15 @@ vocabulary! {
 /// The phrase the standards give to a status; for one they do not know, that of its class (RFC 3261 §8.1.3.2).
 #[must_use]
 pub fn reason_phrase(status: u16) -> &'static str {
+    let code = rsip::StatusCode::from(status);
+    request_failure_phrase(&code)
+        .or_else(|| other_phrase(&code))
+        .unwrap_or_else(|| class_phrase(status))
+}
+
+fn request_failure_phrase(code: &rsip::StatusCode) -> Option<&'static str> {
     use rsip::StatusCode as S;
-    match S::from(status) {
-        S::Trying => "Trying",
-        S::Ringing => "Ringing",
-        S::CallIsBeingForwarded => "Call Is Being Forwarded",
-        S::Queued => "Queued",
-        S::SessionProgress => "Session Progress",
-        S::EarlyDialogTerminated => "Early Dialog Terminated",
-        S::OK => "OK",
-        S::Accepted => "Accepted",
-        S::NoNotification => "No Notification",
-        S::MultipleChoices => "Multiple Choices",
-        S::MovedPermanently => "Moved Permanently",
-        S::MovedTemporarily => "Moved Temporarily",
-        S::UseProxy => "Use Proxy",
-        S::AlternativeService => "Alternative Service",
+    Some(match code {
         S::BadRequest => "Bad Request",
         S::Unauthorized => "Unauthorized",
         S::PaymentRequired => "Payment Required",
@@ -483,6 +476,27 @@ pub fn reason_phrase(status: u16) -> &'static str {
         S::RequestPending => "Request Pending",
         S::Undecipherable => "Undecipherable",
         S::SecurityAgreementRequired => "Security Agreement Required",
+        _ => return None,
+    })
+}
+
+fn other_phrase(code: &rsip::StatusCode) -> Option<&'static str> {
+    use rsip::StatusCode as S;
+    Some(match code {
+        S::Trying => "Trying",
+        S::Ringing => "Ringing",
+        S::CallIsBeingForwarded => "Call Is Being Forwarded",
+        S::Queued => "Queued",
+        S::SessionProgress => "Session Progress",
+        S::EarlyDialogTerminated => "Early Dialog Terminated",
+        S::OK => "OK",
+        S::Accepted => "Accepted",
+        S::NoNotification => "No Notification",
+        S::MultipleChoices => "Multiple Choices",
+        S::MovedPermanently => "Moved Permanently",
+        S::MovedTemporarily => "Moved Temporarily",
+        S::UseProxy => "Use Proxy",
+        S::AlternativeService => "Alternative Service",
         S::ServerInternalError => "Server Internal Error",
         S::NotImplemented => "Not Implemented",
         S::BadGateway => "Bad Gateway",
@@ -497,8 +511,8 @@ pub fn reason_phrase(status: u16) -> &'static str {
         S::NotAcceptableGlobal => "Not Acceptable",
         S::Unwanted => "Unwanted",
         S::Other(608, _) => "Rejected",
-        S::Other(..) => class_phrase(status),
-    }
+        _ => return None,
+    })
 }
 
 fn class_phrase(status: u16) -> &'static str {
@@ -543,4 +557,8 @@ impl Method {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod torture;

@@ -6,6 +6,12 @@
 //! | [`uri`] | `sip:`, `sips:` and `tel:` URIs, parameters, comparison |
 //! | [`message`] | requests, responses and their header fields; **the only file that names `rsip`** |
 //! | [`digest`] | challenges and credentials (RFC 7616, 8760), client and server side |
+//! | [`transaction`] | the four machines of §17 and their timers |
+//! | [`dialog`] | tags, CSeq, route set, remote target: requests made and checked |
+//! | [`invite`] | our INVITE session as UAC |
+//! | [`uas`] | the INVITE session of the side that answers, for the simulator |
+//! | [`out_of_call`] | stateless answers to what belongs to no call |
+//! | [`peer`] | address ranges of peers |
 //!
 //! Invariants:
 //! - No socket, clock, task or global randomness: time and entropy are arguments.
@@ -14,8 +20,19 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 // Messages: from octets to values and back.
+pub mod digest;
 pub mod message;
 pub mod uri;
 pub mod wire;
 
 // Machines: transactions, dialogs, sessions.
+pub mod dialog;
+pub mod invite;
+pub mod out_of_call;
+pub mod peer;
+pub mod transaction;
+pub mod uas;
+
+mod cause;
+mod endpoint;
+mod usage;

@@ -19,10 +19,23 @@ pub(super) fn request(method: &Method, uri: &Uri, headers: &Headers) -> Result<(
     {
         return Err(HeaderError::malformed("Max-Forwards", "a number of 0 to 255", hops).into());
     }
-    if headers.get("Contact") == Some("*") && *method == Method::Register {
-        return Ok(());
-    }
-    for header in ["Contact", "Route", "Record-Route"] {
+    let needed: &[&'static str] = match method {
+        Method::Register if headers.get("Contact") == Some("*") => &[],
+        Method::Register | Method::Update => &["Contact"],
+        Method::Invite | Method::Subscribe | Method::Refer => &["Contact", "Record-Route"],
+        // No dialog comes of these and no target changes: a BYE must not fail for its Contact.
+        Method::Ack
+        | Method::Bye
+        | Method::Cancel
+        | Method::Options
+        | Method::Info
+        | Method::Prack
+        | Method::Notify
+        | Method::Message
+        | Method::Publish
+        | Method::Other(_) => &[],
+    };
+    for header in needed {
         check_all(headers, header, LIST_VALUES_MAX, |text| {
             name_addr::check(header, text)
         })?;

@@ -1,6 +1,6 @@
 //! Why octets are not a message we can use, and what may be answered.
 use super::{Headers, Method, Response};
-use crate::sip::wire::WireError;
+use crate::sip::wire::{FrameError, WireError};
 
 /// What to do with octets that are no message.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -43,6 +43,9 @@ impl BadRequest {
 pub enum Fault {
     #[error(transparent)]
     Wire(#[from] WireError),
+    /// On a stream only.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
     #[error(transparent)]
     Header(#[from] HeaderError),
     #[error("expected one {0}, came several")]
@@ -60,6 +63,7 @@ impl Fault {
     pub const fn status(&self) -> u16 {
         match self {
             Self::Wire(error) => error.status(),
+            Self::Frame(error) => error.status(),
             Self::Scheme => 416,
             Self::Header(_) | Self::Duplicate(_) | Self::MethodMismatch | Self::RequestUri { .. } => 400,
         }

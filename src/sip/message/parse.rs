@@ -2,8 +2,8 @@
 use super::{BadRequest, Fault, Headers, Message, Method, ParseError, Request, Response, check};
 use crate::sip::uri::Uri;
 use crate::sip::wire::{
-    Content, FieldLexer, FieldName, HEADERS_MAX, HeaderName, MESSAGE_BYTES_MAX, Shape, StartLine, WireError,
-    open,
+    Content, FieldLexer, FieldName, FrameError, HEADERS_MAX, HeaderName, MESSAGE_BYTES_MAX, Shape, StartLine,
+    WireError, open,
 };
 
 /// Most messages have fewer fields.
@@ -31,6 +31,20 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Message, ParseError> {
         }
         StartLine::BadResponse(error) => Err(ParseError::BadResponse(error.into())),
     }
+}
+
+pub(super) fn unframed(head: &[u8], error: FrameError) -> ParseError {
+    let Some((start, fields)) = open(head.get(..MESSAGE_BYTES_MAX).unwrap_or(head)) else {
+        return ParseError::NotSip;
+    };
+    let method = match start {
+        StartLine::Request { method, .. } => Some(Method::from(method)),
+        StartLine::BadRequest(_) => None,
+        StartLine::Response { .. } | StartLine::BadResponse(_) => {
+            return ParseError::BadResponse(error.into());
+        }
+    };
+    refuse(error.into(), method, read_fields(fields, &is_any).headers)
 }
 
 fn request(

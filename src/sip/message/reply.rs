@@ -1,7 +1,7 @@
 //! Responses made from requests (RFC 3261 §8.2.6), with and without state.
 use sha2::{Digest, Sha256};
 
-use super::{BadRequest, Headers, Method, Request, Response, Via, wire};
+use super::{BadRequest, Headers, Method, Request, Response, Via, parts, wire};
 
 /// What every response repeats, in this order.
 const MIRRORED: [&str; 5] = ["Via", "From", "To", "Call-ID", "CSeq"];
@@ -11,17 +11,19 @@ impl Response {
     /// the response makes a dialog. The To tag is the caller's to add, by [`Response::with_to_tag`].
     #[must_use]
     pub fn reply_to(request: &Request, status: u16, reason: Option<&str>) -> Self {
+        let mirrored = |name: &str| match name {
+            "Timestamp" => status == 100,
+            "Record-Route" => request.method == Method::Invite && (101..300).contains(&status),
+            name => MIRRORED.contains(&name),
+        };
         let mut response = Self::new(status, reason);
-        for (name, line) in request.headers.iter() {
-            let mirrored = match name {
-                "Timestamp" => status == 100,
-                "Record-Route" => request.method == Method::Invite && (101..300).contains(&status),
-                name => MIRRORED.contains(&name),
-            };
-            if mirrored {
-                response.headers.push(name, line);
-            }
-        }
+        response.headers.0 = request
+            .headers
+            .0
+            .iter()
+            .filter(|field| mirrored(parts(field).0))
+            .cloned()
+            .collect();
         response
     }
 
@@ -60,13 +62,15 @@ impl Request {
 impl Headers {
     /// Drops what a refusal does not repeat, and second values of single fields.
     pub(super) fn keep_for_refusal(&mut self) {
-        let mut kept = Self::default();
-        for (name, line) in self.iter() {
-            if name == "Via" || (MIRRORED.contains(&name) && !kept.contains(name)) {
-                kept.push(name, line);
-            }
-        }
-        *self = kept;
+        let mut seen = [false; MIRRORED.len()];
+        self.0.retain(|field| {
+            let name = parts(field).0;
+            let seen = MIRRORED
+                .iter()
+                .position(|mirrored| *mirrored == name)
+                .and_then(|at| seen.get_mut(at));
+            seen.is_some_and(|seen| !std::mem::replace(seen, true) || name == "Via")
+        });
     }
 }
 

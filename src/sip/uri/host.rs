@@ -67,10 +67,9 @@ impl<'a> HostPart<'a> {
             let inner = inner.strip_suffix(']').ok_or(UriError {
                 expected: "`]` after an IPv6 address",
             })?;
-            let ip = inner.parse().map_err(|_| UriError {
+            return v6(inner).map(Self::V6).ok_or(UriError {
                 expected: "an IPv6 address",
-            })?;
-            return Ok(Self::V6(ip));
+            });
         }
         check_name(text)?;
         if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
@@ -80,6 +79,20 @@ impl<'a> HostPart<'a> {
             return Ok(Self::V4(ip));
         }
         Ok(Self::Name(text))
+    }
+}
+
+/// RFC 5118 §4.10: the grammar of RFC 3261 derives a third colon before an embedded IPv4 address, and nowhere else.
+fn v6(text: &str) -> Option<Ipv6Addr> {
+    if let Ok(ip) = text.parse() {
+        return Some(ip);
+    }
+    let (head, tail) = text.split_once(":::")?;
+    let tail: Ipv4Addr = tail.parse().ok()?;
+    if head.contains("::") {
+        None
+    } else {
+        format!("{head}::{tail}").parse().ok()
     }
 }
 

@@ -13,6 +13,8 @@ use super::{BODY_BYTES_MAX, HEADER_BYTES_MAX, HeaderName, MESSAGE_BYTES_MAX};
 #[derive(Debug, Default)]
 pub struct StreamFramer {
     buffer: Vec<u8>,
+    /// Octets of the buffer that have been given out; they go at the next push, all at once.
+    taken: usize,
     state: State,
 }
 
@@ -50,8 +52,8 @@ pub enum Frame {
     Ping,
 }
 
-/// The stream cannot be cut any further. [`StreamFramer::head`] still holds what came, so that a 400 or 413 may be
-/// tried before the connection is closed.
+/// The stream cannot be cut any further. [`StreamFramer::head`] still holds what came, for
+/// [`Message::unframed`](crate::sip::message::Message::unframed), before the connection is closed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum FrameError {
     #[error("expected a header section of at most {} octets, came more", MESSAGE_BYTES_MAX - BODY_BYTES_MAX)]
@@ -62,6 +64,17 @@ pub enum FrameError {
     ContentLength,
     #[error("expected a body of at most {BODY_BYTES_MAX} octets, came more")]
     BodyTooLarge,
+}
+
+impl FrameError {
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::ContentLength => 400,
+            Self::BodyTooLarge => 413,
+            Self::HeadTooLarge | Self::LineTooLong => 513,
+        }
+    }
 }
 
 impl StreamFramer {
@@ -76,7 +89,7 @@ impl StreamFramer {
         match self.state {
             State::Failed(_) => 0,
             State::Between | State::Head { .. } | State::Body { .. } => {
-                MESSAGE_BYTES_MAX.saturating_sub(self.buffer.len())
+                MESSAGE_BYTES_MAX.saturating_sub(self.head().len())
             }
         }
     }
@@ -118,7 +131,7 @@ impl StreamFramer {
     /// What is buffered of the present message.
     #[must_use]
     pub fn head(&self) -> &[u8] {
-        &self.buffer
+        self.buffer.get(self.taken..).unwrap_or_default()
     }
 
     /// Octets of an unfinished message wait here: the connection may be slow or half-open.
@@ -127,11 +140,15 @@ impl StreamFramer {
         matches!(self.state, State::Head { .. } | State::Body { .. })
     }
 
+    /// A run of line ends holds a ping or is skipped (§7.5). Many pings in one read get one answer.
     fn between(&mut self) -> Result<Step, FrameError> {
-        let Some(first) = self.buffer.first() else {
-            return Ok(Step::Wait);
-        };
-        if !matches!(first, b'\r' | b'\n') {
+        let octets = self.head();
+        let blank = octets.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+        let run = octets.get(..blank).unwrap_or_default();
+        if blank == 0 {
+            if octets.is_empty() {
+                return Ok(Step::Wait);
+            }
             self.state = State::Head {
                 line: 0,
                 scanned: 0,
@@ -139,28 +156,22 @@ impl StreamFramer {
             };
             return Ok(Step::Again);
         }
-        if self.buffer.starts_with(b"\r\n\r\n") {
-            self.buffer.drain(..4);
-            return Ok(Step::Out(Frame::Ping));
-        }
-        // A part of a ping may still grow; anything else before a start line is skipped (§7.5).
-        if b"\r\n\r\n".starts_with(&self.buffer) {
+        let is_ping = run.windows(4).any(|four| four == b"\r\n\r\n");
+        if !is_ping && blank == octets.len() && b"\r\n\r\n".starts_with(run) {
             return Ok(Step::Wait);
         }
-        let line_ends = self
-            .buffer
-            .iter()
-            .take_while(|b| matches!(b, b'\r' | b'\n'))
-            .count();
-        let skip = if line_ends >= 4 { 1 } else { line_ends };
-        self.buffer.drain(..skip);
-        Ok(Step::Again)
+        self.taken += blank;
+        Ok(if is_ping {
+            Step::Out(Frame::Ping)
+        } else {
+            Step::Again
+        })
     }
 
     fn head_line(&mut self, line: usize, scanned: usize, length: Length) -> Result<Step, FrameError> {
-        let unseen = self.buffer.get(scanned..).unwrap_or_default();
+        let unseen = self.head().get(scanned..).unwrap_or_default();
         let Some(feed) = unseen.iter().position(|b| *b == b'\n') else {
-            let scanned = self.buffer.len();
+            let scanned = self.head().len();
             if scanned - line > HEADER_BYTES_MAX {
                 return Err(FrameError::LineTooLong);
             }
@@ -178,11 +189,11 @@ impl StreamFramer {
         if next > MESSAGE_BYTES_MAX - BODY_BYTES_MAX {
             return Err(FrameError::HeadTooLarge);
         }
-        let text = self.buffer.get(line..next).unwrap_or_default().trim_ascii_end();
+        let text = self.head().get(line..next).unwrap_or_default().trim_ascii_end();
         if text.len() > HEADER_BYTES_MAX {
             return Err(FrameError::LineTooLong);
         }
-        if text.is_empty() && self.buffer.get(line).is_some_and(|b| matches!(b, b'\r' | b'\n')) {
+        if text.is_empty() && self.head().get(line).is_some_and(|b| matches!(b, b'\r' | b'\n')) {
             let Length::Known(length) = length else {
                 return Err(FrameError::ContentLength);
             };
@@ -202,11 +213,11 @@ impl StreamFramer {
         if length > BODY_BYTES_MAX {
             return Err(FrameError::BodyTooLarge);
         }
-        if self.buffer.len() < start + length {
+        if self.head().len() < start + length {
             return Ok(Step::Wait);
         }
-        let rest = self.buffer.split_off(start + length);
-        let message = std::mem::replace(&mut self.buffer, rest);
+        let message = self.head().get(..start + length).unwrap_or_default().to_vec();
+        self.taken += message.len();
         self.state = State::Between;
         Ok(Step::Out(Frame::Message(message)))
     }

@@ -1,0 +1,241 @@
+//! From a checked request to a committed verification: number, policy, identity, then stop 1 of the corridor.
+//!
+//! The API's POST and the enrolment pages both come through here, so one set of rules holds for both.
+use std::time::Duration;
+
+use super::request::{Call, Dialled};
+use super::{ApiConfig, ApiState, Code, Problem};
+use crate::model::{
+    Destination, Digit, Digits, Entropy, Masked, Method, Stage, UnixMillis, Verification, VerificationId,
+};
+use crate::policy::{CallerOf, ProblemCode, Quota, Refusal};
+use crate::store::{
+    Accept, Accepted, AuditRow, IdempotencyKey, RenderAnswer, StoredAnswer, Subscription, Visibility,
+};
+
+/// Digits of a `match_code` that the platform left to us.
+const MATCH_CODE_DIGITS: usize = 4;
+
+/// On whose account a call is placed.
+#[derive(Debug, Clone)]
+pub struct Account {
+    pub key_id: String,
+    pub visibility: Visibility,
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub enum Placed {
+    Created {
+        verification: Box<Verification>,
+        answer: StoredAnswer,
+    },
+    /// The same Idempotency-Key and body had been answered before.
+    Replay(StoredAnswer),
+}
+
+/// Judges and commits. What is refused leaves an audit row and no verification.
+pub async fn place(
+    state: &ApiState,
+    account: Account,
+    call: Call,
+    render: impl FnOnce(&Verification) -> StoredAnswer + Send + Sync + 'static,
+) -> Result<Placed, Problem> {
+    let config = state.config();
+    let now = state.now();
+    check_admission(state, &config)?;
+    let param = call.to.param;
+    let to = judge_number(state, &account.key_id, &call.to).await?;
+    let caller_id = match config.trunks.first() {
+        Some(ids) => ids.for_country(to.country()).to_owned(),
+        None => return Err(no_trunk("no trunk is configured")),
+    };
+    let mut entropy = state.entropy();
+    let quotas = quotas(&config, &call, &to, &account.key_id);
+    let profile = config.profiles.get(&call.profile);
+    let subscription = profile.map_or_else(Subscription::terminal_only, |p| p.subscription);
+    let supersede = call.supersede;
+    let visibility = account.visibility;
+    let verification = verification(call, to, caller_id, &account.key_id, &mut entropy, now);
+    let render_answer: RenderAnswer = Box::new(render);
+    let accept = Accept {
+        verification,
+        subscription,
+        idempotency: account.idempotency,
+        supersede,
+        quotas,
+        pending_max: config.policy.pending_max(),
+        render_answer,
+    };
+    match state.store().accept(accept, entropy.fork(), now).await? {
+        Accepted::Created { verification, answer } => Ok(Placed::Created { verification, answer }),
+        Accepted::Replay(answer) => Ok(Placed::Replay(answer)),
+        Accepted::IdempotencyMismatch => Err(idempotency_mismatch()),
+        Accepted::IdempotencyInFlight => Err(idempotency_in_flight()),
+        Accepted::NumberBusy { verification } => {
+            Err(call_in_progress(state, verification, &visibility).await)
+        }
+        // The store has written the audit row in the same transaction.
+        Accepted::Refused(refusal) => Err(of_refusal(&refusal, param)),
+    }
+}
+
+/// Judges a number without placing a call; a refusal leaves an audit row, as it does at the POST.
+pub async fn judge_number(state: &ApiState, actor: &str, dialled: &Dialled) -> Result<Destination, Problem> {
+    match destination(&state.config(), dialled) {
+        Ok(to) => Ok(to),
+        Err(refusal) => Err(refused(state, actor, dialled.param, &refusal, state.now()).await),
+    }
+}
+
+/// The number as the policy reads it, when it may be called at all.
+pub(super) fn destination(config: &ApiConfig, dialled: &Dialled) -> Result<Destination, Refusal> {
+    config
+        .policy
+        .destination(dialled.number.reveal(), dialled.region.as_deref())
+}
+
+/// Whether new calls are taken at present.
+fn check_admission(state: &ApiState, config: &ApiConfig) -> Result<(), Problem> {
+    if state.admission().is_draining() {
+        let mut problem = Problem::new(
+            Code::ShuttingDown,
+            "the server is finishing its last calls; send the request again",
+        );
+        problem.retry_after_s = Some(5);
+        return Err(problem);
+    }
+    if config.trunks.is_empty() {
+        return Err(no_trunk("no trunk is configured"));
+    }
+    if !state.admission().are_trunks_up() {
+        return Err(no_trunk("all trunks are down at present"));
+    }
+    Ok(())
+}
+
+fn no_trunk(detail: &str) -> Problem {
+    let mut problem = Problem::new(Code::NoTrunkAvailable, detail);
+    problem.retry_after_s = Some(10);
+    problem
+}
+
+fn quotas(config: &ApiConfig, call: &Call, to: &Destination, key_id: &str) -> Vec<Quota> {
+    let ip = call.end_user.ip.map(|ip| ip.to_string());
+    let caller = CallerOf {
+        key_id,
+        profile: &call.profile,
+        end_user_id: call.end_user.id.as_deref(),
+        end_user_ip: ip.as_deref(),
+    };
+    config.policy.quotas(to, &caller)
+}
+
+fn verification(
+    call: Call,
+    to: Destination,
+    caller_id: String,
+    key_id: &str,
+    entropy: &mut Entropy,
+    now: UnixMillis,
+) -> Verification {
+    let code = match (call.method, call.code) {
+        (Method::MatchCode, None) => Some(Masked::new(random_code(entropy))),
+        (_, code) => code,
+    };
+    Verification {
+        id: VerificationId::generate(now, entropy),
+        key_id: key_id.to_owned(),
+        profile: call.profile,
+        to,
+        extension: call.extension,
+        method: call.method,
+        code,
+        purpose: call.purpose,
+        locale: call.locale,
+        brand: call.brand,
+        client_ref: call.client_ref,
+        end_user_id: call.end_user.id,
+        end_user_ip: call.end_user.ip.map(|ip| ip.to_string()),
+        callback_url: call.callback_url,
+        tags: call.tags,
+        message: call.message,
+        caller_id,
+        created_at: now,
+        expires_at: now.plus(Duration::from_secs(u64::from(call.expires_in_s))),
+        stage: Stage::Queued,
+        outcome: None,
+        sequence: 0,
+        attempts: Vec::new(),
+    }
+}
+
+fn random_code(entropy: &mut Entropy) -> Digits {
+    let mut draw = || u8::try_from(entropy.below(10)).ok().and_then(Digit::from_event);
+    (0..MATCH_CODE_DIGITS)
+        .map(|_| draw().unwrap_or(Digit::ZERO))
+        .collect()
+}
+
+/// The problem for a refusal before stop 1, after its audit row.
+async fn refused(state: &ApiState, actor: &str, param: &str, refusal: &Refusal, now: UnixMillis) -> Problem {
+    let row = AuditRow {
+        at: now,
+        actor: actor.to_owned(),
+        action: "verification.refused".to_owned(),
+        subject: String::new(),
+        detail: refusal.to_string(),
+    };
+    match state.store().audit(row).await {
+        Ok(()) => of_refusal(refusal, param),
+        // Without its audit row a refusal has not been accounted for.
+        Err(error) => error.into(),
+    }
+}
+
+/// A refusal of the policy as a problem.
+pub(super) fn of_refusal(refusal: &Refusal, number_param: &str) -> Problem {
+    let (code, param) = match refusal.code {
+        ProblemCode::NumberInvalid => (Code::NumberInvalid, Some(number_param)),
+        ProblemCode::NumberAmbiguous => (Code::NumberAmbiguous, Some(number_param)),
+        ProblemCode::RegionRequired => (Code::RegionRequired, Some(number_param)),
+        ProblemCode::ExtensionInvalid => (Code::ExtensionInvalid, Some(number_param)),
+        ProblemCode::CountryNotAllowed => (Code::CountryNotAllowed, Some(number_param)),
+        ProblemCode::NumberBlocked => (Code::NumberBlocked, Some(number_param)),
+        ProblemCode::UserBlocked => (Code::UserBlocked, Some("end_user.id")),
+        ProblemCode::PremiumNumber => (Code::PremiumNumber, Some(number_param)),
+        ProblemCode::RateLimited => (Code::RateLimited, None),
+        ProblemCode::NoTrunkAvailable => (Code::NoTrunkAvailable, None),
+    };
+    let mut problem = Problem::new(code, refusal.detail.clone());
+    problem.param = param.map(str::to_owned);
+    problem.limit = refusal.limit.map(|limit| limit.as_str().to_owned());
+    problem.retry_after_s = refusal.retry_after.map(|wait| wait.as_secs().max(1));
+    problem
+}
+
+async fn call_in_progress(state: &ApiState, id: VerificationId, visibility: &Visibility) -> Problem {
+    let mut problem = Problem::new(
+        Code::CallInProgress,
+        "wait for its end, cancel it, or send \"supersede\": true with the key that asked for it",
+    );
+    // Only who could read it anyway is told which one it is.
+    if let Ok(Some(_)) = state.store().verification(id, visibility).await {
+        problem.verification = Some(id.to_string());
+    }
+    problem
+}
+
+pub(super) fn idempotency_mismatch() -> Problem {
+    let detail =
+        "this Idempotency-Key came with another body in the last 24 h; use a new key for a new request";
+    Problem::new(Code::IdempotencyMismatch, detail).at("Idempotency-Key")
+}
+
+pub(super) fn idempotency_in_flight() -> Problem {
+    let detail = "the first request with this Idempotency-Key is still in work; send it again for its answer";
+    let mut problem = Problem::new(Code::IdempotencyInFlight, detail).at("Idempotency-Key");
+    problem.retry_after_s = Some(1);
+    problem
+}

@@ -1,1 +1,0 @@
-//! Builds each part once, starts the loops, drains on shutdown.

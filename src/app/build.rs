@@ -1,0 +1,242 @@
+//! The configuration → each room's own plain values. Only here do both sides meet.
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use super::AppError;
+use crate::api::{AllowedUrl, ApiConfig, CallerIds, HttpLimits, Profile};
+use crate::call::CallTimings;
+use crate::config::{self, Config};
+use crate::dialer::{DialerConfig, NumberFormat, ProfilePlan, Target, Trunk};
+use crate::ivr::{FraudKeys, Keys, Script};
+use crate::media::command::DtmfMode;
+use crate::model::{Entropy, Masked};
+use crate::net::media_engine::EngineConfig;
+use crate::net::sip_udp::PeerCheck;
+use crate::policy::{NumberLimits, Policy, PolicySettings};
+use crate::sip::digest::Credentials;
+use crate::store::{EventType, Retention, Subscription};
+use crate::webhook::{Guard, Signer, WebhookConfig};
+
+pub(super) fn public_url(config: &Config, http: SocketAddr) -> String {
+    // Port 0 in the file: the address is known only now.
+    if config.server.listen.port() == 0 && config.server.public_url.ends_with(":0") {
+        return format!("http://{http}");
+    }
+    config.server.public_url.clone()
+}
+
+pub(super) fn engine(config: &Config, entropy: Entropy) -> EngineConfig {
+    let media = &config.media;
+    EngineConfig {
+        threads: media.threads,
+        ports: media.rtp_ports.0..=media.rtp_ports.1,
+        bind: media.bind.unwrap_or_else(|| default_media_bind(config)),
+        calls_max: media.calls_max,
+        pin: media.pin.then(|| (0..media.threads).collect()),
+        entropy,
+    }
+}
+
+/// The addresses that SIP listens on when they are one, else all.
+fn default_media_bind(config: &Config) -> IpAddr {
+    match config.sip.listen.as_slice() {
+        [only] => only.ip(),
+        _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    }
+}
+
+pub(super) fn dialer(config: &Config) -> Result<DialerConfig, AppError> {
+    let trunks = config.trunks.iter().map(trunk).collect::<Result<_, _>>()?;
+    let profiles = config
+        .profiles
+        .values()
+        .map(|profile| Ok((profile.name.clone(), profile_plan(profile)?)))
+        .collect::<Result<_, AppError>>()?;
+    Ok(DialerConfig {
+        node: config.server.node.clone(),
+        trunks,
+        profiles,
+        user_agent: config.sip.user_agent.clone(),
+        public_address: config.sip.public_address,
+        t1: config.sip.t1,
+        calls_max: config.sip.calls_max,
+        fraud_block: config.policy.fraud_block,
+    })
+}
+
+fn trunk(trunk: &config::Trunk) -> Result<Trunk, AppError> {
+    let from_domain = match &trunk.from_domain {
+        Some(domain) => Some(domain.parse().map_err(|_| {
+            AppError::Config(format!("trunk.{}.from_domain: expected a host name, found {domain:?}", trunk.name))
+        })?),
+        None => None,
+    };
+    Ok(Trunk {
+        name: trunk.name.clone(),
+        targets: trunk.targets.iter().map(|t| Target { host: t.host.clone(), port: t.port }).collect(),
+        credentials: trunk.auth.as_ref().map(|auth| Credentials {
+            username: auth.username.clone(),
+            password: auth.password.clone(),
+            realm: auth.realm.clone(),
+        }),
+        peers: trunk.peers.clone(),
+        number_format: match trunk.number_format {
+            config::NumberFormat::PlusE164 => NumberFormat::PlusE164,
+            config::NumberFormat::E164 => NumberFormat::E164,
+            config::NumberFormat::DoubleZero => NumberFormat::DoubleZero,
+        },
+        tech_prefix: trunk.tech_prefix.clone(),
+        caller_id: trunk.caller_id.clone(),
+        caller_id_default: trunk.caller_id_default.clone(),
+        from_domain,
+        identity_header: match trunk.identity {
+            config::Identity::None => None,
+            config::Identity::Asserted => Some("P-Asserted-Identity"),
+            config::Identity::Preferred => Some("P-Preferred-Identity"),
+        },
+        headers: trunk.headers.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+        cps: trunk.cps,
+        calls_max: trunk.calls_max,
+        dtmf: match trunk.dtmf {
+            config::Dtmf::Auto => DtmfMode::Auto,
+            config::Dtmf::Rfc4733 => DtmfMode::Rfc4733,
+            config::Dtmf::Inband => DtmfMode::Inband,
+        },
+        codecs: trunk.codecs.clone(),
+        rel100: trunk.rel100,
+        failover_on_timeout: trunk.failover_on_timeout,
+    })
+}
+
+fn profile_plan(profile: &config::Profile) -> Result<ProfilePlan, AppError> {
+    let small = |value: u32| u8::try_from(value).unwrap_or(u8::MAX);
+    let script = Script {
+        keys: Keys {
+            confirm: profile.confirm_key,
+            repeat: profile.repeat_key,
+            fraud: Some(FraudKeys { first: profile.fraud_key, second: profile.confirm_key }),
+            ..Keys::default()
+        },
+        first_word: profile.first_word,
+        key_wait: profile.wait_key,
+        plays_max: small(profile.plays),
+        invalid_keys_max: small(profile.invalid_keys_max.max(1)),
+        answered_max: profile.answered_max,
+        fraud_sentence: profile.fraud_sentence,
+        goodbye: profile.goodbye,
+        ..Script::default()
+    };
+    script.check().map_err(|e| AppError::Config(format!("profile.{}: {e}", profile.name)))?;
+    Ok(ProfilePlan {
+        script,
+        timings: CallTimings { ring_max: profile.ring, trying_max: profile.no_18x, unanswered_max: profile.ring_hard, ..CallTimings::default() },
+        brand: profile.brand.clone(),
+        locale: profile.locale.clone(),
+        prompts: profile.prompts.as_deref().map(prompt_set),
+    })
+}
+
+/// `lab` is the set `en-US-x-lab`; any other name is a language tag.
+fn prompt_set(name: &str) -> String {
+    if name == "lab" { "en-US-x-lab".to_owned() } else { name.to_owned() }
+}
+
+pub(super) fn api(config: &Config, public_url: String, seed: [u8; 32]) -> Result<ApiConfig, AppError> {
+    let policy = Policy::new(policy(&config.policy))?;
+    let profiles = config
+        .profiles
+        .values()
+        .map(|p| Ok((p.name.clone(), profile(config, p)?)))
+        .collect::<Result<BTreeMap<_, _>, AppError>>()?;
+    Ok(ApiConfig {
+        public_url,
+        default_profile: "default".to_owned(),
+        profiles,
+        policy,
+        call_again_after_s: u32::try_from(config.policy.per_number.again_after.as_secs()).unwrap_or(u32::MAX),
+        trunks: config
+            .trunks
+            .iter()
+            .map(|t| CallerIds {
+                trunk: t.name.clone(),
+                default: t.caller_id_default.clone(),
+                by_country: t.caller_id.clone(),
+            })
+            .collect(),
+        signing_seed: Masked::new(seed),
+        trusted_proxies: config.server.trusted_proxies.clone(),
+        limits: HttpLimits::default(),
+    })
+}
+
+fn policy(policy: &config::Policy) -> PolicySettings {
+    PolicySettings {
+        countries: policy.countries.clone(),
+        number_validation: policy.number_validation,
+        internal_numbers: policy.internal_numbers.clone(),
+        per_number: NumberLimits {
+            per_hour: policy.per_number.per_hour,
+            per_day: policy.per_number.per_day,
+            again_after_s: u32::try_from(policy.per_number.again_after.as_secs()).unwrap_or(u32::MAX),
+        },
+        per_end_user_per_hour: policy.per_user_per_hour,
+        per_ip_per_hour: policy.per_ip_per_hour,
+        per_key_per_hour: policy.per_key_per_hour,
+        per_prefix_per_hour: policy.per_prefix_per_hour,
+        pending_max: policy.pending_max,
+        ..PolicySettings::default()
+    }
+}
+
+fn profile(config: &Config, profile: &config::Profile) -> Result<Profile, AppError> {
+    let urls = |key: &str, list: &[String]| {
+        list.iter()
+            .map(|url| url.parse::<AllowedUrl>().map_err(|e| AppError::Config(format!("profile.{}.{key}: {e}", profile.name))))
+            .collect::<Result<Vec<_>, _>>()
+    };
+    let mut subscription = Subscription::terminal_only();
+    for event in config.webhook.progress_events.iter().filter_map(|e| e.parse::<EventType>().ok()) {
+        subscription = subscription.with(event);
+    }
+    Ok(Profile {
+        brand: (!profile.brand.is_empty()).then(|| profile.brand.clone()),
+        locale: profile.locale.clone(),
+        confirm_key: profile.confirm_key,
+        callbacks: urls("callbacks", &profile.callbacks)?,
+        return_urls: urls("return_urls", &profile.return_urls)?,
+        methods: profile.methods.clone(),
+        callback_url: None,
+        subscription,
+        expires_in_s: u32::try_from(profile.expires_in.as_secs()).unwrap_or(u32::MAX),
+    })
+}
+
+pub(super) fn webhooks(config: &Config) -> Result<WebhookConfig, AppError> {
+    let signer = Signer::new(config.webhook.secrets.iter().map(Masked::reveal))
+        .map_err(|e| AppError::Config(format!("webhook.secret: {e}")))?;
+    Ok(WebhookConfig::new(signer, Guard::new(config.webhook.allow_private.iter().filter_map(|block| block.to_string().parse().ok()).collect())))
+}
+
+pub(super) fn retention(config: &Config) -> Retention {
+    Retention { personal: config.store.retention, ..Retention::default() }
+}
+
+/// Addresses that may talk to us outside a call: every trunk's targets and peers. Names are looked up once, at start.
+pub(super) async fn peer_check(config: &Config) -> PeerCheck {
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    let mut blocks = Vec::new();
+    for trunk in &config.trunks {
+        blocks.extend(trunk.peers.iter().copied());
+        for target in &trunk.targets {
+            match tokio::net::lookup_host((target.host.as_str(), target.port)).await {
+                Ok(found) => addresses.extend(found.map(|a| a.ip().to_canonical())),
+                Err(error) => tracing::warn!(trunk = %trunk.name, host = %target.host, %error, "the target has no address yet"),
+            }
+        }
+    }
+    Arc::new(move |ip: IpAddr| {
+        let ip = ip.to_canonical();
+        addresses.contains(&ip) || blocks.iter().any(|block| block.contains(ip))
+    })
+}

@@ -1,0 +1,278 @@
+//! Builds each part once, starts the loops, drains on shutdown.
+//!
+//! Order at the start: store (and what a crash left in it), prompts, media, signalling, then the loops, then HTTP: nothing
+//! is accepted that could not be dialled. At the end the other way round.
+mod build;
+mod out_of_call;
+mod signing_key;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::api::{self, Admission, ApiState};
+use crate::config::Config;
+use crate::dialer::Dialer;
+use crate::media::voice::Voice;
+use crate::model::PhoneNumber;
+use crate::net::media_engine::{EngineError, MediaEngine};
+use crate::net::sip_udp::{BindError, SipUdp, SipUdpConfig};
+use crate::policy::PolicyError;
+use crate::prompt::{Catalogue, CatalogueOptions, PromptError};
+use crate::store::{Store, StoreError, StoreOptions};
+use crate::telemetry::{NoEntropy, entropy, wallclock};
+use crate::webhook::{ClientError, Deliverer};
+
+/// Why the server did not start: each names the part of the configuration to look at.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error("store.url: {0}")]
+    Store(#[from] StoreError),
+    #[error("prompts: {0}")]
+    Prompts(#[from] PromptError),
+    #[error("media: {0}")]
+    Media(#[from] EngineError),
+    #[error("sip.listen: {0}")]
+    Sip(#[from] BindError),
+    #[error("webhook: {0}")]
+    Webhook(#[from] ClientError),
+    #[error("{0}")]
+    Policy(#[from] PolicyError),
+    #[error("{key}: cannot listen on {address}: {source}")]
+    Http { key: &'static str, address: SocketAddr, source: std::io::Error },
+    #[error("{0}")]
+    Entropy(#[from] NoEntropy),
+    #[error("{0}")]
+    Config(String),
+}
+
+/// The running server.
+pub struct App {
+    /// Where HTTP listens.
+    pub http: SocketAddr,
+    /// Where SIP listens.
+    pub sip: Vec<SocketAddr>,
+    store: Store,
+    admission: Admission,
+    dialer: Dialer,
+    webhooks: JoinHandle<()>,
+    stop_webhooks: watch::Sender<bool>,
+    servers: Vec<JoinHandle<()>>,
+    stop_http: watch::Sender<bool>,
+    loops: Vec<JoinHandle<()>>,
+    voices: Arc<Catalogue>,
+}
+
+impl App {
+    /// Starts every part. `metrics` renders `/metrics` when the configuration wants it.
+    pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> Result<Self, AppError> {
+        let listener = listen("server.listen", config.server.listen).await?;
+        let http = listener.local_addr().map_err(|source| AppError::Http {
+            key: "server.listen",
+            address: config.server.listen,
+            source,
+        })?;
+        let public_url = build::public_url(config, http);
+        let store = open_store(config, &public_url).await?;
+        let voices = Arc::new(load_prompts(config)?);
+        let media = MediaEngine::start(build::engine(config, entropy()?))?;
+        let dialer_config = build::dialer(config)?;
+        let (sip, inbound) = SipUdp::bind(SipUdpConfig {
+            bind: config.sip.listen.clone(),
+            calls_max: config.sip.calls_max,
+            is_peer: build::peer_check(config).await,
+        })?;
+        let sip_addresses: Vec<SocketAddr> = sip.locals().collect();
+        let admission = Admission::default();
+        let seed = signing_key::seed(config)?;
+        let api_config = build::api(config, public_url, seed)?;
+        let state = ApiState::new(store.clone(), api_config, admission.clone(), entropy()?, api::system_clock());
+        let deliverer = Deliverer::new(store.clone(), build::webhooks(config)?, entropy()?)?;
+        let (stop_webhooks, webhooks_stopped) = watch::channel(false);
+        let webhooks = tokio::spawn(deliverer.run(webhooks_stopped));
+        let dialer = Dialer::start(dialer_config, store.clone(), media.clone(), sip.clone(), Arc::clone(&voices));
+        let loops = vec![
+            tokio::spawn(out_of_call::run(sip.clone(), inbound, build::peer_check(config).await)),
+            tokio::spawn(keep_house(store.clone(), build::retention(config))),
+            tokio::spawn(report(store.clone(), media, sip)),
+        ];
+        let (stop_http, stopped) = watch::channel(false);
+        let mut servers = Vec::new();
+        let mut router = api::router(state.clone(), crate::web::routes());
+        if let Some(metrics) = metrics.filter(|_| config.telemetry.metrics) {
+            let page = Router::new().route("/metrics", get(move || std::future::ready(metrics.render())));
+            match config.server.admin_listen {
+                Some(address) => servers.push(serve(listen("server.admin_listen", address).await?, page, stopped.clone())),
+                None => router = router.merge(page),
+            }
+        }
+        servers.push(serve(listener, router, stopped));
+        Ok(Self {
+            http,
+            sip: sip_addresses,
+            store,
+            admission,
+            dialer,
+            webhooks,
+            stop_webhooks,
+            servers,
+            stop_http,
+            loops,
+            voices,
+        })
+    }
+
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The voice that a call in this language gets.
+    #[must_use]
+    pub fn voice(&self, locale: &str) -> Arc<Voice> {
+        self.voices.voice(crate::prompt::Wanted { request: Some(locale), country: None, profile: None })
+    }
+
+    /// Calls that are live now.
+    #[must_use]
+    pub fn live_calls(&self) -> usize {
+        self.dialer.live_calls()
+    }
+
+    /// Refuses new calls at once, lets live ones finish for `limit`, delivers what waits, closes the store.
+    /// Returns how many calls had to be canceled.
+    pub async fn shutdown(self, limit: Duration) -> usize {
+        self.admission.drain();
+        let canceled = self.dialer.drain(limit).await;
+        self.stop_webhooks.send_replace(true);
+        finish(self.webhooks, Duration::from_secs(16)).await;
+        self.stop_http.send_replace(true);
+        for server in self.servers {
+            finish(server, Duration::from_secs(3)).await;
+        }
+        for running in self.loops {
+            running.abort();
+        }
+        if let Err(error) = self.store.close().await {
+            tracing::warn!(%error, "the store was not closed cleanly");
+        }
+        canceled
+    }
+}
+
+/// Waits for a task that has been told to stop; past `limit` it is ended.
+async fn finish(task: JoinHandle<()>, limit: Duration) {
+    let abort = task.abort_handle();
+    if tokio::time::timeout(limit, task).await.is_err() {
+        abort.abort();
+    }
+}
+
+async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, AppError> {
+    TcpListener::bind(address).await.map_err(|source| AppError::Http { key, address, source })
+}
+
+fn serve(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let served = axum::serve(listener, service)
+            .with_graceful_shutdown(async move {
+                let _ = stopped.wait_for(|stopped| *stopped).await;
+            })
+            .await;
+        if let Err(error) = served {
+            tracing::error!(%error, "HTTP ended");
+        }
+    })
+}
+
+async fn open_store(config: &Config, public_url: &str) -> Result<Store, AppError> {
+    let store = Store::open(StoreOptions::new(&config.store.url, api::render_webhook(public_url))).await?;
+    let recovered = store.recover(&config.server.node, entropy()?, wallclock()).await?;
+    if !recovered.unknown.is_empty() {
+        tracing::warn!(
+            calls = recovered.unknown.len(),
+            "calls that were live when this node stopped are told as failed/unknown_after_crash; none is dialled again"
+        );
+    }
+    Ok(store)
+}
+
+fn load_prompts(config: &Config) -> Result<Catalogue, AppError> {
+    let mut brands: Vec<String> = config.profiles.values().map(|p| p.brand.clone()).collect();
+    brands.sort();
+    brands.dedup();
+    let options = CatalogueOptions {
+        directory: config.prompts.directory.clone(),
+        brands,
+        brand_engine: config.prompts.brand_engine.clone(),
+    };
+    let (voices, notices) = Catalogue::load(&options)?;
+    for notice in notices {
+        tracing::info!(%notice, "prompts");
+    }
+    Ok(voices)
+}
+
+/// Retention, a little at a time.
+async fn keep_house(store: Store, retention: crate::store::Retention) {
+    loop {
+        match store.purge(&retention, wallclock()).await {
+            Ok(purged) if purged.more => tokio::time::sleep(Duration::from_millis(200)).await,
+            Ok(_) => tokio::time::sleep(Duration::from_secs(600)).await,
+            Err(error) => {
+                tracing::warn!(%error, "retention could not run");
+                tokio::time::sleep(Duration::from_secs(60)).await;
+            }
+        }
+    }
+}
+
+/// Copies what the engine and the listeners count into the metrics.
+async fn report(store: Store, media: MediaEngine, sip: SipUdp) {
+    let mut every = tokio::time::interval(Duration::from_secs(5));
+    loop {
+        every.tick().await;
+        let engine = media.metrics();
+        metrics::gauge!("ringproof_media_legs").set(engine.legs_open as f64);
+        metrics::gauge!("ringproof_media_ports_free").set(engine.ports_free as f64);
+        metrics::gauge!("ringproof_media_busy_ratio").set(engine.busy_per_mille as f64 / 1000.0);
+        metrics::counter!("ringproof_rtp_packets_sent_total").absolute(engine.packets_sent);
+        metrics::counter!("ringproof_rtp_packets_received_total").absolute(engine.packets_received);
+        metrics::counter!("ringproof_rtp_packets_skipped_total").absolute(engine.packets_skipped);
+        metrics::counter!("ringproof_media_refused_total", "reason" => "no_port").absolute(engine.refused_no_port);
+        metrics::counter!("ringproof_media_refused_total", "reason" => "full").absolute(engine.refused_full);
+        metrics::counter!("ringproof_media_refused_total", "reason" => "late").absolute(engine.refused_late);
+        let sip = sip.metrics();
+        for (kind, count) in [
+            ("received", sip.received),
+            ("sent", sip.sent),
+            ("routed", sip.routed),
+            ("out_of_call", sip.out_of_call),
+            ("unparsable", sip.unparsable),
+            ("strangers_limited", sip.strangers_limited),
+        ] {
+            metrics::counter!("ringproof_sip_datagrams_total", "kind" => kind).absolute(count);
+        }
+        if let Ok((pending, live)) = store.in_progress().await {
+            metrics::gauge!("ringproof_verifications_pending").set(pending as f64);
+            metrics::gauge!("ringproof_calls_live").set(live as f64);
+        }
+        if let Ok(waiting) = store.outbox_pending().await {
+            metrics::gauge!("ringproof_webhooks_waiting").set(waiting as f64);
+        }
+    }
+}
+
+/// True when `text` is a number that the API would take as it stands; used by the command line before it starts anything.
+#[must_use]
+pub fn is_e164(text: &str) -> bool {
+    PhoneNumber::parse(text, None, crate::model::NumberValidation::Shape).is_ok()
+}

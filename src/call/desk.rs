@@ -1,0 +1,348 @@
+//! What lives as long as the call, whatever its phase: the session, the leg, the report, what goes out.
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::io::Output;
+use super::keys::LastPress;
+use super::leg::{Leg, Reports};
+use super::outcome::{Alerting, InboundAudio, NextTrunk, Ruling};
+use super::spec::{CallSpec, CallTimings};
+use crate::ivr::{Line, Verdict};
+use crate::media::command::{MediaCommand, MediaEvent};
+use crate::media::frame::Clip;
+use crate::media::press::parse_info;
+use crate::media::voice::{MissingClip, Voice};
+use crate::model::{AttemptReport, Entropy, HungUpBy, Masked, Outcome, Reason, Stage};
+use crate::sdp::LocalMedia;
+use crate::sip::invite::{self, InviteSession};
+
+/// Why our BYE, and our CANCEL of a phone that nobody answers, are sent (RFC 3326).
+pub(super) const REASON_NORMAL: &str = "Q.850;cause=16;text=\"Normal call clearing\"";
+pub(super) const REASON_NO_ANSWER: &str = "Q.850;cause=19;text=\"No answer\"";
+pub(super) const REASON_NO_MEDIA: &str = "SIP;cause=488;text=\"Not acceptable here\"";
+
+#[derive(Debug)]
+pub(super) struct Desk {
+    out: VecDeque<Output>,
+    /// `None` once nothing is left of it but what the network forgets.
+    session: Option<InviteSession>,
+    pub(super) events: VecDeque<invite::Event>,
+    pub(super) leg: Leg,
+    pub(super) timings: CallTimings,
+    pub(super) times: Times,
+    pub(super) report: AttemptReport,
+    pub(super) audio: InboundAudio,
+    pub(super) last_press: Option<LastPress>,
+    voice: Arc<Voice>,
+    /// Of every phrase: brand, amount, payee.
+    vars: Masked<BTreeMap<String, String>>,
+    stage: Stage,
+    decision: Option<Decision>,
+}
+
+#[derive(Debug)]
+pub(super) struct Times {
+    pub(super) invited_at: Instant,
+    pub(super) alerted_at: Option<Instant>,
+    pub(super) answered_at: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Decision {
+    outcome: Outcome,
+    next_trunk: NextTrunk,
+}
+
+impl Desk {
+    /// Writes the offer and sends the INVITE.
+    pub(super) fn start(now: Instant, spec: CallSpec, mut entropy: Entropy) -> Self {
+        let vars = spec.vars();
+        let local = LocalMedia {
+            address: spec.local_media.ip(),
+            port: spec.local_media.port(),
+            codecs: spec.codecs,
+            telephone_event: spec.dtmf != crate::media::press::DtmfMode::Inband,
+            ptime_ms: crate::sdp::PTIME_MS_DEFAULT,
+            // RFC 8866 §5.2 allows 64 bits; some peers keep 32.
+            session_id: u64::from(entropy.u32() >> 1),
+            version: 1,
+            rtcp_mux: spec.rtcp_mux,
+        };
+        let mut desk = Self {
+            out: VecDeque::new(),
+            session: None,
+            events: VecDeque::new(),
+            leg: Leg::new(local, spec.dtmf),
+            timings: spec.timings,
+            times: Times {
+                invited_at: now,
+                alerted_at: None,
+                answered_at: None,
+            },
+            report: AttemptReport::default(),
+            audio: InboundAudio::None,
+            last_press: None,
+            voice: spec.voice,
+            vars: Masked::new(vars),
+            stage: Stage::Dialing,
+            decision: None,
+        };
+        let offer = desk.leg.offer();
+        let mut out = Vec::new();
+        let session = InviteSession::start(now, spec.invite, offer, entropy, &mut out);
+        desk.take(session, out);
+        desk
+    }
+
+    pub(super) fn pop_output(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// Gives the session an input; its events wait in [`Desk::events`].
+    pub(super) fn signal(&mut self, now: Instant, input: invite::Input) {
+        let Some(session) = self.session.take() else {
+            return;
+        };
+        let mut out = Vec::new();
+        let session = session.handle(now, input, &mut out);
+        self.take(session, out);
+    }
+
+    fn take(&mut self, session: InviteSession, out: Vec<invite::Output>) {
+        for output in out {
+            match output {
+                invite::Output::Send { to, bytes } => self.out.push_back(Output::SendSip { to, bytes }),
+                invite::Output::Event(event) => self.events.push_back(event),
+            }
+        }
+        self.session = (!session.is_ended()).then_some(session);
+    }
+
+    pub(super) fn session_timeout(&self) -> Option<(Instant, &'static str)> {
+        self.session.as_ref().and_then(InviteSession::poll_timeout)
+    }
+
+    pub(super) const fn has_session(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// Runs `give` on the leg and sends on what it commands.
+    pub(super) fn with_leg<T>(&mut self, give: impl FnOnce(&mut Leg, &mut Vec<MediaCommand>) -> T) -> T {
+        let mut commands = Vec::new();
+        let result = give(&mut self.leg, &mut commands);
+        self.out.extend(commands.into_iter().map(Output::Media));
+        result
+    }
+
+    /// Stages go forward only: a 180 after early media does not take it back.
+    pub(super) fn reach(&mut self, stage: Stage) {
+        if stage > self.stage {
+            self.stage = stage;
+            self.out.push_back(Output::Stage(stage));
+        }
+    }
+
+    pub(super) const fn alerting(&self) -> Alerting {
+        match self.times.alerted_at {
+            Some(_) => Alerting::Heard,
+            None => Alerting::Silent,
+        }
+    }
+
+    /// The first 18x, whatever it says.
+    pub(super) fn alerted(&mut self, now: Instant) {
+        if self.times.alerted_at.is_none() {
+            self.times.alerted_at = Some(now);
+            self.report.pdd_ms = Some(ms(now.saturating_duration_since(self.times.invited_at)));
+        }
+    }
+
+    /// A final response came.
+    pub(super) fn rang(&mut self, now: Instant) {
+        if let Some(since) = self.times.alerted_at {
+            self.report
+                .ring_ms
+                .get_or_insert(ms(now.saturating_duration_since(since)));
+        }
+    }
+
+    pub(super) fn talked(&mut self, now: Instant) {
+        if let Some(since) = self.times.answered_at {
+            self.report
+                .talk_ms
+                .get_or_insert(ms(now.saturating_duration_since(since)));
+        }
+    }
+
+    pub(super) const fn is_decided(&self) -> bool {
+        self.decision.is_some()
+    }
+
+    pub(super) fn next_trunk(&self) -> NextTrunk {
+        self.decision
+            .map_or(NextTrunk::No, |decision| decision.next_trunk)
+    }
+
+    /// The one verdict of the call; a later one is not heard.
+    pub(super) fn decide(&mut self, ruling: Ruling) {
+        if self.decision.is_some() {
+            return;
+        }
+        if let Some(flag) = ruling.flag {
+            self.report.flag(flag);
+        }
+        let outcome = Outcome::new(ruling.reason);
+        self.decision = Some(Decision {
+            outcome,
+            next_trunk: ruling.next_trunk,
+        });
+        self.out.push_back(Output::Decided(outcome, self.report.clone()));
+    }
+
+    pub(super) fn decide_reason(&mut self, reason: Reason) {
+        self.decide(Ruling::new(reason, NextTrunk::No));
+    }
+
+    /// What the menu found, with the key that decided.
+    pub(super) fn decide_verdict(&mut self, verdict: &Verdict) {
+        if let Some(key) = verdict.key {
+            self.report.pressed(key.digit, key.transport);
+            self.report.key_delay_ms = Some(key.delay_ms);
+            self.report.key_duration_ms = self
+                .last_press
+                .and_then(|press| press.duration_ms_of(key.digit, key.transport));
+        }
+        self.decide_reason(super::outcome::of_talk(verdict.reason, self.audio));
+    }
+
+    /// The last word, after which only transactions go on.
+    pub(super) fn finish(&mut self) {
+        let decision = self.decision.unwrap_or(Decision {
+            outcome: Outcome::new(Reason::Internal),
+            next_trunk: NextTrunk::No,
+        });
+        self.out.push_back(Output::Finished {
+            outcome: decision.outcome,
+            report: self.report.clone(),
+            next_trunk: decision.next_trunk.is_allowed(),
+        });
+    }
+
+    /// One is enough: the attempt is flagged, not counted.
+    pub(super) fn double_ring(&mut self) {
+        self.report.flag("possible_double_ring");
+        self.out.push_back(Output::PossibleDoubleRing);
+    }
+
+    /// Closes the leg and says BYE, in this order: no RTP follows a BYE.
+    pub(super) fn hang_up(&mut self, now: Instant, reason: &str) -> Reports {
+        let reports = self.with_leg(Leg::close);
+        self.report.cause.hung_up_by.get_or_insert(HungUpBy::Us);
+        self.talked(now);
+        self.signal(
+            now,
+            invite::Input::Bye {
+                reason: Some(reason.to_owned()),
+            },
+        );
+        reports
+    }
+
+    /// Plays `lines`, or says what is not recorded.
+    pub(super) fn speak(&mut self, lines: &[Line]) -> Result<(), MissingClip> {
+        let clips = lines
+            .iter()
+            .map(|line| self.clips(line))
+            .collect::<Result<Vec<_>, _>>()?;
+        self.with_leg(|leg, out| leg.play(clips, out));
+        Ok(())
+    }
+
+    fn clips(&self, line: &Line) -> Result<Vec<Arc<Clip>>, MissingClip> {
+        let mut vars = self.vars.reveal().clone();
+        vars.extend(line.vars.clone());
+        let clips = self.voice.clips(&line.phrase, &vars)?;
+        // A sentence without a sound would name a key that nobody heard of.
+        if clips.is_empty() {
+            return Err(MissingClip::Phrase {
+                locale: self.voice.locale.clone(),
+                phrase: line.phrase.clone(),
+            });
+        }
+        Ok(clips)
+    }
+
+    /// What every phase does with an event of the session that is about media.
+    pub(super) fn session_media(&mut self, now: Instant, event: invite::Event) {
+        match event {
+            invite::Event::Offer { sdp: Some(offer) } => {
+                match self.with_leg(|leg, out| leg.answer(&offer, out)) {
+                    Ok(sdp) => self.signal(now, invite::Input::AnswerOffer { sdp }),
+                    Err(_) => self.signal(now, invite::Input::RejectOffer { status: 488 }),
+                }
+                self.note_codec();
+            }
+            invite::Event::Offer { sdp: None } => {
+                let sdp = self.leg.offer();
+                self.signal(now, invite::Input::AnswerOffer { sdp });
+            }
+            // An answer that cannot be read leaves the media as it was (RFC 3264 §8).
+            invite::Event::SdpAnswer { sdp } => {
+                let _ = self.with_leg(|leg, out| leg.accept_answer(&sdp, out));
+                self.note_codec();
+            }
+            invite::Event::Info { content_type, body } => {
+                if let Some(key) = parse_info(&content_type, &body) {
+                    self.with_leg(|leg, out| leg.info(key, out));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn note_codec(&mut self) {
+        if let Some(codec) = self.leg.codec() {
+            self.report.codec = Some(codec.as_str().to_owned());
+        }
+    }
+
+    /// What every phase does with an event of the leg.
+    pub(super) fn leg_event(&mut self, event: &MediaEvent) {
+        match event {
+            MediaEvent::FirstPacket => self.audio = InboundAudio::Heard,
+            MediaEvent::Press(press) => {
+                if press.mismatch {
+                    self.report.flag("dtmf_mismatch");
+                }
+                if self.decision.is_none() {
+                    self.last_press = Some(LastPress::new(press));
+                }
+            }
+            MediaEvent::PressEnded {
+                digit,
+                transport,
+                duration_ms,
+            } => {
+                if let Some(press) = &mut self.last_press {
+                    press.ended(*digit, *transport, *duration_ms);
+                    if self.report.key == Some(digit.as_char()) {
+                        self.report.key_duration_ms = press.duration_ms_of(*digit, *transport);
+                    }
+                }
+            }
+            MediaEvent::Quality(quality) => self.report.quality = *quality,
+            MediaEvent::ClipDone { .. }
+            | MediaEvent::PlayDone { .. }
+            | MediaEvent::UnnegotiatedEvents { .. }
+            | MediaEvent::DigitsSent
+            | MediaEvent::Audio(_)
+            | MediaEvent::Refused(_)
+            | MediaEvent::Unreachable => {}
+        }
+    }
+}
+
+pub(super) fn ms(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,217 @@
+//! The call machine.
+//!
+//! ```text
+//! Dialing ──2xx──> Talking ──menu hangs up──────────────────────> Closing ──last report──> Finished
+//!    │  │             │ └──peer's BYE──> Draining ──presses judged──────────────────────────┤
+//!    │  │             └──cancel, no media──> Closing                                        │
+//!    │  └──ring timer, cancel──> GivingUp ──487, 2xx (BYE), or its deadline─────────────────┤
+//!    └──3xx–6xx, Timer B, transport error───────────────────────────────────────────────────┘
+//! ```
+//! `Decided` comes where the outcome is known: at the menu's verdict, at the final response, at the latest on
+//! entering `Finished`. The session lives on beside all of it until its transactions are done.
+use std::time::Instant;
+
+use super::desk::Desk;
+use super::dialing::{Progress, Unanswered};
+use super::io::{Input, Output};
+use super::outcome::NextTrunk;
+use super::spec::CallSpec;
+use crate::ivr::Menu;
+use crate::media::command::MediaEvent;
+use crate::model::{Entropy, Reason};
+use crate::sip::invite;
+
+/// One call, from its INVITE to its last transaction.
+#[derive(Debug)]
+pub struct Call {
+    desk: Desk,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// Waiting for a final response.
+    Dialing(Unanswered),
+    /// CANCEL was asked for. `reason` is the outcome whatever final response comes.
+    GivingUp {
+        reason: Reason,
+        until: Instant,
+    },
+    Talking {
+        menu: Menu,
+    },
+    /// The peer said BYE: the leg is closing, and what it has heard so far is still judged.
+    Draining {
+        menu: Menu,
+        until: Instant,
+    },
+    /// We said BYE; the leg's last report is awaited.
+    Closing {
+        until: Instant,
+    },
+    Finished,
+}
+
+/// A bound on what one input can set in motion between session and phases.
+const EVENTS_MAX: usize = 256;
+
+impl Call {
+    /// Sends the INVITE: the attempt must already be committed as `dialing`.
+    #[must_use]
+    pub fn new(now: Instant, spec: CallSpec, mut entropy: Entropy) -> Self {
+        let menu = Menu::new(spec.menu(), entropy.fork());
+        let desk = Desk::start(now, spec, entropy);
+        let phase = Phase::Dialing(Unanswered {
+            menu,
+            progress: Progress::NoResponse,
+        });
+        let mut call = Self { desk, phase };
+        call.session_events(now);
+        call
+    }
+
+    pub fn handle_input(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Sip { message, source } => {
+                self.desk.signal(now, invite::Input::Message { message, source });
+            }
+            Input::TransportError => self.desk.signal(now, invite::Input::TransportError),
+            Input::Media(event) => {
+                self.desk.leg_event(&event);
+                self.step(|phase, desk| phase.media(desk, now, &event));
+            }
+            Input::Timeout => self.timeout(now),
+            Input::Cancel(reason) => self.step(|phase, desk| phase.cancel(desk, now, reason)),
+            Input::Committed => self.step(|phase, desk| phase.committed(desk, now)),
+        }
+        self.session_events(now);
+    }
+
+    /// Empty before the next input, please: outputs are in the order in which they must happen.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.desk.pop_output()
+    }
+
+    /// The next deadline and its name, for the log.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        let own = self.phase.deadline(&self.desk);
+        match (own, self.desk.session_timeout()) {
+            (Some(own), Some(session)) if session.0 < own.0 => Some(session),
+            (Some(own), _) => Some(own),
+            (None, session) => session,
+        }
+    }
+
+    /// Whether another trunk may try; known from `Decided` on.
+    #[must_use]
+    pub fn next_trunk(&self) -> NextTrunk {
+        self.desk.next_trunk()
+    }
+
+    /// Nothing will come out any more, whatever goes in.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Finished) && !self.desk.has_session()
+    }
+
+    fn timeout(&mut self, now: Instant) {
+        if self.desk.session_timeout().is_some_and(|(at, _)| at <= now) {
+            self.desk.signal(now, invite::Input::Timeout);
+            self.session_events(now);
+        }
+        if self.phase.deadline(&self.desk).is_some_and(|(at, _)| at <= now) {
+            self.step(|phase, desk| phase.timeout(desk, now));
+        }
+    }
+
+    fn session_events(&mut self, now: Instant) {
+        for _ in 0..EVENTS_MAX {
+            let Some(event) = self.desk.events.pop_front() else {
+                return;
+            };
+            self.step(|phase, desk| phase.session(desk, now, event));
+        }
+    }
+
+    fn step(&mut self, step: impl FnOnce(Phase, &mut Desk) -> Phase) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Finished);
+        self.phase = step(phase, &mut self.desk);
+    }
+}
+
+impl Phase {
+    fn session(self, desk: &mut Desk, now: Instant, event: invite::Event) -> Self {
+        match self {
+            Self::Dialing(unanswered) => unanswered.session(desk, now, event),
+            Self::GivingUp { reason, until } => Self::giving_up(desk, now, reason, until, event),
+            Self::Talking { menu } => Self::talking(desk, now, menu, event),
+            phase @ (Self::Draining { .. } | Self::Closing { .. } | Self::Finished) => {
+                Self::refuse_offer(desk, now, &event);
+                if matches!(event, invite::Event::LateResponse { .. }) {
+                    desk.double_ring();
+                }
+                phase
+            }
+        }
+    }
+
+    fn media(self, desk: &mut Desk, now: Instant, event: &MediaEvent) -> Self {
+        match self {
+            Self::Dialing(unanswered) => unanswered.media(now, event),
+            Self::Talking { menu } => Self::talk_media(desk, now, menu, event),
+            Self::Draining { menu, until } => Self::drain_media(desk, now, menu, until, event),
+            Self::Closing { .. } if matches!(event, MediaEvent::Quality(_)) => Self::finished(desk),
+            phase @ (Self::GivingUp { .. } | Self::Closing { .. } | Self::Finished) => phase,
+        }
+    }
+
+    fn deadline(&self, desk: &Desk) -> Option<(Instant, &'static str)> {
+        match self {
+            Self::Dialing(unanswered) => Some(unanswered.deadline(desk)),
+            Self::GivingUp { until, .. } => Some((*until, "cancel wait")),
+            Self::Talking { menu } => menu.poll_timeout(),
+            Self::Draining { until, .. } => Some((*until, "drain wait")),
+            Self::Closing { until } => Some((*until, "close wait")),
+            Self::Finished => None,
+        }
+    }
+
+    fn timeout(self, desk: &mut Desk, now: Instant) -> Self {
+        match self {
+            Self::Dialing(_) => Self::give_up(desk, now, Reason::NoAnswer, super::desk::REASON_NO_ANSWER),
+            Self::GivingUp { reason, .. } => Self::given_up(desk, reason),
+            Self::Talking { menu } => Self::run(desk, now, menu, crate::ivr::Input::Timeout),
+            Self::Draining { menu, .. } => Self::drained(desk, now, menu),
+            Self::Closing { .. } => Self::finished(desk),
+            Self::Finished => Self::Finished,
+        }
+    }
+
+    fn cancel(self, desk: &mut Desk, now: Instant, reason: Reason) -> Self {
+        match self {
+            Self::Dialing(_) => Self::give_up(desk, now, reason, super::desk::REASON_NORMAL),
+            // A life ends queued and unanswered attempts only.
+            Self::Talking { menu } if reason == Reason::Ttl || desk.is_decided() => Self::Talking { menu },
+            Self::Talking { .. } => {
+                desk.decide_reason(reason);
+                Self::hang_up(desk, now, super::desk::REASON_NORMAL)
+            }
+            phase @ (Self::GivingUp { .. }
+            | Self::Draining { .. }
+            | Self::Closing { .. }
+            | Self::Finished) => phase,
+        }
+    }
+
+    fn committed(self, desk: &mut Desk, now: Instant) -> Self {
+        match self {
+            Self::Talking { menu } => Self::run(desk, now, menu, crate::ivr::Input::Committed),
+            phase @ (Self::Dialing(_)
+            | Self::GivingUp { .. }
+            | Self::Draining { .. }
+            | Self::Closing { .. }
+            | Self::Finished) => phase,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+use super::world::SDP;
+use super::*;
+use crate::model::Reason;
+
+fn after(offer: &str) -> World {
+    let mut world = World::answered(spec(Method::PressKey));
+    world.run_to(2000);
+    world.does(Act::Offer(offer.to_owned()));
+    world.run_for(200);
+    world
+}
+
+#[test]
+fn hold_stops_our_audio_and_its_end_starts_it_again() {
+    for hold in [
+        format!("{SDP}a=sendonly\r\n"),
+        format!("{SDP}a=inactive\r\n"),
+        SDP.replace("c=IN IP4 192.0.2.20", "c=IN IP4 0.0.0.0"),
+    ] {
+        let mut world = after(&hold);
+        let held = world.stream().unwrap();
+        // Held by the old way, the address of before is kept.
+        assert_eq!(held.remote, address("192.0.2.20:30000"), "{hold}");
+        assert_eq!(held.send, hold.contains("sendonly") && held.send, "{hold}");
+        world.does(Act::Offer(SDP.replace("o=- 1 1", "o=- 1 3")));
+        world.run_for(200);
+        let resumed = world.stream().unwrap();
+        assert!(resumed.send && resumed.receive, "{hold}");
+        assert_eq!(world.sent("200 INVITE"), 2, "{hold}");
+        world.run_out();
+    }
+}
+
+#[test]
+fn another_codec_is_followed() {
+    let world = after(
+        &SDP.replace("0 101", "8 101")
+            .replace("rtpmap:0 PCMU", "rtpmap:8 PCMA"),
+    );
+    assert_eq!(world.stream().unwrap().codec, Codec::Pcma);
+    assert_eq!(world.stream().unwrap().payload_type, 8);
+}
+
+#[test]
+fn a_changed_dtmf_method_is_followed() {
+    let world = after(
+        &SDP.replace("0 101", "0")
+            .replace("a=rtpmap:101 telephone-event/8000\r\n", ""),
+    );
+    assert_eq!(world.stream().unwrap().telephone_event, None);
+    let world = after(&SDP.replace("101", "97"));
+    assert_eq!(world.stream().unwrap().telephone_event, Some(97));
+}
+
+#[test]
+fn an_offer_without_a_common_codec_is_refused_and_the_talk_goes_on() {
+    let mut world = after(&SDP.replace("0 101", "18 101").replace("0 PCMU", "18 G729"));
+    assert_eq!(world.sent("488 INVITE"), 1);
+    assert_eq!(world.stream().unwrap().codec, Codec::Pcmu);
+    world.run_to(4500);
+    world.press('#');
+    world.run_out();
+    assert_eq!(world.reason(), Some(Reason::KeyConfirmed));
+}
+
+#[test]
+fn a_repeated_offer_changes_nothing() {
+    let world = after(SDP);
+    let updates = world.seen(|seen| matches!(seen, seen::Seen::Update(_)));
+    assert!(updates.is_empty());
+    assert_eq!(world.sent("200 INVITE"), 1);
+}
+
+#[test]
+fn an_offer_during_the_goodbye_is_still_answered() {
+    let mut world = World::named(spec(Method::PressKey));
+    world.press('#');
+    world.run_for(50);
+    world.does(Act::Offer(SDP.replace("30000", "30004")));
+    world.run_for(100);
+    assert_eq!(world.sent("200 INVITE"), 1);
+    assert_eq!(world.stream().unwrap().remote.port(), 30_004);
+    world.run_out();
+}
+
+#[test]
+fn a_reinvite_without_an_offer_gets_ours_and_its_ack_brings_the_answer() {
+    let mut world = World::answered(spec(Method::PressKey));
+    world.run_to(2000);
+    world.raw("INVITE", 7, "");
+    world.run_for(50);
+    let ours = world.last_sdp.clone().unwrap();
+    assert!(ours.contains("m=audio 20000 RTP/AVP 0 8 101"), "{ours}");
+    assert_eq!(world.sent("200 INVITE"), 1);
+    world.raw("ACK", 7, &SDP.replace("30000", "30044"));
+    world.run_for(50);
+    assert_eq!(world.stream().unwrap().remote.port(), 30_044);
+    world.run_to(4500);
+    world.press('#');
+    world.run_out();
+    assert_eq!(world.reason(), Some(Reason::KeyConfirmed));
+}

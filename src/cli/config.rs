@@ -1,0 +1,78 @@
+//! `ringproof config check|show`.
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use super::ConfigFile;
+use crate::config::{self, ConfigError};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Tell every problem at once, with file, line and key (exit 1 when there is one)
+    Check {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// One JSON object for a program to read
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print what is in force: file, environment and defaults together, secrets masked
+    Show {
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+}
+
+pub(super) fn run(command: &ConfigCommand) -> ExitCode {
+    match command {
+        ConfigCommand::Check { file, json } => check(file, *json),
+        ConfigCommand::Show { file } => match config::load(&file.config) {
+            Ok(config) => {
+                print!("{}", config::show(&config));
+                ExitCode::SUCCESS
+            }
+            Err(error) => super::fail(&error),
+        },
+    }
+}
+
+fn check(file: &ConfigFile, json: bool) -> ExitCode {
+    let path = file.config.display().to_string();
+    match config::load(&file.config) {
+        Ok(config) if json => {
+            println!(
+                "{}",
+                serde_json::json!({"file": path, "valid": true, "trunks": config.trunks.len()})
+            );
+            ExitCode::SUCCESS
+        }
+        Ok(config) => {
+            let (trunks, profiles) = (config.trunks.len(), config.profiles.len());
+            println!("{path}: valid ({trunks} trunk(s), {profiles} profile(s))");
+            if config.policy.countries.is_empty() && config.policy.internal_numbers.is_empty() {
+                println!(
+                    "warning: policy.countries is empty: no number can be called. Add one, such as [\"US\"]."
+                );
+            }
+            if config.trunks.is_empty() {
+                println!("warning: there is no [[trunk]]: every request is answered 503 no_trunk_available.");
+            }
+            if config.webhook.secrets.is_empty() {
+                println!("warning: webhook.secret is not set: no callback can be signed, so none is sent.");
+            }
+            ExitCode::SUCCESS
+        }
+        Err(ConfigError::Invalid(problems)) if json => {
+            let list: Vec<_> = problems
+                .iter()
+                .map(|p| serde_json::json!({"place": p.place, "key": p.key, "message": p.message}))
+                .collect();
+            println!(
+                "{}",
+                serde_json::json!({"file": path, "valid": false, "problems": list})
+            );
+            ExitCode::from(1)
+        }
+        Err(error) => super::fail(&error),
+    }
+}

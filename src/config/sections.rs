@@ -1,0 +1,618 @@
+//! Each section of the file, read once.
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::reader::{Report, Section};
+use super::tree::Node;
+use super::types::*;
+use crate::model::{Codec, Digit, Masked, Method, NumberValidation};
+
+pub(super) fn read(table: &BTreeMap<String, Node>, report: &mut Report<'_>) -> Config {
+    let mut root = Section::root(table);
+    let server = server(root.section("server", report), report);
+    let config = Config {
+        store: store(root.section("store", report), report),
+        sip: sip(root.section("sip", report), report),
+        media: media(root.section("media", report), report),
+        trunks: trunks(&mut root, report),
+        policy: policy(root.section("policy", report), report),
+        profiles: profiles(&mut root, report),
+        prompts: prompts(root.section("prompts", report), report),
+        webhook: webhook(root.section("webhook", report), report),
+        enrollment: enrollment(root.section("enrollment", report), report),
+        telemetry: telemetry(root.section("telemetry", report), report),
+        server,
+    };
+    root.finish(report);
+    config
+}
+
+fn seconds(
+    section: &mut Section<'_>,
+    key: &'static str,
+    max_s: f64,
+    default_s: f64,
+    report: &mut Report<'_>,
+) -> Duration {
+    Duration::from_secs_f64(section.number(key, 0.0..=max_s, default_s, report))
+}
+
+fn millis(
+    section: &mut Section<'_>,
+    key: &'static str,
+    max_ms: i64,
+    default_ms: i64,
+    report: &mut Report<'_>,
+) -> Duration {
+    Duration::from_millis(
+        section
+            .integer(key, 0..=max_ms, default_ms, report)
+            .unsigned_abs(),
+    )
+}
+
+fn count(
+    section: &mut Section<'_>,
+    key: &'static str,
+    max: i64,
+    default: i64,
+    report: &mut Report<'_>,
+) -> u32 {
+    u32::try_from(section.integer(key, 0..=max, default, report)).unwrap_or(u32::MAX)
+}
+
+fn server(mut s: Section<'_>, report: &mut Report<'_>) -> Server {
+    let address = "an address and port such as 127.0.0.1:8080";
+    let listen = s
+        .parsed("listen", address, report)
+        .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
+    let admin_listen = s.parsed("admin_listen", address, report);
+    let public_url = s
+        .text("public_url", report)
+        .unwrap_or_else(|| format!("http://{listen}"));
+    if !(public_url.starts_with("http://") || public_url.starts_with("https://")) {
+        s.problem(
+            report,
+            "public_url",
+            format!("expected http:// or https://, found {public_url:?}"),
+        );
+    }
+    let drain = seconds(&mut s, "drain_s", 600.0, 75.0, report);
+    let node = s.text("node", report).unwrap_or_else(|| "node-1".to_owned());
+    let trusted_proxies = s.parsed_list("trusted_proxies", "an IP address such as 10.0.0.1", report);
+    s.finish(report);
+    Server {
+        trusted_proxies,
+        listen,
+        admin_listen,
+        public_url: public_url.trim_end_matches('/').to_owned(),
+        drain,
+        node,
+    }
+}
+
+fn store(mut s: Section<'_>, report: &mut Report<'_>) -> Store {
+    let url = s
+        .text("url", report)
+        .unwrap_or_else(|| "sqlite://ringproof.db".to_owned());
+    if url.starts_with("postgres") {
+        s.problem(
+            report,
+            "url",
+            "this version keeps its rows in SQLite only: write sqlite://FILE",
+        );
+    } else if !url.starts_with("sqlite:") {
+        s.problem(report, "url", format!("expected sqlite://FILE, found {url:?}"));
+    }
+    let days = s.number("retention_days", 1.0..=3650.0, 90.0, report);
+    s.finish(report);
+    Store {
+        url,
+        retention: Duration::from_secs_f64(days * 86_400.0),
+    }
+}
+
+fn sip(mut s: Section<'_>, report: &mut Report<'_>) -> Sip {
+    let mut listen = Vec::new();
+    for text in s
+        .texts("listen", report)
+        .unwrap_or_else(|| vec!["udp:0.0.0.0:5060".to_owned()])
+    {
+        match listener(&text) {
+            Ok(address) => listen.push(address),
+            Err(message) => s.problem(report, "listen", message),
+        }
+    }
+    if listen.is_empty() {
+        s.problem(
+            report,
+            "listen",
+            "expected at least one listener such as \"udp:0.0.0.0:5060\"",
+        );
+    }
+    let public_address = s.parsed("public_address", "an IP address such as 203.0.113.10", report);
+    let user_agent = s
+        .text("user_agent", report)
+        .unwrap_or_else(|| concat!("Ringproof/", env!("CARGO_PKG_VERSION")).to_owned());
+    if user_agent.chars().any(char::is_control) || user_agent.len() > 128 {
+        s.problem(report, "user_agent", "expected at most 128 printable characters");
+    }
+    let calls_max = s.integer("max_calls", 1..=100_000, 5000, report).unsigned_abs() as usize;
+    let t1 = millis(&mut s, "t1_ms", 2000, 500, report).max(Duration::from_millis(50));
+    s.finish(report);
+    Sip {
+        listen,
+        public_address,
+        user_agent,
+        calls_max,
+        t1,
+    }
+}
+
+fn listener(text: &str) -> Result<SocketAddr, String> {
+    let expected = format!("expected udp:ADDRESS:PORT such as \"udp:0.0.0.0:5060\", found {text:?}");
+    let (transport, address) = text.split_once(':').ok_or_else(|| expected.clone())?;
+    match transport {
+        "udp" => address.parse().map_err(|_| expected),
+        "tcp" | "tls" => Err(format!("this version listens on udp only, found {text:?}")),
+        _ => Err(expected),
+    }
+}
+
+fn media(mut s: Section<'_>, report: &mut Report<'_>) -> Media {
+    let text = s
+        .text("rtp_ports", report)
+        .unwrap_or_else(|| "20000-29999".to_owned());
+    let range = text
+        .split_once('-')
+        .and_then(|(a, b)| Some((a.trim().parse().ok()?, b.trim().parse().ok()?)));
+    let rtp_ports = match range {
+        Some((first, last)) if first >= 1024 && last > first => (first, last),
+        _ => {
+            let message =
+                format!("expected FIRST-LAST within 1024-65535 such as \"20000-29999\", found {text:?}");
+            s.problem(report, "rtp_ports", message);
+            (20000, 29999)
+        }
+    };
+    let threads = s.integer("threads", 1..=64, 1, report).unsigned_abs() as usize;
+    let bind = s.parsed("bind", "an IP address", report);
+    let calls_max = s.integer("max_calls", 1..=32_000, 5000, report).unsigned_abs() as usize;
+    let pin = s.boolean("pin", false, report);
+    s.finish(report);
+    Media {
+        rtp_ports,
+        threads,
+        bind,
+        calls_max,
+        pin,
+    }
+}
+
+fn trunks(root: &mut Section<'_>, report: &mut Report<'_>) -> Vec<Trunk> {
+    let mut trunks: Vec<Trunk> = Vec::new();
+    let mut names = BTreeSet::new();
+    for mut section in root.listed_sections("trunk", report) {
+        let origin = section.origin().clone();
+        let path = section.path("name");
+        let name = section.text("name", report).unwrap_or_default();
+        if name.is_empty() {
+            report.add(&origin, &path, "expected a name for this trunk");
+        } else if !names.insert(name.clone()) {
+            report.add(&origin, &path, format!("{name:?} names more than one trunk"));
+        }
+        trunks.push(trunk(section, name, report));
+    }
+    trunks
+}
+
+fn trunk(mut s: Section<'_>, name: String, report: &mut Report<'_>) -> Trunk {
+    let mut targets = Vec::new();
+    for text in s.texts("targets", report).unwrap_or_default() {
+        match target(&text) {
+            Ok(target) => targets.push(target),
+            Err(message) => s.problem(report, "targets", message),
+        }
+    }
+    if targets.is_empty() {
+        s.problem(
+            report,
+            "targets",
+            "expected at least one target such as \"sip:sip.carrier.example\"",
+        );
+    }
+    let (caller_id, caller_id_default) = caller_ids(&mut s, report);
+    let formats = [
+        ("+e164", NumberFormat::PlusE164),
+        ("e164", NumberFormat::E164),
+        ("00", NumberFormat::DoubleZero),
+    ];
+    let identities = [
+        ("none", Identity::None),
+        ("asserted", Identity::Asserted),
+        ("preferred", Identity::Preferred),
+    ];
+    let modes = [
+        ("auto", Dtmf::Auto),
+        ("rfc4733", Dtmf::Rfc4733),
+        ("inband", Dtmf::Inband),
+    ];
+    let trunk = Trunk {
+        auth: auth(s.section("auth", report), report),
+        peers: s.parsed_list("peers", "an address block such as 198.51.100.0/24", report),
+        number_format: s.one_of("number_format", &formats, NumberFormat::PlusE164, report),
+        tech_prefix: tech_prefix(&mut s, report),
+        from_domain: s.text("from_domain", report),
+        identity: s.one_of("identity", &identities, Identity::Asserted, report),
+        headers: headers(&mut s, report),
+        cps: s.number("cps", 0.01..=10_000.0, 1.0, report),
+        calls_max: u32::try_from(s.integer("max_calls", 1..=100_000, 30, report)).unwrap_or(1),
+        dtmf: s.one_of("dtmf", &modes, Dtmf::Auto, report),
+        codecs: codecs(&mut s, report),
+        rel100: s.one_of("rel100", &[("supported", true), ("off", false)], true, report),
+        failover_on_timeout: s.boolean("failover_on_timeout", true, report),
+        name,
+        targets,
+        caller_id,
+        caller_id_default,
+    };
+    s.finish(report);
+    trunk
+}
+
+fn target(text: &str) -> Result<TrunkTarget, String> {
+    let expected = || format!("expected sip:HOST[:PORT][;transport=udp], found {text:?}");
+    let rest = text.strip_prefix("sip:").ok_or_else(expected)?;
+    let (address, parameters) = rest.split_once(';').unwrap_or((rest, ""));
+    if !matches!(parameters, "" | "transport=udp") {
+        return Err(format!("this version dials over udp only, found {text:?}"));
+    }
+    let bracketed = address.starts_with('[');
+    let (host, port) = match address.rsplit_once(':') {
+        Some((host, port)) if !bracketed || host.ends_with(']') => {
+            (host, port.parse().map_err(|_| expected())?)
+        }
+        _ => (address, 5060),
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let fits = !host.is_empty()
+        && host
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '_'));
+    if fits && port != 0 {
+        Ok(TrunkTarget {
+            host: host.to_owned(),
+            port,
+        })
+    } else {
+        Err(expected())
+    }
+}
+
+fn tech_prefix(s: &mut Section<'_>, report: &mut Report<'_>) -> String {
+    let prefix = s.text("tech_prefix", report).unwrap_or_default();
+    if prefix.len() > 16
+        || !prefix
+            .chars()
+            .all(|c| c.is_ascii_digit() || matches!(c, '#' | '*'))
+    {
+        s.problem(
+            report,
+            "tech_prefix",
+            format!("expected at most 16 of 0-9, * and #, found {prefix:?}"),
+        );
+    }
+    prefix
+}
+
+fn caller_ids(s: &mut Section<'_>, report: &mut Report<'_>) -> (BTreeMap<String, String>, String) {
+    let mut ids = s.text_table("caller_id", report);
+    for (region, number) in &ids {
+        let digits = number.strip_prefix('+').unwrap_or(number);
+        if digits.is_empty() || digits.len() > 15 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            let message = format!("expected a number such as +18005550199 for {region}, found {number:?}");
+            s.problem(report, "caller_id", message);
+        }
+    }
+    let default = ids.remove("default").unwrap_or_default();
+    if default.is_empty() {
+        s.problem(
+            report,
+            "caller_id",
+            "expected caller_id = { default = \"+…\" }: the number that the phone shows",
+        );
+    }
+    (ids, default)
+}
+
+fn headers(s: &mut Section<'_>, report: &mut Report<'_>) -> BTreeMap<String, String> {
+    let headers = s.text_table("headers", report);
+    const OURS: [&str; 12] = [
+        "via",
+        "from",
+        "to",
+        "call-id",
+        "cseq",
+        "contact",
+        "route",
+        "max-forwards",
+        "content-length",
+        "content-type",
+        "authorization",
+        "proxy-authorization",
+    ];
+    for (name, value) in &headers {
+        let token = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if !token || value.chars().any(char::is_control) || value.len() > 1024 {
+            let message =
+                format!("expected a header name of letters, digits and - with a printable value: {name:?}");
+            s.problem(report, "headers", message);
+        } else if OURS.contains(&name.to_ascii_lowercase().as_str()) {
+            s.problem(
+                report,
+                "headers",
+                format!("{name} is written by Ringproof itself"),
+            );
+        }
+    }
+    headers
+}
+
+fn codecs(s: &mut Section<'_>, report: &mut Report<'_>) -> Vec<Codec> {
+    let codecs: Vec<Codec> = s.parsed_list("codecs", "PCMU or PCMA", report);
+    if codecs.is_empty() {
+        vec![Codec::Pcmu, Codec::Pcma]
+    } else {
+        codecs
+    }
+}
+
+fn auth(mut s: Section<'_>, report: &mut Report<'_>) -> Option<TrunkAuth> {
+    let username = s.text("username", report);
+    let password = s.secret("password", "password_file", report);
+    let realm = s.text("realm", report);
+    if username.is_none() && password.is_some() {
+        s.problem(report, "username", "expected a username beside the password");
+    }
+    if username.is_some() && password.is_none() {
+        s.problem(
+            report,
+            "password",
+            "expected password or password_file beside the username",
+        );
+    }
+    s.finish(report);
+    Some(TrunkAuth {
+        username: username?,
+        password: Masked::new(password?),
+        realm,
+    })
+}
+
+fn policy(mut s: Section<'_>, report: &mut Report<'_>) -> Policy {
+    let countries = s.texts("countries", report).unwrap_or_default();
+    for country in &countries {
+        if country.len() != 2 || !country.bytes().all(|b| b.is_ascii_uppercase()) {
+            s.problem(
+                report,
+                "countries",
+                format!("expected two capital letters such as \"US\", found {country:?}"),
+            );
+        }
+    }
+    let validation = [
+        ("strict", NumberValidation::Strict),
+        ("possible", NumberValidation::Possible),
+        ("shape", NumberValidation::Shape),
+    ];
+    let mut n = s.section("per_number", report);
+    let per_number = NumberLimits {
+        per_hour: count(&mut n, "per_hour", 1_000_000, 3, report),
+        per_day: count(&mut n, "per_day", 1_000_000, 10, report),
+        again_after: seconds(&mut n, "again_after_s", 86_400.0, 60.0, report),
+    };
+    n.finish(report);
+    let policy = Policy {
+        number_validation: s.one_of("number_validation", &validation, NumberValidation::Strict, report),
+        internal_numbers: s.texts("internal_numbers", report).unwrap_or_default(),
+        per_user_per_hour: count(&mut s, "per_user_per_hour", 1_000_000, 5, report),
+        per_ip_per_hour: count(&mut s, "per_ip_per_hour", 1_000_000, 30, report),
+        per_key_per_hour: count(&mut s, "per_key_per_hour", 100_000_000, 0, report),
+        per_prefix_per_hour: count(&mut s, "per_prefix_per_hour", 100_000_000, 60, report),
+        pending_max: count(&mut s, "pending_max", 10_000_000, 10_000, report),
+        fraud_block: seconds(&mut s, "fraud_block_s", 31_536_000.0, 86_400.0, report),
+        countries,
+        per_number,
+    };
+    s.finish(report);
+    policy
+}
+
+fn profiles(root: &mut Section<'_>, report: &mut Report<'_>) -> BTreeMap<String, Profile> {
+    let mut profiles = BTreeMap::new();
+    for (name, section) in root.named_sections("profile", report) {
+        let profile = profile(section, name.clone(), report);
+        profiles.insert(name, profile);
+    }
+    if !profiles.contains_key("default") {
+        root.problem(report, "profile", "expected a table [profile.default]");
+    }
+    profiles
+}
+
+fn key(s: &mut Section<'_>, name: &'static str, default: Digit, report: &mut Report<'_>) -> Digit {
+    let Some(text) = s.text(name, report) else {
+        return default;
+    };
+    let mut symbols = text.chars();
+    match (symbols.next().and_then(Digit::from_char), symbols.next()) {
+        (Some(digit), None) => digit,
+        _ => {
+            s.problem(
+                report,
+                name,
+                format!("expected one of 0-9, * and #, found {text:?}"),
+            );
+            default
+        }
+    }
+}
+
+fn profile(mut s: Section<'_>, name: String, report: &mut Report<'_>) -> Profile {
+    let methods: Vec<Method> = s.parsed_list(
+        "methods",
+        "press_key, random_key, match_code or speak_code",
+        report,
+    );
+    let brand = s.text("brand", report).unwrap_or_default();
+    if brand.chars().count() > 64 || brand.chars().any(char::is_control) {
+        s.problem(report, "brand", "expected at most 64 printable characters");
+    }
+    let profile = Profile {
+        locale: s.text("locale", report).unwrap_or_else(|| "en-US".to_owned()),
+        prompts: s.text("prompts", report),
+        confirm_key: key(&mut s, "confirm_key", Digit::POUND, report),
+        repeat_key: key(&mut s, "repeat_key", Digit::STAR, report),
+        fraud_key: key(&mut s, "fraud_key", Digit::ZERO, report),
+        methods: if methods.is_empty() {
+            Method::ALL.to_vec()
+        } else {
+            methods
+        },
+        callbacks: url_list(&mut s, "callbacks", report),
+        return_urls: url_list(&mut s, "return_urls", report),
+        plays: count(&mut s, "plays", 10, 3, report).max(1),
+        wait_key: seconds(&mut s, "wait_key_s", 60.0, 5.0, report),
+        first_word: millis(&mut s, "first_word_ms", 10_000, 700, report),
+        invalid_keys_max: count(&mut s, "invalid_keys", 20, 3, report),
+        fraud_sentence: s.boolean("fraud_sentence", true, report),
+        goodbye: s.boolean("goodbye", true, report),
+        ring: seconds(&mut s, "ring_s", 120.0, 30.0, report),
+        no_18x: seconds(&mut s, "no_18x_s", 120.0, 20.0, report),
+        ring_hard: seconds(&mut s, "ring_hard_s", 180.0, 45.0, report),
+        answered_max: seconds(&mut s, "answered_max_s", 600.0, 60.0, report),
+        expires_in: seconds(&mut s, "expires_in_s", 3600.0, 120.0, report),
+        name,
+        brand,
+    };
+    if profile.confirm_key == profile.repeat_key
+        || profile.confirm_key == profile.fraud_key
+        || profile.repeat_key == profile.fraud_key
+    {
+        s.problem(
+            report,
+            "confirm_key",
+            "expected three different keys for confirm_key, repeat_key and fraud_key",
+        );
+    }
+    s.finish(report);
+    profile
+}
+
+fn url_list(s: &mut Section<'_>, key: &'static str, report: &mut Report<'_>) -> Vec<String> {
+    let urls = s.texts(key, report).unwrap_or_default();
+    for url in &urls {
+        if !(url.starts_with("https://") || url.starts_with("http://")) {
+            s.problem(report, key, format!("expected https://HOST/PATH, found {url:?}"));
+        }
+    }
+    urls
+}
+
+fn prompts(mut s: Section<'_>, report: &mut Report<'_>) -> Prompts {
+    let directory = s.text("directory", report).map(|d| report.directory.join(d));
+    let engines = [
+        ("flite", Some("flite")),
+        ("espeak-ng", Some("espeak-ng")),
+        ("none", None),
+    ];
+    let brand_engine = s
+        .one_of("brand_engine", &engines, None, report)
+        .map(str::to_owned);
+    if let Some(directory) = directory.as_ref().filter(|d: &&PathBuf| !d.is_dir()) {
+        s.problem(
+            report,
+            "directory",
+            format!("{} is not a directory", directory.display()),
+        );
+    }
+    s.finish(report);
+    Prompts {
+        directory,
+        brand_engine,
+    }
+}
+
+fn webhook(mut s: Section<'_>, report: &mut Report<'_>) -> Webhook {
+    let newest = s.secret("secret", "secret_file", report);
+    let previous = s.secret("previous_secret", "previous_secret_file", report);
+    let secrets: Vec<Masked<String>> = newest.into_iter().chain(previous).map(Masked::new).collect();
+    for secret in &secrets {
+        let octets = secret.reveal().strip_prefix("whsec_").and_then(decoded_length);
+        if !octets.is_some_and(|n| (24..=64).contains(&n)) {
+            s.problem(
+                report,
+                "secret",
+                "expected whsec_ and 24 to 64 octets in base64 (Standard Webhooks)",
+            );
+        }
+    }
+    const PROGRESS: [&str; 3] = [
+        "verification.created",
+        "verification.ringing",
+        "verification.answered",
+    ];
+    let progress_events = s.texts("progress_events", report).unwrap_or_default();
+    for event in progress_events.iter().filter(|e| !PROGRESS.contains(&e.as_str())) {
+        s.problem(
+            report,
+            "progress_events",
+            format!("expected some of {}, found {event:?}", PROGRESS.join(", ")),
+        );
+    }
+    let webhook = Webhook {
+        secrets,
+        allow_private: s.parsed_list("allow_private", "an address block such as 127.0.0.0/8", report),
+        progress_events,
+        workers: s.integer("workers", 1..=256, 32, report).unsigned_abs() as usize,
+    };
+    s.finish(report);
+    webhook
+}
+
+fn decoded_length(text: &str) -> Option<usize> {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD
+        .decode(text)
+        .ok()
+        .map(|bytes| bytes.len())
+}
+
+fn enrollment(mut s: Section<'_>, report: &mut Report<'_>) -> Enrollment {
+    let key = s.secret("signing_key", "signing_key_file", report);
+    if key.as_deref().is_some_and(|k| decoded_length(k) != Some(32)) {
+        s.problem(
+            report,
+            "signing_key",
+            "expected 32 octets in base64 (an Ed25519 seed)",
+        );
+    }
+    let session = seconds(&mut s, "session_s", 86_400.0, 1800.0, report);
+    s.finish(report);
+    Enrollment {
+        signing_key: key.map(Masked::new),
+        session,
+    }
+}
+
+fn telemetry(mut s: Section<'_>, report: &mut Report<'_>) -> Telemetry {
+    let telemetry = Telemetry {
+        metrics: s.boolean("metrics", true, report),
+        log: s.text("log", report).unwrap_or_else(|| "info".to_owned()),
+        log_json: s.one_of("log_format", &[("text", false), ("json", true)], false, report),
+    };
+    s.finish(report);
+    telemetry
+}

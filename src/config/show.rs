@@ -1,0 +1,228 @@
+//! The configuration as it is in force, in the form of the file, secrets masked.
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::types::*;
+
+/// Prints every section as TOML. A secret is written as `"***"`.
+#[must_use]
+pub fn show(config: &Config) -> String {
+    let mut out = Printer(String::new());
+    server(&mut out, config);
+    for trunk in &config.trunks {
+        show_trunk(&mut out, trunk);
+    }
+    show_policy(&mut out, &config.policy);
+    for profile in config.profiles.values() {
+        show_profile(&mut out, profile);
+    }
+    services(&mut out, config);
+    out.0
+}
+
+struct Printer(String);
+
+impl Printer {
+    fn table(&mut self, name: &str) {
+        let gap = if self.0.is_empty() { "" } else { "\n" };
+        let _ = writeln!(self.0, "{gap}{name}");
+    }
+
+    fn raw(&mut self, key: &str, value: impl std::fmt::Display) {
+        let _ = writeln!(self.0, "{key} = {value}");
+    }
+
+    fn text(&mut self, key: &str, value: impl std::fmt::Display) {
+        self.raw(key, quoted(&value.to_string()));
+    }
+
+    fn optional(&mut self, key: &str, value: Option<impl std::fmt::Display>) {
+        if let Some(value) = value {
+            self.text(key, value);
+        }
+    }
+
+    fn list(&mut self, key: &str, values: impl IntoIterator<Item = impl std::fmt::Display>) {
+        let items: Vec<String> = values.into_iter().map(|v| quoted(&v.to_string())).collect();
+        self.raw(key, format!("[{}]", items.join(", ")));
+    }
+
+    fn map(&mut self, key: &str, values: &BTreeMap<String, String>) {
+        let items: Vec<String> = values
+            .iter()
+            .map(|(k, v)| format!("{k} = {}", quoted(v)))
+            .collect();
+        self.raw(key, format!("{{ {} }}", items.join(", ")));
+    }
+
+    fn seconds(&mut self, key: &str, value: Duration) {
+        self.raw(key, value.as_secs_f64());
+    }
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+fn server(out: &mut Printer, config: &Config) {
+    out.table("[server]");
+    out.text("listen", config.server.listen);
+    out.optional("admin_listen", config.server.admin_listen);
+    out.text("public_url", &config.server.public_url);
+    out.seconds("drain_s", config.server.drain);
+    out.text("node", &config.server.node);
+    out.list("trusted_proxies", &config.server.trusted_proxies);
+    out.table("[store]");
+    out.text("url", &config.store.url);
+    out.raw("retention_days", config.store.retention.as_secs_f64() / 86_400.0);
+    out.table("[sip]");
+    out.list("listen", config.sip.listen.iter().map(|a| format!("udp:{a}")));
+    out.optional("public_address", config.sip.public_address);
+    out.text("user_agent", &config.sip.user_agent);
+    out.raw("max_calls", config.sip.calls_max);
+    out.raw("t1_ms", config.sip.t1.as_millis());
+    out.table("[media]");
+    out.text(
+        "rtp_ports",
+        format!("{}-{}", config.media.rtp_ports.0, config.media.rtp_ports.1),
+    );
+    out.raw("threads", config.media.threads);
+    out.optional("bind", config.media.bind);
+    out.raw("max_calls", config.media.calls_max);
+    out.raw("pin", config.media.pin);
+}
+
+fn show_trunk(out: &mut Printer, trunk: &Trunk) {
+    out.table("[[trunk]]");
+    out.text("name", &trunk.name);
+    let target = |t: &TrunkTarget| match t.host.contains(':') {
+        true => format!("sip:[{}]:{};transport=udp", t.host, t.port),
+        false => format!("sip:{}:{};transport=udp", t.host, t.port),
+    };
+    out.list("targets", trunk.targets.iter().map(target));
+    if let Some(auth) = &trunk.auth {
+        let realm = auth
+            .realm
+            .as_ref()
+            .map_or(String::new(), |r| format!(", realm = {}", quoted(r)));
+        out.raw(
+            "auth",
+            format!(
+                "{{ username = {}, password = \"***\"{realm} }}",
+                quoted(&auth.username)
+            ),
+        );
+    }
+    out.list("peers", &trunk.peers);
+    let format = match trunk.number_format {
+        NumberFormat::PlusE164 => "+e164",
+        NumberFormat::E164 => "e164",
+        NumberFormat::DoubleZero => "00",
+    };
+    out.text("number_format", format);
+    out.text("tech_prefix", &trunk.tech_prefix);
+    let mut ids = trunk.caller_id.clone();
+    ids.insert("default".to_owned(), trunk.caller_id_default.clone());
+    out.map("caller_id", &ids);
+    out.optional("from_domain", trunk.from_domain.as_ref());
+    let identity = match trunk.identity {
+        Identity::None => "none",
+        Identity::Asserted => "asserted",
+        Identity::Preferred => "preferred",
+    };
+    out.text("identity", identity);
+    out.map("headers", &trunk.headers);
+    out.raw("cps", trunk.cps);
+    out.raw("max_calls", trunk.calls_max);
+    let dtmf = match trunk.dtmf {
+        Dtmf::Auto => "auto",
+        Dtmf::Rfc4733 => "rfc4733",
+        Dtmf::Inband => "inband",
+    };
+    out.text("dtmf", dtmf);
+    out.list("codecs", &trunk.codecs);
+    out.text("rel100", if trunk.rel100 { "supported" } else { "off" });
+    out.raw("failover_on_timeout", trunk.failover_on_timeout);
+}
+
+fn show_policy(out: &mut Printer, policy: &Policy) {
+    use crate::model::NumberValidation;
+    out.table("[policy]");
+    out.list("countries", &policy.countries);
+    let validation = match policy.number_validation {
+        NumberValidation::Strict => "strict",
+        NumberValidation::Possible => "possible",
+        NumberValidation::Shape => "shape",
+    };
+    out.text("number_validation", validation);
+    out.list("internal_numbers", &policy.internal_numbers);
+    let n = &policy.per_number;
+    let again_s = n.again_after.as_secs_f64();
+    out.raw(
+        "per_number",
+        format!(
+            "{{ per_hour = {}, per_day = {}, again_after_s = {again_s} }}",
+            n.per_hour, n.per_day
+        ),
+    );
+    out.raw("per_user_per_hour", policy.per_user_per_hour);
+    out.raw("per_ip_per_hour", policy.per_ip_per_hour);
+    out.raw("per_key_per_hour", policy.per_key_per_hour);
+    out.raw("per_prefix_per_hour", policy.per_prefix_per_hour);
+    out.raw("pending_max", policy.pending_max);
+    out.seconds("fraud_block_s", policy.fraud_block);
+}
+
+fn show_profile(out: &mut Printer, profile: &Profile) {
+    out.table(&format!("[profile.{}]", profile.name));
+    out.text("brand", &profile.brand);
+    out.text("locale", &profile.locale);
+    out.optional("prompts", profile.prompts.as_ref());
+    out.text("confirm_key", profile.confirm_key);
+    out.text("repeat_key", profile.repeat_key);
+    out.text("fraud_key", profile.fraud_key);
+    out.list("methods", &profile.methods);
+    out.list("callbacks", &profile.callbacks);
+    out.list("return_urls", &profile.return_urls);
+    out.raw("plays", profile.plays);
+    out.seconds("wait_key_s", profile.wait_key);
+    out.raw("first_word_ms", profile.first_word.as_millis());
+    out.raw("invalid_keys", profile.invalid_keys_max);
+    out.raw("fraud_sentence", profile.fraud_sentence);
+    out.raw("goodbye", profile.goodbye);
+    out.seconds("ring_s", profile.ring);
+    out.seconds("no_18x_s", profile.no_18x);
+    out.seconds("ring_hard_s", profile.ring_hard);
+    out.seconds("answered_max_s", profile.answered_max);
+    out.seconds("expires_in_s", profile.expires_in);
+}
+
+fn services(out: &mut Printer, config: &Config) {
+    out.table("[prompts]");
+    out.optional(
+        "directory",
+        config.prompts.directory.as_ref().map(|d| d.display()),
+    );
+    out.text(
+        "brand_engine",
+        config.prompts.brand_engine.as_deref().unwrap_or("none"),
+    );
+    out.table("[webhook]");
+    for (key, _) in ["secret", "previous_secret"].iter().zip(&config.webhook.secrets) {
+        out.text(key, "***");
+    }
+    out.list("allow_private", &config.webhook.allow_private);
+    out.list("progress_events", &config.webhook.progress_events);
+    out.raw("workers", config.webhook.workers);
+    out.table("[enrollment]");
+    out.optional("signing_key", config.enrollment.signing_key.as_ref());
+    out.seconds("session_s", config.enrollment.session);
+    out.table("[telemetry]");
+    out.raw("metrics", config.telemetry.metrics);
+    out.text("log", &config.telemetry.log);
+    out.text(
+        "log_format",
+        if config.telemetry.log_json { "json" } else { "text" },
+    );
+}

@@ -1,0 +1,288 @@
+use super::*;
+
+const SMALL: &str = r#"
+[server]
+listen = "127.0.0.1:8080"
+[[trunk]]
+name = "carrier"
+targets = ["sip:127.0.0.1:5080"]
+caller_id = { default = "+18005550199" }
+[policy]
+countries = ["US"]
+[profile.default]
+brand = "Contoso"
+[webhook]
+secret = "whsec_cmluZ3Byb29mLWxhYi1zZWNyZXQtMDAwMDAwMDE="
+"#;
+
+fn read(text: &str) -> Result<Config, Vec<String>> {
+    match parse(text, "test.toml", Path::new("."), std::iter::empty()) {
+        Ok(config) => Ok(config),
+        Err(ConfigError::Invalid(problems)) => Err(problems.iter().map(ToString::to_string).collect()),
+        Err(ConfigError::Read { .. }) => unreachable!("nothing is read from disk"),
+    }
+}
+
+#[test]
+fn the_shipped_files_are_valid() {
+    for file in ["config/ringproof.toml", "config/lab.toml"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let config = load(&path).unwrap_or_else(|e| panic!("{file}: {e}"));
+        assert_eq!(config.trunks.len(), 1, "{file}");
+    }
+}
+
+#[test]
+fn every_key_that_the_shipped_file_comments_out_is_a_real_key() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/ringproof.toml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut uncommented = String::new();
+    for line in text.lines() {
+        let body = line.strip_prefix("# ").unwrap_or(line);
+        let is_key = body.split_once('=').is_some_and(|(k, _)| {
+            let k = k.trim_end();
+            !k.is_empty()
+                && k.chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        });
+        let is_table = body.starts_with('[') && line.starts_with("# ");
+        let needs_a_file = body.starts_with("signing_key_file") || body.starts_with("directory");
+        let example = body.starts_with("previous_secret");
+        uncommented.push_str(if (is_key && !needs_a_file && !example) || is_table {
+            body
+        } else {
+            line
+        });
+        uncommented.push('\n');
+    }
+    read(&uncommented).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    assert!(uncommented.contains("\nexpires_in_s = 120") && uncommented.contains("\n[enrollment]"));
+}
+
+#[test]
+fn the_smallest_file_takes_the_defaults() {
+    let config = read(SMALL).unwrap();
+    assert_eq!(config.server.public_url, "http://127.0.0.1:8080");
+    assert_eq!(config.media.rtp_ports, (20000, 29999));
+    assert_eq!(
+        config.trunks[0].targets[0],
+        TrunkTarget {
+            host: "127.0.0.1".into(),
+            port: 5080
+        }
+    );
+    assert_eq!(config.policy.per_number.per_hour, 3);
+    assert_eq!(config.profiles["default"].plays, 3);
+}
+
+#[test]
+fn bad_configurations_each_get_their_exact_problem() {
+    // (what is replaced in SMALL, by what, the problem)
+    let table: &[(&str, &str, &str)] = &[
+        (
+            "listen = \"127.0.0.1:8080\"",
+            "listen = \"8080\"",
+            "test.toml:3: server.listen: expected an address and port such as 127.0.0.1:8080, found \"8080\"",
+        ),
+        (
+            "listen = \"127.0.0.1:8080\"",
+            "lisen = \"127.0.0.1:8080\"",
+            "test.toml:3: server.lisen: unknown key; did you mean listen?",
+        ),
+        (
+            "listen = \"127.0.0.1:8080\"",
+            "listen = 8080",
+            "test.toml:3: server.listen: expected a string, found an integer",
+        ),
+        (
+            "listen = \"127.0.0.1:8080\"",
+            "drain_s = -1",
+            "test.toml:3: server.drain_s: expected 0 to 600, found -1",
+        ),
+        (
+            "listen = \"127.0.0.1:8080\"",
+            "public_url = \"calls.example\"",
+            "test.toml:3: server.public_url: expected http:// or https://, found \"calls.example\"",
+        ),
+        (
+            "listen = \"127.0.0.1:8080\"",
+            "listen = ",
+            "test.toml:3: syntax: ",
+        ),
+        ("[policy]", "[policie]", "unknown key; did you mean policy?"),
+        (
+            "countries = [\"US\"]",
+            "countries = [\"us\"]",
+            "test.toml:9: policy.countries: expected two capital letters such as \"US\", found \"us\"",
+        ),
+        (
+            "countries = [\"US\"]",
+            "countries = \"US\"",
+            "test.toml:9: policy.countries: expected a list of strings, found a string",
+        ),
+        (
+            "countries = [\"US\"]",
+            "countries = [1]",
+            "test.toml:9: policy.countries: expected a list of strings, found an integer",
+        ),
+        (
+            "countries = [\"US\"]",
+            "number_validation = \"loose\"",
+            "test.toml:9: policy.number_validation: expected one of strict, possible, shape, found \"loose\"",
+        ),
+        (
+            "countries = [\"US\"]",
+            "per_number = { per_hour = -3 }",
+            "test.toml:9: policy.per_number.per_hour: expected 0 to 1000000, found -3",
+        ),
+        (
+            "countries = [\"US\"]",
+            "per_number = 3",
+            "test.toml:9: policy.per_number: expected a table [policy.per_number], found an integer",
+        ),
+        (
+            "name = \"carrier\"",
+            "",
+            "trunk.0.name: expected a name for this trunk",
+        ),
+        (
+            "targets = [\"sip:127.0.0.1:5080\"]",
+            "targets = []",
+            "test.toml:6: trunk.carrier.targets: expected at least one target such as \"sip:sip.carrier.example\"",
+        ),
+        (
+            "sip:127.0.0.1:5080",
+            "127.0.0.1:5080",
+            "test.toml:6: trunk.carrier.targets: expected sip:HOST[:PORT][;transport=udp], found \"127.0.0.1:5080\"",
+        ),
+        (
+            "sip:127.0.0.1:5080",
+            "sip:127.0.0.1:99999",
+            "test.toml:6: trunk.carrier.targets: expected sip:HOST[:PORT][;transport=udp], found \"sip:127.0.0.1:99999\"",
+        ),
+        (
+            "sip:127.0.0.1:5080",
+            "sip:carrier.example;transport=tls",
+            "test.toml:6: trunk.carrier.targets: this version dials over udp only, found \"sip:carrier.example;transport=tls\"",
+        ),
+        (
+            "caller_id = { default = \"+18005550199\" }",
+            "",
+            "trunk.carrier.caller_id: expected caller_id = { default = \"+…\" }: the number that the phone shows",
+        ),
+        (
+            "+18005550199",
+            "anonymous",
+            "test.toml:7: trunk.carrier.caller_id: expected a number such as +18005550199 for default, found \"anonymous\"",
+        ),
+        (
+            "caller_id =",
+            "cps = 0\ncaller_id =",
+            "test.toml:7: trunk.carrier.cps: expected 0.01 to 10000, found 0",
+        ),
+        (
+            "caller_id =",
+            "codecs = [\"G729\"]\ncaller_id =",
+            "test.toml:7: trunk.carrier.codecs: expected PCMU or PCMA, found \"G729\"",
+        ),
+        (
+            "caller_id =",
+            "headers = { Via = \"x\" }\ncaller_id =",
+            "test.toml:7: trunk.carrier.headers: Via is written by Ringproof itself",
+        ),
+        (
+            "caller_id =",
+            "auth = { username = \"u\" }\ncaller_id =",
+            "trunk.carrier.auth.password: expected password or password_file beside the username",
+        ),
+        (
+            "caller_id =",
+            "auth = { username = \"u\", password_file = \"nowhere\" }\ncaller_id =",
+            "trunk.carrier.auth.password_file: cannot read nowhere: No such file or directory (os error 2)",
+        ),
+        (
+            "caller_id =",
+            "peers = [\"10.0.0.0/33\"]\ncaller_id =",
+            "test.toml:7: trunk.carrier.peers: expected an address block such as 198.51.100.0/24, found \"10.0.0.0/33\"",
+        ),
+        (
+            "[profile.default]",
+            "[profile.main]",
+            "profile: expected a table [profile.default]",
+        ),
+        (
+            "brand = \"Contoso\"",
+            "confirm_key = \"##\"",
+            "test.toml:11: profile.default.confirm_key: expected one of 0-9, * and #, found \"##\"",
+        ),
+        (
+            "brand = \"Contoso\"",
+            "confirm_key = \"0\"",
+            "expected three different keys for confirm_key, repeat_key and fraud_key",
+        ),
+        (
+            "brand = \"Contoso\"",
+            "methods = [\"sms\"]",
+            "test.toml:11: profile.default.methods: expected press_key, random_key, match_code or speak_code, found \"sms\"",
+        ),
+        (
+            "brand = \"Contoso\"",
+            "callbacks = [\"idp.example\"]",
+            "test.toml:11: profile.default.callbacks: expected https://HOST/PATH, found \"idp.example\"",
+        ),
+        (
+            "whsec_cmluZ3Byb29mLWxhYi1zZWNyZXQtMDAwMDAwMDE=",
+            "hunter2",
+            "test.toml:13: webhook.secret: expected whsec_ and 24 to 64 octets in base64 (Standard Webhooks)",
+        ),
+        (
+            "[webhook]",
+            "[media]\nrtp_ports = \"100-200\"\n[webhook]",
+            "test.toml:13: media.rtp_ports: expected FIRST-LAST within 1024-65535 such as \"20000-29999\", found \"100-200\"",
+        ),
+        (
+            "[webhook]",
+            "[sip]\nlisten = [\"tcp:0.0.0.0:5060\"]\n[webhook]",
+            "test.toml:13: sip.listen: this version listens on udp only, found \"tcp:0.0.0.0:5060\"",
+        ),
+        (
+            "[webhook]",
+            "[store]\nurl = \"postgres://db/ringproof\"\n[webhook]",
+            "test.toml:13: store.url: this version keeps its rows in SQLite only: write sqlite://FILE",
+        ),
+    ];
+    for (from, to, expected) in table {
+        assert!(SMALL.contains(from), "{from}");
+        let problems = read(&SMALL.replacen(from, to, 1)).expect_err(to);
+        assert!(
+            problems.iter().any(|p| p.contains(expected)),
+            "{to:?}\nexpected {expected}\nfound {problems:#?}"
+        );
+    }
+}
+
+#[test]
+fn every_problem_is_told_at_once_and_show_hides_secrets() {
+    let text = SMALL
+        .replace("127.0.0.1:8080", "8080")
+        .replace("[\"US\"]", "[\"us\"]");
+    assert_eq!(read(&text).unwrap_err().len(), 2);
+    let text = SMALL.replace(
+        "caller_id",
+        "auth = { username = \"u\", password = \"hunter2\" }\ncaller_id",
+    );
+    let shown = show(&read(&text).unwrap());
+    assert!(!shown.contains("hunter2") && !shown.contains("whsec_"), "{shown}");
+}
+
+#[test]
+fn what_is_shown_reads_back_as_the_same_configuration() {
+    for file in ["config/ringproof.toml", "config/lab.toml"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let text = std::fs::read_to_string(path).unwrap();
+        let shown = show(&read(&text).unwrap());
+        let secret = "\"whsec_cmluZ3Byb29mLWxhYi1zZWNyZXQtMDAwMDAwMDE=\"";
+        let again = read(&shown.replace("secret = \"***\"", &format!("secret = {secret}"))).unwrap();
+        assert_eq!(show(&again), shown, "{file}");
+    }
+}

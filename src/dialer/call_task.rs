@@ -1,0 +1,245 @@
+//! Pumps one [`Call`]: the only `select!` of a call's life.
+//!
+//! Order at the start is the point of it: a media leg is taken, the Call-ID is registered, the attempt is committed as
+//! `dialing`, and only then does the first octet leave (SAFETY 1).
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use super::ledger::{Ledger, Written};
+use super::plan::{self, PlanError};
+use super::{Shared, Start};
+use crate::call::{Call, Input, NextTrunk, Output};
+use crate::model::{AttemptId, AttemptReport, Outcome, Reason};
+use crate::net::media_engine::MediaLeg;
+use crate::net::sip_udp::{Inbound, RouteGuard};
+use crate::policy::goes_to_next_trunk;
+use crate::store::{Claim, Claimed};
+use crate::telemetry::wallclock;
+
+/// How an attempt left this task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TaskEnd {
+    /// Not claimed: canceled, expired, or taken by another.
+    NotClaimed,
+    /// The number's earlier call is still ending; the attempt stays due.
+    NumberBusy,
+    /// Refused before the claim; the verification has ended with this outcome.
+    Refused(Outcome),
+    /// The call ran; `trunk_failed` speaks of the trunk's side.
+    Ran { outcome: Option<Outcome>, trunk_failed: bool },
+}
+
+/// Runs one attempt to its end.
+pub(super) async fn run(shared: Arc<Shared>, start: Start, cancel: mpsc::Receiver<Reason>) -> TaskEnd {
+    let attempt = start.due.id;
+    let prepared = match prepare(&shared, &start).await {
+        Ok(prepared) => prepared,
+        Err(refused) => return refuse(&shared, &start, refused).await,
+    };
+    let claim = Claim {
+        attempt,
+        node: shared.config.node.clone(),
+        call_id: prepared.call_id.clone(),
+        trunk: start.trunk.name.clone(),
+        caller_id: Some(start.trunk.caller_id_for(start.due.country.as_deref()).to_owned()),
+    };
+    let verification = match shared.store.claim(claim, wallclock()).await {
+        Ok(Claimed::Dialing(verification)) => verification,
+        Ok(Claimed::NoLonger) => return TaskEnd::NotClaimed,
+        Ok(Claimed::NumberBusy) => return TaskEnd::NumberBusy,
+        Err(error) => {
+            tracing::error!(%attempt, %error, "the claim was not written; nothing was dialled");
+            return TaskEnd::NotClaimed;
+        }
+    };
+    let Prepared { leg, route, call_id, target, local, entropy } = prepared;
+    let spec = plan::call_spec(
+        &shared,
+        &start.trunk,
+        &verification,
+        plan::Wire { call_id, target, local_sip: local, local_media: leg.local },
+    );
+    let mut ledger =
+        Ledger::new(shared.store.clone(), attempt, shared.config.node.clone(), shared.config.fraud_block);
+    match spec {
+        Ok(spec) => {
+            tracing::info!(%attempt, verification = %verification.id, to = %verification.to, trunk = %start.trunk.name, "dialling");
+            let call = Call::new(Instant::now(), spec, entropy);
+            let untried = shared.config.trunks.len().saturating_sub(start.due.tried_trunks.len() + 1);
+            let pump = Pump {
+                shared,
+                attempt,
+                call,
+                leg,
+                route,
+                ledger,
+                outcome: None,
+                trunk_failed: false,
+                attempts_made: start.due.number,
+                untried,
+                last_report: AttemptReport::default(),
+            };
+            pump.run(cancel).await
+        }
+        Err(error) => {
+            // Claimed, but nothing was sent: an outcome is owed all the same.
+            tracing::error!(%attempt, %error, "the call could not be set up");
+            ledger.decide(Outcome::new(Reason::Internal), AttemptReport::default(), false);
+            while !ledger.is_idle() {
+                ledger.next().await;
+            }
+            TaskEnd::Ran { outcome: Some(Outcome::new(Reason::Internal)), trunk_failed: false }
+        }
+    }
+}
+
+/// The call's own queue of SIP messages; the Call-ID is free again when this is dropped.
+struct Route {
+    inbound: mpsc::Receiver<Inbound>,
+    _guard: RouteGuard,
+}
+
+/// Everything that is taken before the claim.
+struct Prepared {
+    leg: MediaLeg,
+    route: Route,
+    call_id: String,
+    target: std::net::SocketAddr,
+    local: std::net::SocketAddr,
+    entropy: crate::model::Entropy,
+}
+
+async fn prepare(shared: &Shared, start: &Start) -> Result<Prepared, PlanError> {
+    let mut entropy = crate::telemetry::entropy().map_err(|e| PlanError::Entropy(e.to_string()))?;
+    let target = shared.target_for(&start.trunk).await?;
+    let local = shared.sip.local_for(target).map_err(PlanError::NoRoute)?;
+    let leg = shared.media.open().map_err(PlanError::Media)?;
+    let call_id = entropy.token();
+    let (guard, inbound) = shared.sip.register(&call_id).map_err(PlanError::Sip)?;
+    let route = Route { inbound, _guard: guard };
+    Ok(Prepared { leg, route, call_id, target, local, entropy })
+}
+
+async fn refuse(shared: &Shared, start: &Start, refused: PlanError) -> TaskEnd {
+    let outcome = refused.outcome();
+    tracing::warn!(attempt = %start.due.id, trunk = %start.trunk.name, error = %refused, "refused before dialling");
+    if let Ok(entropy) = crate::telemetry::entropy() {
+        let ended = shared.store.end_queued(start.due.verification, outcome, entropy, wallclock()).await;
+        if let Err(error) = ended {
+            tracing::error!(attempt = %start.due.id, %error, "the refusal was not written; it will be tried again");
+            return TaskEnd::NotClaimed;
+        }
+    }
+    TaskEnd::Refused(outcome)
+}
+
+struct Pump {
+    shared: Arc<Shared>,
+    attempt: AttemptId,
+    call: Call,
+    leg: MediaLeg,
+    route: Route,
+    ledger: Ledger,
+    outcome: Option<Outcome>,
+    trunk_failed: bool,
+    /// Attempts of this verification, this one included.
+    attempts_made: u32,
+    /// Trunks that have not tried it.
+    untried: usize,
+    last_report: AttemptReport,
+}
+
+impl Pump {
+    async fn run(mut self, mut cancel: mpsc::Receiver<Reason>) -> TaskEnd {
+        let mut cancel_open = true;
+        let mut media_open = true;
+        self.drain().await;
+        while !(self.call.is_over() && self.ledger.is_idle()) {
+            let deadline = self.call.poll_timeout().map(|(at, _)| at);
+            let input = tokio::select! {
+                biased;
+                written = self.ledger.next() => match written {
+                    Written::Decided(_) | Written::Lost => Some(Input::Committed),
+                    Written::Stage | Written::Reported => None,
+                },
+                // Media before signalling: a press that lies in the queue when BYE arrives is judged first.
+                event = self.leg.events.recv(), if media_open => match event {
+                    Some(event) => Some(Input::Media(event)),
+                    None => { media_open = false; None }
+                },
+                inbound = self.route.inbound.recv() => inbound.map(|Inbound { message, source, .. }| Input::Sip { message, source }),
+                reason = cancel.recv(), if cancel_open => match reason {
+                    Some(reason) => Some(Input::Cancel(reason)),
+                    None => { cancel_open = false; None }
+                },
+                () = until(deadline) => Some(Input::Timeout),
+            };
+            if let Some(input) = input {
+                self.call.handle_input(Instant::now(), input);
+                self.drain().await;
+            }
+        }
+        TaskEnd::Ran { outcome: self.outcome, trunk_failed: self.trunk_failed }
+    }
+
+    fn decided(&mut self, outcome: Outcome, report: AttemptReport) {
+        count(outcome);
+        self.outcome = Some(outcome);
+        self.trunk_failed = self.call.next_trunk() != NextTrunk::No;
+        let tried = self.attempts_made;
+        let another = goes_to_next_trunk(outcome, self.trunk_failed, tried, self.untried);
+        self.ledger.decide(outcome, report, another);
+    }
+
+    /// Obeys every output that waits.
+    async fn drain(&mut self) {
+        while let Some(output) = self.call.poll_output() {
+            match output {
+                Output::SendSip { to, bytes } => {
+                    if let Err(error) = self.shared.sip.send(to, &bytes).await {
+                        tracing::warn!(attempt = %self.attempt, %error, "a SIP message could not be sent");
+                        self.call.handle_input(Instant::now(), Input::TransportError);
+                    }
+                }
+                Output::Media(command) => {
+                    if let Err(error) = self.leg.command(command) {
+                        tracing::warn!(attempt = %self.attempt, %error, "a media command was refused");
+                    }
+                }
+                Output::Stage(stage) => self.ledger.stage(stage),
+                Output::Decided(outcome, report) => self.decided(outcome, report),
+                Output::PossibleDoubleRing => {
+                    // RFC 3261 §17.1.1.2 leaves this one hole: the answer came after Timer B.
+                    metrics::counter!("ringproof_possible_double_rings_total").increment(1);
+                    tracing::warn!(attempt = %self.attempt, "an answer came after the call had been given up");
+                    self.last_report.flag("possible_double_ring");
+                    self.ledger.report(self.last_report.clone());
+                }
+                Output::Finished { outcome, report, .. } => {
+                    tracing::info!(attempt = %self.attempt, %outcome, sip = report.cause.sip_status, "ended");
+                    self.last_report = report.clone();
+                    self.ledger.report(report);
+                }
+            }
+        }
+    }
+}
+
+/// Counts an outcome by its words, for dashboards.
+fn count(outcome: Outcome) {
+    metrics::counter!(
+        "ringproof_attempts_total",
+        "status" => outcome.status().as_str(),
+        "reason" => outcome.reason().as_str()
+    )
+    .increment(1);
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,181 @@
+//! Which due attempts start now, and over which trunk.
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+
+use super::call_task::{self, TaskEnd};
+use super::{Shared, Start};
+use crate::model::{AttemptId, Outcome, Reason};
+use crate::policy::{CallNeed, Selection, TrunkBoard, TrunkRules};
+use crate::store::{CancelNotice, DueAttempt};
+use crate::telemetry::wallclock;
+
+/// Attempts read at once. More are read as soon as these have started.
+const BATCH: u32 = 256;
+/// Longest sleep: what another process committed is found by then.
+const POLL: Duration = Duration::from_secs(1);
+/// Rest after a failure of the store.
+const STORE_REST: Duration = Duration::from_millis(250);
+/// How long a trunk that gave no answer, or said 503, gets no new calls.
+const PENALTY: Duration = Duration::from_secs(5);
+
+/// What the loop and the ends of its tasks change.
+struct Desk {
+    board: TrunkBoard,
+    /// Picked and not yet ended here: the store may still show them as due.
+    picked: BTreeSet<AttemptId>,
+}
+
+pub(super) async fn run(shared: Arc<Shared>, mut accepting: watch::Receiver<bool>) {
+    let rules = shared.config.trunks.iter().map(|t| TrunkRules::new(&t.name, t.cps, t.calls_max));
+    let desk = Arc::new(Mutex::new(Desk { board: TrunkBoard::new(rules), picked: BTreeSet::new() }));
+    let mut due_changed = shared.store.attempts_changed();
+    let mut cancels = shared.store.cancels();
+    let mut sleep = Duration::ZERO;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(sleep) => {}
+            changed = due_changed.changed() => if changed.is_err() { return },
+            () = shared.room.notified() => {}
+            cancel = cancels.recv() => {
+                match cancel {
+                    Ok(notice) => tell(&shared, &notice),
+                    Err(_) => tell_pending(&shared).await,
+                }
+                continue;
+            }
+            changed = accepting.changed() => if changed.is_err() { return },
+        }
+        sleep = if *accepting.borrow() { round(&shared, &desk).await } else { POLL };
+    }
+}
+
+/// One look at what is due; returns how long the next may wait.
+async fn round(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>) -> Duration {
+    let now = wallclock();
+    if let Ok(entropy) = crate::telemetry::entropy()
+        && let Err(error) = shared.store.expire_due(entropy, now).await
+    {
+        tracing::warn!(%error, "expired verifications were not ended");
+    }
+    let due = match shared.store.due_attempts(now, BATCH).await {
+        Ok(due) => due,
+        Err(error) => {
+            tracing::warn!(%error, "due attempts were not read");
+            return STORE_REST;
+        }
+    };
+    let full_batch = due.len() == BATCH as usize;
+    let mut next = POLL;
+    for attempt in due {
+        match pick(shared, desk, &attempt) {
+            Picked::Started => {}
+            Picked::Wait(until) => {
+                let wait = until.map_or(POLL, |at| at.saturating_duration_since(Instant::now()));
+                next = next.min(wait.max(Duration::from_millis(1)));
+            }
+            Picked::NoTrunk => refuse(shared, &attempt, Outcome::new(Reason::TrunkDown)).await,
+        }
+    }
+    if full_batch {
+        return Duration::from_millis(1);
+    }
+    match shared.store.next_attempt_at().await {
+        // One that is due already waits for a trunk or for its number, and `next` knows when that may change.
+        Ok(Some(at)) if at > wallclock() => next.min(at.since(wallclock()).max(Duration::from_millis(1))),
+        Ok(_) | Err(_) => next,
+    }
+}
+
+enum Picked {
+    Started,
+    /// `None`: only the end of a call helps, and that wakes the loop.
+    Wait(Option<Instant>),
+    NoTrunk,
+}
+
+fn pick(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, due: &DueAttempt) -> Picked {
+    let mut guard = lock(desk);
+    if guard.picked.contains(&due.id) {
+        return Picked::Started;
+    }
+    if guard.picked.len() >= shared.config.calls_max {
+        return Picked::Wait(None);
+    }
+    let need = CallNeed { country: due.country.as_deref(), internal: due.internal, tried: &due.tried_trunks };
+    let name = match guard.board.select(Instant::now(), &need) {
+        Selection::Start { trunk } => trunk,
+        Selection::Wait { until } => return Picked::Wait(until),
+        Selection::NoTrunk => return Picked::NoTrunk,
+    };
+    let Some(trunk) = shared.config.trunks.iter().find(|t| t.name == name) else {
+        return Picked::NoTrunk;
+    };
+    guard.picked.insert(due.id);
+    drop(guard);
+    let start = Start { due: due.clone(), trunk: Arc::new(trunk.clone()) };
+    let (cancel, canceled) = mpsc::channel(2);
+    shared.live().insert(due.id, cancel);
+    tokio::spawn(attend(Arc::clone(shared), Arc::clone(desk), start, canceled));
+    Picked::Started
+}
+
+/// Runs one attempt and gives back what it held, even if its task panics.
+async fn attend(shared: Arc<Shared>, desk: Arc<Mutex<Desk>>, start: Start, cancel: mpsc::Receiver<Reason>) {
+    let (id, trunk) = (start.due.id, Arc::clone(&start.trunk));
+    let task = tokio::spawn(call_task::run(Arc::clone(&shared), start, cancel));
+    let end = match task.await {
+        Ok(end) => end,
+        Err(error) => {
+            tracing::error!(attempt = %id, %error, "a call task failed; the next start will tell its outcome");
+            TaskEnd::Ran { outcome: None, trunk_failed: false }
+        }
+    };
+    {
+        let mut guard = lock(&desk);
+        guard.board.ended(&trunk.name);
+        guard.picked.remove(&id);
+        if let TaskEnd::Ran { outcome: Some(outcome), trunk_failed: true } = end
+            && matches!(outcome.reason(), Reason::TrunkDown | Reason::Congestion)
+        {
+            shared.rotate(&trunk);
+            guard.board.down(&trunk.name, Instant::now() + PENALTY);
+            tracing::warn!(trunk = %trunk.name, %outcome, "the trunk rests for {} s", PENALTY.as_secs());
+        }
+    }
+    shared.live().remove(&id);
+    // One permit for the loop, one wake for a drain that waits.
+    shared.room.notify_waiters();
+    shared.room.notify_one();
+    if end == TaskEnd::NumberBusy {
+        tracing::debug!(attempt = %id, "waits for the number's earlier call to end");
+    }
+}
+
+async fn refuse(shared: &Shared, due: &DueAttempt, outcome: Outcome) {
+    let Ok(entropy) = crate::telemetry::entropy() else { return };
+    if let Err(error) = shared.store.end_queued(due.verification, outcome, entropy, wallclock()).await {
+        tracing::warn!(attempt = %due.id, %error, "no trunk carries it, and that was not written");
+    }
+}
+
+fn tell(shared: &Shared, notice: &CancelNotice) {
+    if let Some(cancel) = shared.live().get(&notice.attempt) {
+        // A full queue holds a cancel already.
+        let _ = cancel.try_send(notice.reason);
+    }
+}
+
+/// The loop was behind on notices: the store knows all that are open.
+async fn tell_pending(shared: &Shared) {
+    match shared.store.pending_cancels(&shared.config.node).await {
+        Ok(notices) => notices.iter().for_each(|notice| tell(shared, notice)),
+        Err(error) => tracing::warn!(%error, "pending cancels were not read"),
+    }
+}
+
+fn lock(desk: &Mutex<Desk>) -> std::sync::MutexGuard<'_, Desk> {
+    desk.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,343 @@
+//! Which trunk carries a call: order, pace, concurrency, health.
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use crate::model::{Outcome, Reason};
+
+use super::Pacer;
+
+/// What the configuration says of one trunk. Trunks stand in order of preference.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrunkRules {
+    pub name: String,
+    /// Calls started per second.
+    pub cps: f64,
+    /// Calls at the same time; 0 closes the trunk.
+    pub max_calls: u32,
+    /// Countries that it carries; empty: all, and internal numbers too.
+    pub countries: BTreeSet<String>,
+    /// Whether it carries internal numbers when `countries` is not empty.
+    pub internal: bool,
+}
+
+impl TrunkRules {
+    #[must_use]
+    pub fn new(name: impl Into<String>, cps: f64, max_calls: u32) -> Self {
+        Self {
+            name: name.into(),
+            cps,
+            max_calls,
+            countries: BTreeSet::new(),
+            internal: true,
+        }
+    }
+
+    fn carries(&self, need: &CallNeed<'_>) -> bool {
+        if need.internal {
+            return self.internal;
+        }
+        self.countries.is_empty()
+            || need
+                .country
+                .is_some_and(|country| self.countries.contains(country))
+    }
+}
+
+/// What a due attempt asks of a trunk.
+#[derive(Debug, Clone, Copy)]
+pub struct CallNeed<'a> {
+    pub country: Option<&'a str>,
+    pub internal: bool,
+    /// Trunks that earlier attempts used.
+    pub tried: &'a [String],
+}
+
+/// The choice for one attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Selection {
+    /// The call is counted and paced: claim it, then [`TrunkBoard::ended`] once it is over (or was not claimed).
+    Start { trunk: String },
+    /// A trunk fits but cannot take it now. `until` is `None` when only the end of a call can help.
+    Wait { until: Option<Instant> },
+    /// No trunk carries it, or all that do were tried: it will never start.
+    NoTrunk,
+}
+
+/// Budgets of all trunks, as of the last word of the dialer.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TrunkBoard {
+    slots: Vec<Slot>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Slot {
+    rules: TrunkRules,
+    pacer: Pacer,
+    live: u32,
+    /// In the penalty box until then.
+    down_until: Option<Instant>,
+}
+
+impl TrunkBoard {
+    #[must_use]
+    pub fn new(rules: impl IntoIterator<Item = TrunkRules>) -> Self {
+        let mut board = Self::default();
+        board.replace(rules);
+        board
+    }
+
+    /// New rules (reload). Trunks of the same name keep their pace, live calls and health; a trunk that is gone
+    /// only lets its calls end.
+    pub fn replace(&mut self, rules: impl IntoIterator<Item = TrunkRules>) {
+        let mut old = std::mem::take(&mut self.slots);
+        for rules in rules {
+            let slot = match old.iter().position(|slot| slot.rules.name == rules.name) {
+                Some(at) => {
+                    let mut slot = old.swap_remove(at);
+                    slot.pacer.set_cps(rules.cps);
+                    slot.rules = rules;
+                    slot
+                }
+                None => Slot {
+                    pacer: Pacer::new(rules.cps),
+                    rules,
+                    live: 0,
+                    down_until: None,
+                },
+            };
+            self.slots.push(slot);
+        }
+    }
+
+    /// The first trunk in order that can start the call now. A `Start` takes its place in the budgets.
+    pub fn select(&mut self, now: Instant, need: &CallNeed<'_>) -> Selection {
+        let mut soonest: Option<Instant> = None;
+        let mut fits = false;
+        for slot in &mut self.slots {
+            let tried = need.tried.contains(&slot.rules.name);
+            if tried || !slot.rules.carries(need) || slot.rules.max_calls == 0 {
+                continue;
+            }
+            fits = true;
+            if slot.live >= slot.rules.max_calls {
+                continue;
+            }
+            let ready = match slot.down_until.filter(|until| *until > now) {
+                Some(until) => Err(until),
+                None => slot.pacer.try_start(now),
+            };
+            match ready {
+                Ok(()) => {
+                    slot.live += 1;
+                    return Selection::Start {
+                        trunk: slot.rules.name.clone(),
+                    };
+                }
+                Err(at) => soonest = Some(soonest.map_or(at, |earlier| earlier.min(at))),
+            }
+        }
+        if fits {
+            Selection::Wait { until: soonest }
+        } else {
+            Selection::NoTrunk
+        }
+    }
+
+    /// A call of this trunk is over, or was selected and then not claimed.
+    pub fn ended(&mut self, trunk: &str) {
+        if let Some(slot) = self.slot(trunk) {
+            slot.live = slot.live.saturating_sub(1);
+        }
+    }
+
+    /// Into the penalty box (503 with Retry-After, no OPTIONS answer). A later end replaces an earlier one.
+    pub fn down(&mut self, trunk: &str, until: Instant) {
+        if let Some(slot) = self.slot(trunk) {
+            slot.down_until = Some(slot.down_until.map_or(until, |old| old.max(until)));
+        }
+    }
+
+    /// Out of the penalty box.
+    pub fn up(&mut self, trunk: &str) {
+        if let Some(slot) = self.slot(trunk) {
+            slot.down_until = None;
+        }
+    }
+
+    #[must_use]
+    pub fn is_down(&self, trunk: &str, now: Instant) -> bool {
+        self.slots
+            .iter()
+            .any(|slot| slot.rules.name == trunk && slot.down_until.is_some_and(|until| until > now))
+    }
+
+    /// Live calls of a trunk.
+    #[must_use]
+    pub fn live(&self, trunk: &str) -> u32 {
+        self.slots
+            .iter()
+            .find(|slot| slot.rules.name == trunk)
+            .map_or(0, |slot| slot.live)
+    }
+
+    /// Trunks that could still carry it after `need.tried`, whatever their load.
+    #[must_use]
+    pub fn untried(&self, need: &CallNeed<'_>) -> usize {
+        self.slots
+            .iter()
+            .filter(|slot| slot.rules.max_calls > 0 && slot.rules.carries(need))
+            .filter(|slot| !need.tried.contains(&slot.rules.name))
+            .count()
+    }
+
+    fn slot(&mut self, trunk: &str) -> Option<&mut Slot> {
+        self.slots.iter_mut().find(|slot| slot.rules.name == trunk)
+    }
+}
+
+/// Most attempts of one verification.
+pub const ATTEMPTS_MAX: u32 = 3;
+
+/// Whether a failed attempt goes to another trunk (SIP §4). `asked` is the call's own word for it: it knows
+/// whether a phone rang. Only network-side failures qualify; busy, declined and no answer are never redialled.
+#[must_use]
+pub fn goes_to_next_trunk(outcome: Outcome, asked: bool, attempts_made: u32, untried: usize) -> bool {
+    if !asked || untried == 0 || attempts_made >= ATTEMPTS_MAX {
+        return false;
+    }
+    match outcome.reason() {
+        Reason::Unreachable
+        | Reason::TrunkDown
+        | Reason::TrunkAuth
+        | Reason::Congestion
+        | Reason::CodecMismatch
+        | Reason::Internal => true,
+        // 403 may be this trunk's rule or the number's fate: one more opinion is enough.
+        Reason::RejectedByNetwork => attempts_made == 1,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "an origin for test instants")]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const ANY: CallNeed<'_> = CallNeed {
+        country: Some("US"),
+        internal: false,
+        tried: &[],
+    };
+
+    fn start(trunk: &str) -> Selection {
+        Selection::Start { trunk: trunk.into() }
+    }
+
+    #[test]
+    fn trunks_are_taken_in_order_and_overflow_goes_to_the_next() {
+        let now = Instant::now();
+        let mut board = TrunkBoard::new([TrunkRules::new("a", 1.0, 10), TrunkRules::new("b", 2.0, 10)]);
+        assert_eq!(board.select(now, &ANY), start("a"));
+        assert_eq!(board.select(now, &ANY), start("b"));
+        let wait = Selection::Wait {
+            until: Some(now + Duration::from_millis(500)),
+        };
+        assert_eq!(board.select(now, &ANY), wait);
+        assert_eq!(board.select(now + Duration::from_millis(500), &ANY), start("b"));
+        assert_eq!(board.select(now + Duration::from_secs(1), &ANY), start("a"));
+        assert_eq!((board.live("a"), board.live("b")), (2, 2));
+    }
+
+    #[test]
+    fn a_full_trunk_waits_for_an_end() {
+        let now = Instant::now();
+        let mut board = TrunkBoard::new([TrunkRules::new("a", 100.0, 1)]);
+        assert_eq!(board.select(now, &ANY), start("a"));
+        let later = now + Duration::from_secs(9);
+        assert_eq!(board.select(later, &ANY), Selection::Wait { until: None });
+        board.ended("a");
+        assert_eq!(board.select(later, &ANY), start("a"));
+    }
+
+    #[test]
+    fn a_trunk_in_the_penalty_box_is_passed_over_until_its_time() {
+        let now = Instant::now();
+        let until = now + Duration::from_secs(30);
+        let mut board = TrunkBoard::new([TrunkRules::new("a", 10.0, 9), TrunkRules::new("b", 10.0, 9)]);
+        board.down("a", until);
+        assert!(board.is_down("a", now));
+        assert_eq!(board.select(now, &ANY), start("b"));
+        board.down("b", until + Duration::from_secs(1));
+        assert_eq!(board.select(now, &ANY), Selection::Wait { until: Some(until) });
+        board.up("b");
+        assert_eq!(board.select(now + Duration::from_secs(1), &ANY), start("b"));
+        assert_eq!(board.select(until, &ANY), start("a"));
+    }
+
+    #[test]
+    fn tried_and_unfit_trunks_never_carry_the_call() {
+        let now = Instant::now();
+        let mut german = TrunkRules::new("de", 10.0, 9);
+        german.countries.insert("DE".into());
+        german.internal = false;
+        let mut board = TrunkBoard::new([german, TrunkRules::new("any", 10.0, 9)]);
+        let tried = ["any".to_owned()];
+        let need = CallNeed { tried: &tried, ..ANY };
+        assert_eq!(board.select(now, &need), Selection::NoTrunk);
+        assert_eq!(board.untried(&need), 0);
+        let german_call = CallNeed {
+            country: Some("DE"),
+            internal: false,
+            tried: &tried,
+        };
+        assert_eq!(board.select(now, &german_call), start("de"));
+        let desk = CallNeed {
+            country: None,
+            internal: true,
+            tried: &[],
+        };
+        assert_eq!(board.select(now, &desk), start("any"));
+    }
+
+    #[test]
+    fn a_reload_keeps_pace_calls_and_health() {
+        let now = Instant::now();
+        let mut board = TrunkBoard::new([TrunkRules::new("a", 1.0, 5)]);
+        assert_eq!(board.select(now, &ANY), start("a"));
+        board.down("a", now + Duration::from_secs(5));
+        board.replace([TrunkRules::new("b", 1.0, 5), TrunkRules::new("a", 1.0, 5)]);
+        assert_eq!(board.live("a"), 1);
+        assert!(board.is_down("a", now));
+        assert_eq!(board.select(now, &ANY), start("b"));
+    }
+
+    #[test]
+    fn only_network_failures_try_another_trunk() {
+        let next = |reason: Reason, made| goes_to_next_trunk(reason.into(), true, made, 1);
+        for reason in [
+            Reason::Congestion,
+            Reason::TrunkDown,
+            Reason::TrunkAuth,
+            Reason::CodecMismatch,
+        ] {
+            assert!(
+                next(reason, 1) && next(reason, 2) && !next(reason, ATTEMPTS_MAX),
+                "{reason}"
+            );
+            assert!(!goes_to_next_trunk(reason.into(), true, 1, 0));
+            assert!(!goes_to_next_trunk(reason.into(), false, 1, 1));
+        }
+        for reason in [
+            Reason::Busy,
+            Reason::Declined,
+            Reason::NoAnswer,
+            Reason::KeyConfirmed,
+            Reason::HungUp,
+        ] {
+            assert!(!next(reason, 1), "{reason}");
+        }
+        assert!(next(Reason::RejectedByNetwork, 1) && !next(Reason::RejectedByNetwork, 2));
+    }
+}

@@ -1,0 +1,216 @@
+//! What each simulated telephone does, as data.
+//!
+//! The called number chooses the callee (contract §7). [`defaults`] is the table of the box; `PUT
+//! /sim/numbers/{number}` and the configuration replace single ones.
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// One telephone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Callee {
+    /// For people: what it is like.
+    pub about: String,
+    /// Done in order; after the last step the callee waits for the caller to hang up.
+    pub steps: Vec<Step>,
+    /// How many first calls get [`Step::Reject`] `first` instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_first: Option<AtFirst>,
+    #[serde(default)]
+    pub dtmf: Dtmf,
+    #[serde(default)]
+    pub rtp: Rtp,
+}
+
+/// The first `calls` calls to a number are rejected, later ones answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AtFirst {
+    pub calls: u32,
+    pub reject: Rejection,
+}
+
+/// A final answer other than 2xx.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rejection {
+    /// 300–699.
+    pub status: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phrase: Option<String>,
+    /// Header fields, such as `Retry-After` or `Reason`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+}
+
+/// One thing that a callee does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Step {
+    /// 180.
+    Ring,
+    /// 183 with SDP, and a tone that is no answer.
+    EarlyMedia { ms: u32 },
+    Wait { ms: u32 },
+    Reject(Rejection),
+    /// 200 with SDP.
+    Answer,
+    /// Waits for CANCEL and answers the call all the same: 200 crossing CANCEL.
+    AnswerWhenCanceled,
+    /// Until the sentence that names a key has been heard, or speech and then a pause.
+    WaitUntilTold,
+    /// Until the caller has stopped speaking.
+    WaitForPause,
+    /// Until the clip of this name has been heard to its end.
+    WaitForClip { clip: String },
+    Press { digits: String, #[serde(default)] by: PressBy },
+    /// The digit of the last `digit-…` clip that was heard.
+    PressHeardDigit,
+    /// The code that `PUT /sim/numbers/{number}` gave, then `#`.
+    PressCode,
+    /// Plays the greeting of a machine, then a beep.
+    Greeting { ms: u32, #[serde(default)] all_tones: bool },
+    /// Speaks like a call-screening robot.
+    Screening,
+    HangUp,
+}
+
+/// How keys are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PressBy {
+    #[default]
+    Rfc4733,
+    Inband,
+    Info,
+    /// telephone-event without a marker and with three end packets.
+    Rfc4733NoMarker,
+}
+
+/// What the SDP answer says of telephone-event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dtmf {
+    #[default]
+    TelephoneEvent,
+    /// Refused.
+    None,
+}
+
+/// What the callee's media path is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rtp {
+    #[default]
+    Good,
+    /// Answers and never sends a packet.
+    Silent,
+    /// 10 % loss and reordering.
+    Lossy,
+}
+
+impl Callee {
+    /// Rejects every call.
+    #[must_use]
+    pub fn rejecting(about: &str, rejection: Rejection) -> Self {
+        Self::new(about, vec![Step::Reject(rejection)])
+    }
+
+    fn new(about: &str, steps: Vec<Step>) -> Self {
+        Self { about: about.to_owned(), steps, at_first: None, dtmf: Dtmf::default(), rtp: Rtp::default() }
+    }
+}
+
+fn press(digits: &str, by: PressBy) -> Step {
+    Step::Press { digits: digits.to_owned(), by }
+}
+
+fn reject(status: u16, phrase: Option<&str>, headers: &[(&str, &str)]) -> Rejection {
+    Rejection {
+        status,
+        phrase: phrase.map(str::to_owned),
+        headers: headers.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+    }
+}
+
+/// Rings for two seconds, answers, then does `rest`.
+fn answers(about: &str, rest: Vec<Step>) -> Callee {
+    let mut steps = vec![Step::Ring, Step::Wait { ms: 2000 }, Step::Answer];
+    steps.extend(rest);
+    Callee::new(about, steps)
+}
+
+fn confirms(about: &str, by: PressBy) -> Callee {
+    answers(about, vec![Step::WaitUntilTold, press("#", by)])
+}
+
+/// The callees of the contract, by the last four digits of +1 500 555 ….
+#[must_use]
+pub fn defaults() -> BTreeMap<String, Callee> {
+    use PressBy::{Inband, Info, Rfc4733, Rfc4733NoMarker};
+    let told = || Step::WaitUntilTold;
+    let table = [
+        ("0001", confirms("answers and presses # by RFC 4733", Rfc4733)),
+        ("0002", Callee { dtmf: Dtmf::None, ..confirms("answers and presses # as a tone", Inband) }),
+        ("0003", confirms("answers and presses # by SIP INFO", Info)),
+        ("0004", Callee::new("is busy", vec![Step::Reject(reject(486, None, &[]))])),
+        ("0005", Callee::new("rings for ever", vec![Step::Ring])),
+        ("0006", Callee::new("declines", vec![Step::Ring, Step::Wait { ms: 500 }, Step::Reject(reject(603, None, &[]))])),
+        ("0007", Callee::new("is not allocated", vec![Step::Reject(reject(404, None, &[("Reason", "Q.850;cause=1")]))])),
+        (
+            "0008",
+            Callee {
+                at_first: Some(AtFirst { calls: 1, reject: reject(503, None, &[("Retry-After", "1")]) }),
+                ..confirms("503 with Retry-After at first, then answers and confirms", Rfc4733)
+            },
+        ),
+        ("0009", answers("answers and presses nothing", vec![])),
+        ("0010", answers("presses a wrong key first", vec![told(), press("5", Rfc4733), told(), press("#", Rfc4733)])),
+        ("0011", answers("reports fraud: 0#", vec![told(), press("0#", Rfc4733)])),
+        ("0012", answers("hangs up mid-prompt", vec![Step::Wait { ms: 2500 }, Step::HangUp])),
+        ("0013", answers("asks to repeat, then confirms", vec![told(), press("*", Rfc4733), told(), press("#", Rfc4733)])),
+        ("0014", answers("voicemail with a beep", vec![Step::Greeting { ms: 4000, all_tones: false }])),
+        ("0015", answers("voicemail whose greeting plays all twelve tones", vec![Step::Greeting { ms: 20_000, all_tones: true }])),
+        ("0016", answers("call-screening robot", vec![Step::Screening])),
+        (
+            "0017",
+            Callee::new(
+                "announcement in early media, then 480",
+                vec![Step::EarlyMedia { ms: 2000 }, Step::Reject(reject(480, None, &[]))],
+            ),
+        ),
+        ("0018", Callee { rtp: Rtp::Silent, ..answers("answers with no RTP at all", vec![Step::Wait { ms: 4000 }, Step::HangUp]) }),
+        ("0019", confirms("RFC 4733 without marker and with three end packets", Rfc4733NoMarker)),
+        ("0020", Callee { rtp: Rtp::Lossy, ..confirms("10 % loss and reordering", Rfc4733) }),
+        ("0021", answers("keys the code that the API gave", vec![told(), Step::PressCode])),
+        ("0022", answers("keys the random digit that it heard", vec![told(), Step::PressHeardDigit])),
+        ("0023", Callee::new("answers exactly when CANCEL is sent", vec![Step::Ring, Step::AnswerWhenCanceled])),
+        (
+            "0024",
+            answers("extension 1234 behind an auto-attendant", vec![Step::WaitUntilTold, press("#", Rfc4733)]),
+        ),
+        ("0025", answers("presses 1 and hears a code", vec![told(), press("1", Rfc4733)])),
+        (
+            "0026",
+            Callee::new("is blocked by the network", vec![Step::Reject(reject(603, Some("Network Blocked"), &[]))]),
+        ),
+        ("0027", confirms("telephone-event agreed, but the key comes as a tone", Inband)),
+    ];
+    table.into_iter().map(|(tail, callee)| (format!("+1500555{tail}"), callee)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_callee_reads_back_from_its_json() {
+        let table = defaults();
+        assert_eq!(table.len(), 27);
+        for (number, callee) in table {
+            let json = serde_json::to_string(&callee).unwrap();
+            assert_eq!(serde_json::from_str::<Callee>(&json).unwrap(), callee, "{number}");
+        }
+    }
+}

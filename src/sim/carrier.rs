@@ -1,0 +1,226 @@
+//! The carrier: takes INVITEs, finds the callee, gives each call a task.
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::callee::{Callee, Rejection, Step};
+use super::ear::Memory;
+use super::phone;
+use super::record::Records;
+use crate::ivr::phrase;
+use crate::media::voice::Voice;
+use crate::model::{Codec, Entropy};
+use crate::net::media_engine::{EngineConfig, EngineError, MediaEngine};
+use crate::net::sip_udp::{BindError, Inbound, SipUdp, SipUdpConfig};
+use crate::sip::message::{Message, Method, Request, Response};
+use crate::telemetry::{NoEntropy, entropy, wallclock};
+
+/// How the box is set up.
+#[derive(Debug, Clone)]
+pub struct SimConfig {
+    /// SIP over UDP; port 0 lets the kernel choose.
+    pub sip: SocketAddr,
+    pub rtp_ports: RangeInclusive<u16>,
+    /// By called number, as it stands in the Request-URI with a `+`.
+    pub callees: BTreeMap<String, Callee>,
+    /// Languages whose sentences the callees know.
+    pub voices: Vec<Arc<Voice>>,
+    /// In the order of preference.
+    pub codecs: Vec<Codec>,
+    pub calls_max: usize,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SimError {
+    #[error("simulator: {0}")]
+    Sip(#[from] BindError),
+    #[error("simulator: {0}")]
+    Media(#[from] EngineError),
+    #[error("simulator: {0}")]
+    Entropy(#[from] NoEntropy),
+}
+
+/// What every call and the HTTP side share.
+pub(super) struct Exchange {
+    pub(super) sip: SipUdp,
+    pub(super) media: MediaEngine,
+    pub(super) memory: Memory,
+    pub(super) voices: Vec<Arc<Voice>>,
+    pub(super) codecs: Vec<Codec>,
+    pub(super) records: Records,
+    callees: RwLock<BTreeMap<String, Callee>>,
+    codes: Mutex<BTreeMap<String, String>>,
+    tries: Mutex<BTreeMap<String, u32>>,
+    pub(super) chaos: RwLock<Chaos>,
+    entropy: Mutex<Entropy>,
+}
+
+/// Trouble for every call, on top of what a callee does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Chaos {
+    /// Part of the SIP messages from the callee that are lost, per mille.
+    pub sip_loss_per_mille: u16,
+    /// Part of the RTP packets from the callee that are lost, per mille.
+    pub rtp_loss_per_mille: u16,
+}
+
+/// The running box.
+pub struct Simulator {
+    /// Where SIP listens.
+    pub sip: SocketAddr,
+    exchange: Arc<Exchange>,
+    carrier: JoinHandle<()>,
+}
+
+impl Simulator {
+    pub fn start(config: SimConfig) -> Result<Self, SimError> {
+        let media = MediaEngine::start(EngineConfig {
+            threads: 1,
+            ports: config.rtp_ports,
+            bind: config.sip.ip(),
+            calls_max: config.calls_max,
+            pin: None,
+            entropy: entropy()?,
+        })?;
+        // A test carrier answers whoever calls it.
+        let (sip, inbound) =
+            SipUdp::bind(SipUdpConfig { bind: vec![config.sip], calls_max: config.calls_max, is_peer: Arc::new(|_: IpAddr| true) })?;
+        let address = sip.locals().next().unwrap_or(config.sip);
+        let exchange = Arc::new(Exchange {
+            sip,
+            media,
+            memory: Memory::of(&config.voices),
+            voices: config.voices,
+            codecs: config.codecs,
+            records: Records::default(),
+            callees: RwLock::new(config.callees),
+            codes: Mutex::default(),
+            tries: Mutex::default(),
+            chaos: RwLock::default(),
+            entropy: Mutex::new(entropy()?),
+        });
+        let carrier = tokio::spawn(serve(Arc::clone(&exchange), inbound));
+        Ok(Self { sip: address, exchange, carrier })
+    }
+
+    pub(super) fn exchange(&self) -> Arc<Exchange> {
+        Arc::clone(&self.exchange)
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        self.carrier.abort();
+    }
+}
+
+impl Exchange {
+    pub(super) fn entropy(&self) -> Entropy {
+        self.entropy.lock().unwrap_or_else(PoisonError::into_inner).fork()
+    }
+
+    pub(super) fn callees(&self) -> BTreeMap<String, Callee> {
+        self.callees.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_callee(&self, number: &str, callee: Callee) {
+        self.callees.write().unwrap_or_else(PoisonError::into_inner).insert(number.to_owned(), callee);
+        self.tries.lock().unwrap_or_else(PoisonError::into_inner).remove(number);
+    }
+
+    /// The digits that [`Step::PressCode`] keys at this number.
+    pub(super) fn set_code(&self, number: &str, code: &str) {
+        self.codes.lock().unwrap_or_else(PoisonError::into_inner).insert(number.to_owned(), code.to_owned());
+        self.records.touch();
+    }
+
+    pub(super) fn code(&self, number: &str) -> Option<String> {
+        self.codes.lock().unwrap_or_else(PoisonError::into_inner).get(number).cloned()
+    }
+
+    pub(super) fn forget(&self) {
+        self.records.clear();
+        self.tries.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.codes.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Whether a clip ends a sentence that names a key: the last clip of such a phrase, or the one before its digit.
+    pub(super) fn names_a_key(&self, clip: &str) -> bool {
+        const NAMING: [&str; 4] = [phrase::CONFIRM, phrase::RANDOM, phrase::MATCH_CODE, phrase::SPEAK_CODE_INTRO];
+        self.voices.iter().flat_map(|voice| voice.phrases()).any(|(name, items)| {
+            NAMING.contains(&name)
+                && items.last().is_some_and(|last| match last.strip_prefix("digit:") {
+                    Some(_) => clip.starts_with("digit-"),
+                    None => last == clip,
+                })
+        })
+    }
+
+    /// What the phone of this number does now, its first tries counted.
+    fn answer_for(&self, number: &str) -> Callee {
+        let found = self.callees.read().unwrap_or_else(PoisonError::into_inner).get(number).cloned();
+        let Some(mut callee) = found else {
+            let rejection = Rejection { status: 404, phrase: None, headers: BTreeMap::new() };
+            return Callee::rejecting("nobody has this number", rejection);
+        };
+        if let Some(first) = callee.at_first.take() {
+            let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
+            let made = tries.entry(number.to_owned()).or_default();
+            *made += 1;
+            if *made <= first.calls {
+                callee.steps = vec![Step::Reject(first.reject)];
+            }
+        }
+        callee
+    }
+}
+
+async fn serve(exchange: Arc<Exchange>, mut inbound: mpsc::Receiver<Inbound>) {
+    while let Some(inbound) = inbound.recv().await {
+        let Message::Request(request) = &inbound.message else { continue };
+        match request.method {
+            Method::Invite => ring(&exchange, inbound),
+            Method::Options => reply(&exchange, &inbound, request, 200).await,
+            // An ACK has no answer.
+            Method::Ack => {}
+            _ => reply(&exchange, &inbound, request, 481).await,
+        }
+    }
+}
+
+/// Gives the call a task, unless one has it: the INVITE may be a repetition that crossed.
+fn ring(exchange: &Arc<Exchange>, inbound: Inbound) {
+    let Message::Request(request) = &inbound.message else { return };
+    let Ok(call_id) = request.headers.call_id().map(str::to_owned) else { return };
+    let number = called_number(request);
+    let caller = request.headers.from().ok().and_then(|f| f.uri.user().map(str::to_owned)).unwrap_or_default();
+    let Ok((route, messages)) = exchange.sip.register(&call_id) else {
+        let _ = exchange.sip.reroute(inbound);
+        return;
+    };
+    let callee = exchange.answer_for(&number);
+    let id = format!("sim_{}", &exchange.entropy().token()[..16]);
+    let record = exchange.records.begin(id, &call_id, &number, &caller, &callee.about, wallclock());
+    tracing::info!(callee = %callee.about, "a call has come in");
+    tokio::spawn(phone::run(Arc::clone(exchange), callee, number, record, inbound, route, messages));
+}
+
+/// With a `+`, whatever form the trunk was configured for.
+fn called_number(request: &Request) -> String {
+    let user = request.uri.user().unwrap_or_default();
+    let digits = user.trim_start_matches('+');
+    let digits = digits.strip_prefix("00").unwrap_or(digits);
+    if digits.len() > 6 { format!("+{digits}") } else { digits.to_owned() }
+}
+
+async fn reply(exchange: &Exchange, inbound: &Inbound, request: &Request, status: u16) {
+    let response = Response::reply_to(request, status, None).with_to_tag(&exchange.entropy().token());
+    if let Err(error) = exchange.sip.send_from(inbound.local, inbound.source, &response.to_bytes()).await {
+        tracing::debug!(%error, "an answer was not sent");
+    }
+}

@@ -1,0 +1,545 @@
+//! One callee's side of one call: the steps of its script, done on the real wire.
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::callee::{Callee, Dtmf, PressBy, Rejection, Rtp, Step};
+use super::carrier::Exchange;
+use super::ear::Ear;
+use super::record::{CallState, Record};
+use crate::media::command::{DtmfMode, Impairment, Keying, MediaCommand, MediaEvent, StreamConfig};
+use crate::media::frame::Clip;
+use crate::media::tone::{ToneGenerator, to_sample};
+use crate::model::{Codec, Digit, Digits, Entropy, KeyTransport};
+use crate::net::media_engine::MediaLeg;
+use crate::net::sip_udp::{Inbound, RouteGuard};
+use crate::sdp::{self, LocalMedia};
+use crate::sip::message::{Message, Method};
+use crate::sip::uas::{Event, Input, Output, UasConfig, UasSession};
+use crate::sip::{invite::Transport, transaction::timer::TimerConfig};
+
+/// How often the callee listens to what has come.
+const LISTEN_EVERY: Duration = Duration::from_millis(40);
+/// A callee gives up its script after so long.
+const CALL_MAX: Duration = Duration::from_secs(300);
+/// A person takes a moment.
+const REACTION: Duration = Duration::from_millis(350);
+
+/// Whether the script goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    On,
+    /// The call has ended: the rest of the script is void.
+    Over,
+}
+
+/// What a step waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Until {
+    At(Instant),
+    Told,
+    Pause,
+    Heard(String),
+    Canceled,
+    DigitsSent,
+    PlayDone,
+    Code,
+    /// Nothing of the script: the other side ends the call.
+    TheEnd,
+}
+
+pub(super) async fn run(
+    exchange: Arc<Exchange>,
+    callee: Callee,
+    number: String,
+    record: Arc<Record>,
+    invite: Inbound,
+    _route: RouteGuard,
+    messages: mpsc::Receiver<Inbound>,
+) {
+    record.message("in", &invite.message);
+    let Inbound { message: Message::Request(request), source, local } = invite else { return };
+    let leg = match exchange.media.open() {
+        Ok(leg) => leg,
+        Err(error) => {
+            tracing::warn!(%error, "the simulator has no room for a call");
+            return;
+        }
+    };
+    let config = UasConfig {
+        local,
+        public: None,
+        transport: Transport::Udp,
+        contact_user: "callee".to_owned(),
+        user_agent: concat!("Ringproof-Sim/", env!("CARGO_PKG_VERSION")).to_owned(),
+        peers: Vec::new(),
+        timers: TimerConfig::default(),
+    };
+    let offer = request.body_of_type("application/sdp").map(<[u8]>::to_vec);
+    let mut out = Vec::new();
+    let started = UasSession::start(Instant::now(), config, request, source, exchange.entropy(), &mut out);
+    let Ok(session) = started else { return };
+    let local_media = LocalMedia {
+        address: leg.local.ip(),
+        port: leg.local.port(),
+        codecs: exchange.codecs.clone(),
+        telephone_event: callee.dtmf == Dtmf::TelephoneEvent,
+        ptime_ms: 20,
+        session_id: u64::from(leg.local.port()),
+        version: 1,
+        rtcp_mux: false,
+    };
+    let entropy = exchange.entropy();
+    let mut phone = Phone {
+        exchange,
+        record,
+        number,
+        session: Some(session),
+        leg,
+        messages,
+        local,
+        entropy,
+        offer,
+        local_media,
+        rtp: callee.rtp,
+        ear: None,
+        seen: Seen::default(),
+        began: Instant::now(),
+    };
+    phone.flush(out).await;
+    for step in callee.steps {
+        if phone.step(step).await == Flow::Over {
+            break;
+        }
+    }
+    phone.pump(Until::TheEnd).await;
+    phone.hang_up_media().await;
+}
+
+/// What has happened and no step has used yet.
+#[derive(Debug, Default)]
+struct Seen {
+    canceled: bool,
+    over: bool,
+    digits_sent: bool,
+    play_done: bool,
+    /// Clips that a step has already acted on.
+    used: usize,
+    told: usize,
+    answer_cancel: bool,
+}
+
+struct Phone {
+    exchange: Arc<Exchange>,
+    record: Arc<Record>,
+    number: String,
+    session: Option<UasSession>,
+    leg: MediaLeg,
+    messages: mpsc::Receiver<Inbound>,
+    local: std::net::SocketAddr,
+    entropy: Entropy,
+    offer: Option<Vec<u8>>,
+    local_media: LocalMedia,
+    rtp: Rtp,
+    ear: Option<Ear>,
+    seen: Seen,
+    began: Instant,
+}
+
+impl Phone {
+    async fn step(&mut self, step: Step) -> Flow {
+        match step {
+            Step::Ring => {
+                self.provisional(180, None).await;
+                Flow::On
+            }
+            Step::EarlyMedia { ms } => self.early_media(ms).await,
+            Step::Wait { ms } => self.pump(Until::At(Instant::now() + Duration::from_millis(ms.into()))).await,
+            Step::Reject(rejection) => {
+                self.reject(rejection).await;
+                Flow::Over
+            }
+            Step::Answer => {
+                self.answer().await;
+                Flow::On
+            }
+            Step::AnswerWhenCanceled => {
+                self.seen.answer_cancel = true;
+                self.pump(Until::Canceled).await
+            }
+            Step::WaitUntilTold => self.react(Until::Told).await,
+            Step::WaitForPause => self.react(Until::Pause).await,
+            Step::WaitForClip { clip } => self.react(Until::Heard(clip)).await,
+            Step::Press { digits, by } => self.press(&digits, by).await,
+            Step::PressHeardDigit => match self.heard_digit() {
+                Some(digit) => self.press(&digit.to_string(), PressBy::Rfc4733).await,
+                None => Flow::On,
+            },
+            Step::PressCode => self.press_code().await,
+            Step::Greeting { ms, all_tones } => self.greeting(ms, all_tones).await,
+            Step::Screening => self.screening().await,
+            Step::HangUp => {
+                self.signal(Input::Bye { reason: None }).await;
+                Flow::Over
+            }
+        }
+    }
+
+    async fn react(&mut self, until: Until) -> Flow {
+        if self.pump(until).await == Flow::Over {
+            return Flow::Over;
+        }
+        self.pump(Until::At(Instant::now() + REACTION)).await
+    }
+
+    /// Lets the call go on until `until`, or its end.
+    async fn pump(&mut self, until: Until) -> Flow {
+        let mut listen = tokio::time::interval(LISTEN_EVERY);
+        loop {
+            if self.seen.over && (until != Until::TheEnd || self.session.as_ref().is_none_or(UasSession::is_ended)) {
+                return Flow::Over;
+            }
+            if self.is_reached(&until) {
+                return Flow::On;
+            }
+            if self.began.elapsed() > CALL_MAX {
+                self.signal(Input::Bye { reason: None }).await;
+                return Flow::Over;
+            }
+            let deadline = self.session.as_ref().and_then(UasSession::poll_timeout).map(|(at, _)| at);
+            tokio::select! {
+                biased;
+                inbound = self.messages.recv() => match inbound {
+                    Some(inbound) => self.receive(inbound).await,
+                    None => return Flow::Over,
+                },
+                event = self.leg.events.recv() => match event {
+                    Some(event) => self.media(event),
+                    // The leg is closed: only signalling is left to wait for.
+                    None => self.wait_signalling(deadline).await,
+                },
+                () = until_instant(deadline) => self.signal(Input::Timeout).await,
+                _ = listen.tick() => {
+                    if self.ear.is_some() && !self.seen.over {
+                        let _ = self.leg.command(MediaCommand::TakeAudio);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn wait_signalling(&mut self, deadline: Option<Instant>) {
+        tokio::select! {
+            inbound = self.messages.recv() => match inbound {
+                Some(inbound) => self.receive(inbound).await,
+                None => self.seen.over = true,
+            },
+            () = until_instant(deadline) => self.signal(Input::Timeout).await,
+        }
+    }
+
+    fn is_reached(&mut self, until: &Until) -> bool {
+        match until {
+            Until::At(at) => Instant::now() >= *at,
+            Until::Canceled => self.seen.canceled,
+            Until::DigitsSent => std::mem::take(&mut self.seen.digits_sent),
+            Until::PlayDone => std::mem::take(&mut self.seen.play_done),
+            Until::Code => self.exchange.code(&self.number).is_some(),
+            Until::TheEnd => false,
+            Until::Pause => self.ear.as_mut().is_some_and(|ear| {
+                let over = ear.is_prompt_over();
+                if over {
+                    ear.expect_more();
+                }
+                over
+            }),
+            Until::Heard(clip) => self.ear.as_ref().is_some_and(|ear| ear.finished().any(|h| h.clip == *clip)),
+            Until::Told => self.is_told(),
+        }
+    }
+
+    /// A sentence that names a key was said since the last time, or somebody else's prompt has ended.
+    fn is_told(&mut self) -> bool {
+        let Some(ear) = self.ear.as_mut() else { return false };
+        let told = ear.finished().filter(|h| self.exchange.names_a_key(&h.clip)).count();
+        if told > self.seen.told {
+            self.seen.told = told;
+            ear.expect_more();
+            return true;
+        }
+        let over = ear.is_prompt_over();
+        if over {
+            ear.expect_more();
+        }
+        over
+    }
+
+    async fn receive(&mut self, inbound: Inbound) {
+        self.record.message("in", &inbound.message);
+        let is_cancel = matches!(&inbound.message, Message::Request(r) if r.method == Method::Cancel);
+        if is_cancel && self.seen.answer_cancel {
+            // The answer leaves first: 200 crossing CANCEL.
+            self.seen.answer_cancel = false;
+            self.answer().await;
+        }
+        self.signal(Input::Message { message: inbound.message, source: inbound.source }).await;
+        if is_cancel {
+            self.seen.canceled = true;
+        }
+        self.exchange.records.touch();
+    }
+
+    fn media(&mut self, event: MediaEvent) {
+        match event {
+            MediaEvent::DigitsSent => self.seen.digits_sent = true,
+            MediaEvent::PlayDone { .. } => self.seen.play_done = true,
+            MediaEvent::Quality(quality) => self.record.quality(quality),
+            MediaEvent::Audio(recording) => {
+                if let Some(ear) = self.ear.as_mut() {
+                    ear.listen(&self.exchange.memory, &recording.octets);
+                    let heard = ear.finished().map(|h| h.clip.clone()).collect();
+                    self.record.audio(recording.codec, &recording.octets, heard);
+                }
+            }
+            MediaEvent::FirstPacket
+            | MediaEvent::ClipDone { .. }
+            | MediaEvent::Press(_)
+            | MediaEvent::PressEnded { .. }
+            | MediaEvent::UnnegotiatedEvents { .. }
+            | MediaEvent::Refused(_)
+            | MediaEvent::Unreachable => {}
+        }
+    }
+
+    async fn signal(&mut self, input: Input) {
+        let Some(session) = self.session.take() else { return };
+        let mut out = Vec::new();
+        self.session = Some(session.handle(Instant::now(), input, &mut out));
+        self.flush(out).await;
+    }
+
+    async fn flush(&mut self, out: Vec<Output>) {
+        for output in out {
+            match output {
+                Output::Send { to, bytes } => self.send(to, &bytes).await,
+                Output::Event(event) => self.event(event),
+            }
+        }
+    }
+
+    async fn send(&mut self, to: std::net::SocketAddr, bytes: &[u8]) {
+        if let Ok(message) = Message::parse(bytes) {
+            self.record.message("out", &message);
+        }
+        let loss = self.exchange.chaos.read().unwrap_or_else(PoisonError::into_inner).sip_loss_per_mille;
+        if self.entropy.below(1000) < u64::from(loss) {
+            return;
+        }
+        if let Err(error) = self.exchange.sip.send_from(self.local, to, bytes).await {
+            tracing::debug!(%error, "the callee could not send");
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Cancelled { .. } => {
+                self.seen.canceled = true;
+                self.seen.over = true;
+            }
+            Event::PeerBye { .. } | Event::Lost { .. } | Event::Ended => self.seen.over = true,
+            Event::Acked { .. }
+            | Event::Offer { .. }
+            | Event::SdpAnswer { .. }
+            | Event::OfferRejected { .. }
+            | Event::Info { .. } => {}
+        }
+        if self.seen.over {
+            self.record.state(CallState::Ended);
+        }
+        self.exchange.records.touch();
+    }
+
+    async fn provisional(&mut self, status: u16, sdp: Option<Vec<u8>>) {
+        self.signal(Input::Provisional { status, reason: None, sdp, reliable: false, headers: Vec::new() }).await;
+        self.exchange.records.touch();
+    }
+
+    async fn reject(&mut self, rejection: Rejection) {
+        let headers = rejection.headers.into_iter().collect();
+        self.signal(Input::Reject { status: rejection.status, reason: rejection.phrase, headers }).await;
+        self.seen.over = true;
+        self.record.state(CallState::Ended);
+        self.exchange.records.touch();
+    }
+
+    /// Makes the SDP answer and starts the media that it agrees on.
+    fn agree(&mut self) -> Option<Vec<u8>> {
+        let offer = self.offer.as_deref()?;
+        match sdp::answer(&self.local_media, offer) {
+            Ok((body, agreed)) => {
+                let config = StreamConfig {
+                    remote: agreed.remote,
+                    remote_rtcp: Some(agreed.remote_rtcp),
+                    codec: agreed.codec,
+                    payload_type: agreed.payload_type,
+                    telephone_event: agreed.telephone_event,
+                    ptime_ms: agreed.ptime_ms,
+                    send: agreed.direction.sends() && self.rtp != Rtp::Silent,
+                    receive: agreed.direction.receives(),
+                    dtmf: DtmfMode::Rfc4733,
+                    collect_audio: true,
+                };
+                self.ear = Some(Ear::new(config.codec));
+                let _ = self.leg.command(MediaCommand::Start(config));
+                self.impair();
+                Some(body)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the callee cannot use the offer");
+                None
+            }
+        }
+    }
+
+    fn impair(&self) {
+        let chaos = self.exchange.chaos.read().unwrap_or_else(PoisonError::into_inner).rtp_loss_per_mille;
+        let lossy = self.rtp == Rtp::Lossy;
+        if lossy || chaos > 0 {
+            let impairment = Impairment {
+                drop_per_mille: chaos + if lossy { 100 } else { 0 },
+                duplicate_per_mille: 0,
+                reorder_per_mille: if lossy { 100 } else { 0 },
+            };
+            let _ = self.leg.command(MediaCommand::Impair(impairment));
+        }
+    }
+
+    async fn answer(&mut self) {
+        let sdp = self.agree();
+        self.signal(Input::Answer { sdp, headers: Vec::new() }).await;
+        self.record.state(CallState::Answered);
+        self.exchange.records.touch();
+    }
+
+    async fn early_media(&mut self, ms: u32) -> Flow {
+        let sdp = self.agree();
+        self.provisional(183, sdp).await;
+        self.play(sine("announcement", 440.0, ms)).await
+    }
+
+    async fn play(&mut self, clip: Clip) -> Flow {
+        self.seen.play_done = false;
+        let _ = self.leg.command(MediaCommand::Play { id: 0, clips: vec![Arc::new(clip)] });
+        self.pump(Until::PlayDone).await
+    }
+
+    async fn press(&mut self, digits: &str, by: PressBy) -> Flow {
+        let Ok(parsed) = Digits::parse(digits) else { return Flow::On };
+        let (word, transport) = match by {
+            PressBy::Info => return self.press_by_info(parsed).await,
+            PressBy::Inband => ("inband", KeyTransport::Inband),
+            PressBy::Rfc4733 | PressBy::Rfc4733NoMarker => ("rfc4733", KeyTransport::Rfc4733),
+        };
+        self.record.keys(digits, word);
+        self.seen.digits_sent = false;
+        let keying = Keying { transport: Some(transport), tone_ms: 160, gap_ms: 100, ..Keying::default() };
+        let _ = self.leg.command(MediaCommand::SendDigits { digits: parsed, keying });
+        self.pump(Until::DigitsSent).await
+    }
+
+    async fn press_by_info(&mut self, digits: Digits) -> Flow {
+        self.record.keys(&digits.reveal(), "info");
+        for digit in digits.as_slice() {
+            let body = format!("Signal={digit}\r\nDuration=160\r\n").into_bytes();
+            self.signal(Input::Info { content_type: "application/dtmf-relay".to_owned(), body }).await;
+            if self.pump(Until::At(Instant::now() + Duration::from_millis(260))).await == Flow::Over {
+                return Flow::Over;
+            }
+        }
+        Flow::On
+    }
+
+    async fn press_code(&mut self) -> Flow {
+        if self.pump(Until::Code).await == Flow::Over {
+            return Flow::Over;
+        }
+        match self.exchange.code(&self.number) {
+            Some(code) => self.press(&format!("{code}#"), PressBy::Rfc4733).await,
+            None => Flow::On,
+        }
+    }
+
+    /// The digit of the `digit-…` clip that was heard last.
+    fn heard_digit(&self) -> Option<Digit> {
+        let heard = self.ear.as_ref()?.finished().filter_map(|h| h.clip.strip_prefix("digit-"));
+        heard.last().and_then(|name| name.chars().next()).and_then(Digit::from_char)
+    }
+
+    async fn greeting(&mut self, ms: u32, all_tones: bool) -> Flow {
+        let clip = if all_tones { twelve_tones(ms) } else { speech(&self.exchange, ms) };
+        if self.play(clip).await == Flow::Over {
+            return Flow::Over;
+        }
+        self.play(sine("beep", 1000.0, 400)).await
+    }
+
+    async fn screening(&mut self) -> Flow {
+        let clip = speech(&self.exchange, 5000);
+        self.play(clip).await
+    }
+
+    async fn hang_up_media(&mut self) {
+        let _ = self.leg.command(MediaCommand::Close);
+        let limit = Instant::now() + Duration::from_millis(500);
+        while let Ok(Some(event)) = tokio::time::timeout_at(limit.into(), self.leg.events.recv()).await {
+            self.media(event);
+        }
+        self.record.state(CallState::Ended);
+        self.exchange.records.touch();
+    }
+}
+
+async fn until_instant(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn sine(name: &str, hz: f32, ms: u32) -> Clip {
+    let mut tone = ToneGenerator::new(hz, -13.0, 0.0, -99.0);
+    let pcm: Vec<i16> = (0..ms * 8).map(|_| to_sample(tone.next_sample())).collect();
+    Clip::from_pcm(name, &pcm)
+}
+
+/// Every key of the telephone, 100 ms each with 100 ms between, over and over.
+fn twelve_tones(ms: u32) -> Clip {
+    let mut pcm: Vec<i16> = Vec::new();
+    let keys = "1234567890*#".chars().filter_map(Digit::from_char).cycle();
+    for key in keys {
+        if pcm.len() >= ms as usize * 8 {
+            break;
+        }
+        let mut tone = ToneGenerator::of(key);
+        pcm.extend((0..800).map(|_| to_sample(tone.next_sample())));
+        pcm.extend(std::iter::repeat_n(0, 800));
+    }
+    Clip::from_pcm("twelve-tones", &pcm)
+}
+
+/// A machine's greeting: one of our own sentences in the first voice of the box, over and over.
+fn speech(exchange: &Exchange, ms: u32) -> Clip {
+    let mut pcm: Vec<i16> = Vec::new();
+    let wanted = ms as usize * 8;
+    let clip = exchange.voices.first().and_then(|v| v.all_clips().max_by_key(|c| c.duration_ms).map(Arc::clone));
+    let Some(clip) = clip else { return Clip::silence(ms) };
+    let octets = clip.audio(Codec::Pcmu);
+    while pcm.len() < wanted && !octets.is_empty() {
+        let mut decoded = vec![0; octets.len()];
+        crate::media::codec::decode(Codec::Pcmu, octets, &mut decoded);
+        pcm.extend(decoded);
+    }
+    pcm.truncate(wanted);
+    Clip::from_pcm("greeting", &pcm)
+}

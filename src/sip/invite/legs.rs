@@ -1,0 +1,195 @@
+//! 2xx to the INVITE (RFC 3261 §13.2.2.4): the first one we want is the session; every other leg is acknowledged
+//! and ended, so that no telephone stays off the hook.
+use std::time::Instant;
+
+use super::inviting::Intent;
+use super::{Core, Event, State};
+use crate::sip::dialog::Dialog;
+use crate::sip::endpoint::SDP;
+use crate::sip::message::{Method, Request, Response};
+use crate::sip::transaction::table::{ClientId, Completion, Reply, Transmit};
+use crate::sip::usage::{InviteUsage, Side};
+
+/// Answered legs of one call. More are not ours any more: a fork of this width is an attack or a fault.
+const LEGS_MAX: usize = 16;
+
+/// The ACK of one answered leg, kept to be sent again.
+#[derive(Debug)]
+pub(super) struct AckedLeg {
+    remote_tag: String,
+    invite_seq: u32,
+    ack: Transmit,
+}
+
+impl State {
+    /// A client transaction has something to say.
+    pub(super) fn completion(
+        self,
+        now: Instant,
+        completion: Completion,
+        core: &mut Core,
+        events: &mut Vec<Event>,
+    ) -> Self {
+        match completion.request.method {
+            Method::Invite if is_outside_dialog(&completion.request) => {
+                self.invite_completion(now, completion, core, events)
+            }
+            // The INVITE's own response tells whether the CANCEL had an effect.
+            Method::Cancel => self,
+            _ => self.in_dialog_completion(now, completion, core, events),
+        }
+    }
+
+    /// An answered leg: the session, or one to be ended.
+    pub(super) fn answered(
+        self,
+        now: Instant,
+        id: Option<ClientId>,
+        request: &Request,
+        response: &Response,
+        core: &mut Core,
+        events: &mut Vec<Event>,
+    ) -> Self {
+        if core.repeat_ack(response) || core.acked.len() >= LEGS_MAX {
+            return self;
+        }
+        let Ok(to) = response.headers.to() else {
+            return self;
+        };
+        let tag = to.tag().unwrap_or_default();
+        match self {
+            Self::Inviting(mut inviting) if Some(inviting.id) == id => {
+                let early = inviting.take_early(tag);
+                let (usage, early_sdp) = match early {
+                    Some(early) => (Some(early.usage), early.sdp),
+                    None => (new_usage(request, response, core), None),
+                };
+                let Some(mut usage) = usage else {
+                    return Self::Inviting(inviting);
+                };
+                usage.confirm(now, response);
+                core.acknowledge(&usage, request);
+                core.ua.request_done();
+                let intent = std::mem::replace(&mut inviting.intent, Intent::Answer);
+                inviting.close(now, core);
+                match intent {
+                    Intent::Answer => {
+                        let sdp = response.body_of_type(SDP).map(<[u8]>::to_vec).or(early_sdp);
+                        events.push(Event::Answered { sdp });
+                        Self::Confirmed(Box::new(usage))
+                    }
+                    Intent::CancelWhenHeard { reason } | Intent::Cancelled { reason, .. } => {
+                        events.push(Event::AnsweredAfterCancel);
+                        core.end_leg(now, usage, reason);
+                        Self::Closing
+                    }
+                }
+            }
+            state => {
+                if let Some(mut usage) = new_usage(request, response, core) {
+                    usage.confirm(now, response);
+                    core.acknowledge(&usage, request);
+                    core.end_leg(now, usage, None);
+                    if core.late.is_some() {
+                        events.push(Event::LateResponse {
+                            status: response.status,
+                        });
+                    }
+                }
+                state
+            }
+        }
+    }
+
+    fn invite_completion(
+        self,
+        now: Instant,
+        completion: Completion,
+        core: &mut Core,
+        events: &mut Vec<Event>,
+    ) -> Self {
+        match (completion.reply, self) {
+            (Reply::Response(response), state) if response.is_success() => state.answered(
+                now,
+                Some(completion.id),
+                &completion.request,
+                &response,
+                core,
+                events,
+            ),
+            (reply, Self::Inviting(inviting)) if inviting.id == completion.id => {
+                inviting.reply(now, reply, core, events)
+            }
+            // An INVITE that was sent again in another transaction.
+            (_, state) => state,
+        }
+    }
+
+    fn in_dialog_completion(
+        self,
+        now: Instant,
+        completion: Completion,
+        core: &mut Core,
+        events: &mut Vec<Event>,
+    ) -> Self {
+        let mut state = self;
+        let mut told = Vec::new();
+        let mut left = Some(completion);
+        for usage in state.usages_mut() {
+            left = left
+                .and_then(|completion| usage.receive_completion(now, completion, &mut core.ua, &mut told));
+        }
+        events.extend(told.into_iter().filter_map(super::event_of));
+        let mut dropped = Vec::new();
+        for leg in &mut core.legs {
+            left = left
+                .and_then(|completion| leg.receive_completion(now, completion, &mut core.ua, &mut dropped));
+        }
+        state
+    }
+}
+
+impl Core {
+    /// A 2xx that was acknowledged before: the same ACK again.
+    pub(super) fn repeat_ack(&mut self, response: &Response) -> bool {
+        let (Ok(to), Ok(cseq)) = (response.headers.to(), response.headers.cseq()) else {
+            return false;
+        };
+        let tag = to.tag().unwrap_or_default();
+        let known = self
+            .acked
+            .iter()
+            .find(|leg| leg.remote_tag == tag && leg.invite_seq == cseq.seq && cseq.method == Method::Invite);
+        let Some(leg) = known else {
+            return false;
+        };
+        self.ua.transactions.send(leg.ack.to, leg.ack.bytes.clone());
+        true
+    }
+
+    fn acknowledge(&mut self, usage: &InviteUsage, invite: &Request) {
+        let bytes = self.ua.ack_bytes(&usage.dialog, invite);
+        let to = self.ua.next_hop(&usage.dialog);
+        self.ua.transactions.send(to, bytes.clone());
+        self.acked.push(AckedLeg {
+            remote_tag: usage.dialog.remote_tag.clone(),
+            invite_seq: invite.headers.cseq().map_or(1, |cseq| cseq.seq),
+            ack: Transmit { to, bytes },
+        });
+    }
+
+    fn end_leg(&mut self, now: Instant, mut usage: InviteUsage, reason: Option<String>) {
+        usage.bye(now, reason, &mut self.ua);
+        self.legs.push(usage);
+    }
+}
+
+fn new_usage(request: &Request, response: &Response, core: &Core) -> Option<InviteUsage> {
+    let dialog = Dialog::from_response(request, response).ok()?;
+    Some(InviteUsage::early(dialog, Side::Uac, core.offer.clone()))
+}
+
+/// The INVITE that makes a dialog has no To tag; a re-INVITE has one.
+fn is_outside_dialog(request: &Request) -> bool {
+    request.headers.to().is_ok_and(|to| to.tag().is_none())
+}

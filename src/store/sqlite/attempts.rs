@@ -1,0 +1,409 @@
+//! The corridor between the stops: due, claim, stage, decide (stop 2), report.
+use sqlx::sqlite::SqliteRow;
+
+use crate::model::{AttemptId, AttemptReport, Entropy, Outcome, Reason, Stage, UnixMillis, VerificationId};
+
+use super::super::{
+    Block, BlockSubject, Claim, Claimed, Decided, Decision, DueAttempt, Next, ProgressKind, StageSet,
+    StoreError,
+};
+use super::accept::queued_attempt;
+use super::publish::DayCounter;
+use super::rows::{load, outcome_of};
+use super::{Sqlite, Tx, engine_error, get, get_count, get_json, get_parsed, get_parsed_option, to_json};
+
+impl Sqlite {
+    pub(in super::super) async fn due_attempts(
+        &self,
+        now: UnixMillis,
+        limit: u32,
+    ) -> Result<Vec<DueAttempt>, StoreError> {
+        let mut conn = self.reader().await?;
+        let rows = sqlx::query(
+            "SELECT a.id, a.verification_id, a.number, a.due_at, v.profile, v.country, v.calling_code, v.expires_at,
+                    (SELECT json_group_array(t.trunk) FROM (SELECT trunk FROM attempts
+                      WHERE verification_id = v.id AND trunk <> '' ORDER BY number) t) AS tried
+             FROM attempts a JOIN verifications v ON v.id = a.verification_id
+             WHERE a.due_at <= ?1 AND v.expires_at > ?1
+               AND NOT EXISTS (SELECT 1 FROM attempts live WHERE live.live_number = v.number)
+             ORDER BY a.due_at, a.id LIMIT ?2",
+        )
+        .bind(now.0)
+        .bind(limit)
+        .fetch_all(&mut *conn)
+        .await
+        .map_err(engine_error)?;
+        rows.iter().map(due_of).collect()
+    }
+
+    pub(in super::super) async fn next_attempt_at(&self) -> Result<Option<UnixMillis>, StoreError> {
+        let mut conn = self.reader().await?;
+        // An attempt that waits for a live call to the same number is woken by its end, not by its time.
+        let row = sqlx::query(
+            "SELECT min(CASE WHEN EXISTS (SELECT 1 FROM attempts live WHERE live.live_number = v.number)
+                             THEN v.expires_at ELSE min(a.due_at, v.expires_at) END) AS at
+             FROM attempts a JOIN verifications v ON v.id = a.verification_id WHERE a.due_at IS NOT NULL",
+        )
+        .fetch_one(&mut *conn)
+        .await
+        .map_err(engine_error)?;
+        Ok(get::<Option<i64>>(&row, "at")?.map(UnixMillis))
+    }
+
+    pub(in super::super) async fn claim(&self, claim: Claim, now: UnixMillis) -> Result<Claimed, StoreError> {
+        self.write(move |tx| Box::pin(claim_attempt(tx, claim, now)))
+            .await
+    }
+
+    pub(in super::super) async fn set_stage(
+        &self,
+        attempt: AttemptId,
+        stage: Stage,
+        entropy: Entropy,
+        now: UnixMillis,
+    ) -> Result<StageSet, StoreError> {
+        self.write(move |tx| Box::pin(set_stage(tx, attempt, stage, entropy, now)))
+            .await
+    }
+
+    pub(in super::super) async fn decide(
+        &self,
+        decision: Decision,
+        entropy: Entropy,
+        now: UnixMillis,
+    ) -> Result<Decided, StoreError> {
+        self.write(move |tx| Box::pin(decide(tx, decision, entropy, now)))
+            .await
+    }
+
+    pub(in super::super) async fn finish_report(
+        &self,
+        attempt: AttemptId,
+        report: AttemptReport,
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        self.write(move |tx| Box::pin(finish_report(tx, attempt, report, now)))
+            .await
+    }
+}
+
+fn due_of(row: &SqliteRow) -> Result<DueAttempt, StoreError> {
+    Ok(DueAttempt {
+        id: get_parsed(row, "id")?,
+        verification: get_parsed(row, "verification_id")?,
+        number: get_count(row, "number")?,
+        profile: get(row, "profile")?,
+        country: get(row, "country")?,
+        internal: get::<Option<i64>>(row, "calling_code")?.is_none(),
+        due_at: UnixMillis(get(row, "due_at")?),
+        expires_at: UnixMillis(get(row, "expires_at")?),
+        tried_trunks: get_json(row, "tried")?,
+    })
+}
+
+/// An attempt with what its verification says of it.
+struct Standing {
+    verification: VerificationId,
+    attempt_number: u32,
+    node: Option<String>,
+    stage: Stage,
+    outcome: Option<Outcome>,
+    is_due: bool,
+    /// Of the verification.
+    ended: Option<Outcome>,
+    cancel_reason: Option<Reason>,
+    expires_at: UnixMillis,
+    number: String,
+    /// A call to this number is live, this one or another.
+    number_is_live: bool,
+}
+
+impl Tx<'_> {
+    async fn standing(&mut self, attempt: AttemptId) -> Result<Option<Standing>, StoreError> {
+        let row = sqlx::query(
+            "SELECT a.verification_id, a.number AS attempt_number, a.node, a.stage, a.reason, a.due_at,
+                    v.reason AS ended, v.cancel_reason, v.expires_at, v.number,
+                    EXISTS (SELECT 1 FROM attempts live WHERE live.live_number = v.number) AS number_is_live
+             FROM attempts a JOIN verifications v ON v.id = a.verification_id WHERE a.id = ?",
+        )
+        .bind(attempt.to_string())
+        .fetch_optional(&mut *self.conn)
+        .await
+        .map_err(engine_error)?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        Ok(Some(Standing {
+            verification: get_parsed(&row, "verification_id")?,
+            attempt_number: get_count(&row, "attempt_number")?,
+            node: get(&row, "node")?,
+            stage: get_parsed(&row, "stage")?,
+            outcome: outcome_of(&row)?,
+            is_due: get::<Option<i64>>(&row, "due_at")?.is_some(),
+            ended: get_parsed_option::<Reason>(&row, "ended")?.map(Outcome::new),
+            cancel_reason: get_parsed_option(&row, "cancel_reason")?,
+            expires_at: UnixMillis(get(&row, "expires_at")?),
+            number: get(&row, "number")?,
+            number_is_live: get(&row, "number_is_live")?,
+        }))
+    }
+}
+
+async fn claim_attempt(mut tx: Tx<'_>, claim: Claim, now: UnixMillis) -> Result<Claimed, StoreError> {
+    let Some(standing) = tx.standing(claim.attempt).await? else {
+        return Ok(Claimed::NoLonger);
+    };
+    let over = standing.ended.is_some() || standing.cancel_reason.is_some() || standing.expires_at <= now;
+    if !standing.is_due || over {
+        return Ok(Claimed::NoLonger);
+    }
+    if standing.number_is_live {
+        return Ok(Claimed::NumberBusy);
+    }
+    sqlx::query(
+        "UPDATE attempts SET node = ?, call_id = ?, trunk = ?, stage = ?, dialed_at = ?, due_at = NULL,
+                live_number = ? WHERE id = ?",
+    )
+    .bind(&claim.node)
+    .bind(&claim.call_id)
+    .bind(&claim.trunk)
+    .bind(Stage::Dialing.as_str())
+    .bind(now.0)
+    .bind(&standing.number)
+    .bind(claim.attempt.to_string())
+    .execute(&mut *tx.conn)
+    .await
+    .map_err(engine_error)?;
+    // `dialing` has no webhook, so no randomness is needed for an event id.
+    let mut unused = Entropy::from_number(0);
+    let dialing = StageMove {
+        stage: Stage::Dialing,
+        caller_id: claim.caller_id.as_deref(),
+    };
+    tx.move_stage(&standing, dialing, &mut unused, now).await?;
+    let verification = load(tx.conn, standing.verification)
+        .await?
+        .ok_or(StoreError::NotFound("verification"))?;
+    Ok(Claimed::Dialing(Box::new(verification)))
+}
+
+impl Tx<'_> {
+    /// The verification stands where its newest attempt stands.
+    async fn move_stage(
+        &mut self,
+        standing: &Standing,
+        to: StageMove<'_>,
+        entropy: &mut Entropy,
+        now: UnixMillis,
+    ) -> Result<u64, StoreError> {
+        let row = sqlx::query(
+            "UPDATE verifications
+             SET stage = ?, caller_id = coalesce(?, caller_id), sequence = sequence + 1 WHERE id = ?
+             RETURNING sequence, callback_url, subscription",
+        )
+        .bind(to.stage.as_str())
+        .bind(to.caller_id)
+        .bind(standing.verification.to_string())
+        .fetch_one(&mut *self.conn)
+        .await
+        .map_err(engine_error)?;
+        let kind = ProgressKind::Stage(to.stage);
+        self.note(
+            standing.verification,
+            &row,
+            kind,
+            standing.attempt_number,
+            entropy,
+            now,
+        )
+        .await
+    }
+}
+
+struct StageMove<'a> {
+    stage: Stage,
+    /// `None` keeps the one that stands.
+    caller_id: Option<&'a str>,
+}
+
+impl StageMove<'_> {
+    const fn to(stage: Stage) -> Self {
+        Self {
+            stage,
+            caller_id: None,
+        }
+    }
+}
+
+async fn set_stage(
+    mut tx: Tx<'_>,
+    attempt: AttemptId,
+    stage: Stage,
+    mut entropy: Entropy,
+    now: UnixMillis,
+) -> Result<StageSet, StoreError> {
+    let standing = tx
+        .standing(attempt)
+        .await?
+        .ok_or(StoreError::NotFound("attempt"))?;
+    let over = standing.outcome.is_some() || standing.ended.is_some();
+    if over || standing.node.is_none() || stage <= standing.stage {
+        return Ok(StageSet::Unchanged);
+    }
+    sqlx::query("UPDATE attempts SET stage = ? WHERE id = ?")
+        .bind(stage.as_str())
+        .bind(attempt.to_string())
+        .execute(&mut *tx.conn)
+        .await
+        .map_err(engine_error)?;
+    // A call may go straight to `prompting` when the stages in between were missed: it counts once.
+    if standing.stage < Stage::Answered && stage >= Stage::Answered {
+        let row =
+            sqlx::query("SELECT created_at, number, calling_code, country FROM verifications WHERE id = ?")
+                .bind(standing.verification.to_string())
+                .fetch_one(&mut *tx.conn)
+                .await
+                .map_err(engine_error)?;
+        tx.count_day(&row, DayCounter::Answered).await?;
+    }
+    let sequence = tx
+        .move_stage(&standing, StageMove::to(stage), &mut entropy, now)
+        .await?;
+    Ok(StageSet::Moved { sequence })
+}
+
+async fn decide(
+    mut tx: Tx<'_>,
+    decision: Decision,
+    mut entropy: Entropy,
+    now: UnixMillis,
+) -> Result<Decided, StoreError> {
+    let Some(standing) = tx.standing(decision.attempt).await? else {
+        return Ok(Decided::NotOurs);
+    };
+    if standing.node.as_deref() != Some(decision.node.as_str()) {
+        return Ok(Decided::NotOurs);
+    }
+    if let Some(outcome) = standing.outcome.or(standing.ended) {
+        return Ok(Decided::Already(outcome));
+    }
+    sqlx::query(
+        "UPDATE attempts SET reason = ?, report = ?, decided_at = ?, live_number = NULL WHERE id = ?",
+    )
+    .bind(decision.outcome.reason().as_str())
+    .bind(to_json(&decision.report)?)
+    .bind(now.0)
+    .bind(decision.attempt.to_string())
+    .execute(&mut *tx.conn)
+    .await
+    .map_err(engine_error)?;
+    // Another verification may have waited for this number.
+    tx.signals.attempts_due = true;
+    if decision.outcome.reason() == Reason::FraudReported {
+        tx.block_after_fraud(&standing, decision.block_until, &mut entropy, now)
+            .await?;
+    }
+    if let Next::Retry { due_at } = decision.next
+        && standing.cancel_reason.is_none()
+        && due_at < standing.expires_at
+    {
+        return tx.retry(&standing, due_at, &mut entropy, now).await;
+    }
+    let outcome = final_outcome(&decision, standing.cancel_reason);
+    let ended = tx
+        .end(
+            standing.verification,
+            outcome,
+            standing.attempt_number,
+            &mut entropy,
+            now,
+        )
+        .await?;
+    let sequence = ended.ok_or(StoreError::Conflict("verification"))?;
+    Ok(Decided::Finished { outcome, sequence })
+}
+
+/// A cancel that met a failing call is what the reader asked for; a call that had its own end keeps it.
+fn final_outcome(decision: &Decision, cancel_reason: Option<Reason>) -> Outcome {
+    match (decision.next, cancel_reason) {
+        (Next::Retry { .. }, Some(reason)) => Outcome::new(reason),
+        (Next::Retry { .. } | Next::Finish, _) => decision.outcome,
+    }
+}
+
+impl Tx<'_> {
+    async fn retry(
+        &mut self,
+        standing: &Standing,
+        due_at: UnixMillis,
+        entropy: &mut Entropy,
+        now: UnixMillis,
+    ) -> Result<Decided, StoreError> {
+        let number = standing.attempt_number.saturating_add(1);
+        let attempt = queued_attempt(AttemptId::generate(now, entropy), number, now);
+        self.insert_attempt(standing.verification, &attempt, due_at)
+            .await?;
+        let next = Standing {
+            attempt_number: number,
+            number: String::new(),
+            node: None,
+            ..*standing
+        };
+        let sequence = self
+            .move_stage(&next, StageMove::to(Stage::Queued), entropy, now)
+            .await?;
+        Ok(Decided::Retrying {
+            attempt: attempt.id,
+            sequence,
+        })
+    }
+
+    async fn block_after_fraud(
+        &mut self,
+        standing: &Standing,
+        until: Option<UnixMillis>,
+        entropy: &mut Entropy,
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        let Some(until) = until else {
+            return Ok(());
+        };
+        let block = Block {
+            id: format!("blk_{}", entropy.token()),
+            subject: BlockSubject::Number(standing.number.clone()),
+            note: format!("fraud reported in {}", standing.verification),
+            created_by: "fraud_report".into(),
+            created_at: now,
+            expires_at: Some(until),
+        };
+        self.insert_block(&block).await
+    }
+}
+
+async fn finish_report(
+    tx: Tx<'_>,
+    attempt: AttemptId,
+    report: AttemptReport,
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    let row = sqlx::query(
+        "UPDATE attempts SET report = ?, ended_at = coalesce(ended_at, ?) WHERE id = ? AND reason IS NOT NULL
+         RETURNING verification_id",
+    )
+    .bind(to_json(&report)?)
+    .bind(now.0)
+    .bind(attempt.to_string())
+    .fetch_optional(&mut *tx.conn)
+    .await
+    .map_err(engine_error)?;
+    let row = row.ok_or(StoreError::NotFound("decided attempt"))?;
+    let id: VerificationId = get_parsed(&row, "verification_id")?;
+    // Readers see the report, so the sequence grows; the last event stays the outcome.
+    let row = sqlx::query("UPDATE verifications SET sequence = sequence + 1 WHERE id = ? RETURNING sequence")
+        .bind(id.to_string())
+        .fetch_one(&mut *tx.conn)
+        .await
+        .map_err(engine_error)?;
+    tx.signals.changed.push((id, get_count(&row, "sequence")?));
+    Ok(())
+}

@@ -1,0 +1,275 @@
+//! Ends without a decision of a call: cancel, expiry, policy, crash.
+use sqlx::sqlite::SqliteRow;
+
+use crate::model::{AttemptId, Entropy, Outcome, Reason, UnixMillis, Verification, VerificationId};
+
+use super::super::{CancelNotice, Canceled, Recovered, StoreError, Visibility};
+use super::rows::load;
+use super::{Sqlite, Tx, engine_error, get, get_count, get_parsed};
+
+/// Verifications that one transaction ends.
+const BATCH_MAX: u32 = 64;
+
+impl Sqlite {
+    pub(in super::super) async fn cancel(
+        &self,
+        id: VerificationId,
+        visibility: &Visibility,
+        reason: Reason,
+        entropy: Entropy,
+        now: UnixMillis,
+    ) -> Result<Canceled, StoreError> {
+        let visibility = visibility.clone();
+        self.write(move |tx| Box::pin(cancel(tx, id, visibility, reason, entropy, now)))
+            .await
+    }
+
+    pub(in super::super) async fn end_queued(
+        &self,
+        id: VerificationId,
+        outcome: Outcome,
+        mut entropy: Entropy,
+        now: UnixMillis,
+    ) -> Result<bool, StoreError> {
+        self.write(move |mut tx| {
+            Box::pin(async move {
+                if tx.live_attempt(id).await?.is_some() {
+                    return Ok(false);
+                }
+                Ok(tx.end(id, outcome, 0, &mut entropy, now).await?.is_some())
+            })
+        })
+        .await
+    }
+
+    pub(in super::super) async fn pending_cancels(
+        &self,
+        node: &str,
+    ) -> Result<Vec<CancelNotice>, StoreError> {
+        let mut conn = self.reader().await?;
+        let rows = sqlx::query(
+            "SELECT a.id, a.verification_id, a.node, v.cancel_reason
+             FROM attempts a JOIN verifications v ON v.id = a.verification_id
+             WHERE a.live_number IS NOT NULL AND a.node = ? AND v.cancel_reason IS NOT NULL",
+        )
+        .bind(node)
+        .fetch_all(&mut *conn)
+        .await
+        .map_err(engine_error)?;
+        rows.iter().map(notice_of).collect()
+    }
+
+    pub(in super::super) async fn expire_due(
+        &self,
+        mut entropy: Entropy,
+        now: UnixMillis,
+    ) -> Result<Vec<VerificationId>, StoreError> {
+        let mut ended = Vec::new();
+        loop {
+            // Most runs find nothing: they must not cost a synced commit.
+            let expired = self.expired(now).await?;
+            if expired.is_empty() {
+                return Ok(ended);
+            }
+            let entropy = entropy.fork();
+            let batch = self
+                .write(move |tx| Box::pin(expire(tx, expired, entropy, now)))
+                .await?;
+            if batch.is_empty() {
+                return Ok(ended);
+            }
+            ended.extend(batch);
+        }
+    }
+
+    async fn expired(&self, now: UnixMillis) -> Result<Vec<VerificationId>, StoreError> {
+        let mut conn = self.reader().await?;
+        let rows = sqlx::query(
+            "SELECT v.id FROM attempts a JOIN verifications v ON v.id = a.verification_id
+             WHERE a.due_at IS NOT NULL AND v.expires_at <= ? LIMIT ?",
+        )
+        .bind(now.0)
+        .bind(BATCH_MAX)
+        .fetch_all(&mut *conn)
+        .await
+        .map_err(engine_error)?;
+        rows.iter().map(|row| get_parsed(row, "id")).collect()
+    }
+
+    pub(in super::super) async fn recover(
+        &self,
+        node: &str,
+        mut entropy: Entropy,
+        now: UnixMillis,
+    ) -> Result<Recovered, StoreError> {
+        let mut recovered = Recovered::default();
+        loop {
+            let (node, entropy) = (node.to_owned(), entropy.fork());
+            let batch = self
+                .write(move |tx| Box::pin(recover_live(tx, node, entropy, now)))
+                .await?;
+            if batch.is_empty() {
+                break;
+            }
+            recovered.unknown.extend(batch);
+        }
+        let node = node.to_owned();
+        recovered.unreported = self.write(move |tx| Box::pin(close_open(tx, node, now))).await?;
+        Ok(recovered)
+    }
+}
+
+fn notice_of(row: &SqliteRow) -> Result<CancelNotice, StoreError> {
+    Ok(CancelNotice {
+        verification: get_parsed(row, "verification_id")?,
+        attempt: get_parsed(row, "id")?,
+        node: get(row, "node")?,
+        reason: get_parsed(row, "cancel_reason")?,
+    })
+}
+
+struct Live {
+    attempt: AttemptId,
+    number: u32,
+    node: String,
+    cancel_asked: bool,
+}
+
+impl Tx<'_> {
+    async fn live_attempt(&mut self, id: VerificationId) -> Result<Option<Live>, StoreError> {
+        let row = sqlx::query(
+            "SELECT a.id, a.number, a.node, v.cancel_reason FROM attempts a
+             JOIN verifications v ON v.id = a.verification_id
+             WHERE a.verification_id = ? AND a.live_number IS NOT NULL",
+        )
+        .bind(id.to_string())
+        .fetch_optional(&mut *self.conn)
+        .await
+        .map_err(engine_error)?;
+        row.map(|row| {
+            Ok(Live {
+                attempt: get_parsed(&row, "id")?,
+                number: get_count(&row, "number")?,
+                node: get(&row, "node")?,
+                cancel_asked: get::<Option<&str>>(&row, "cancel_reason")?.is_some(),
+            })
+        })
+        .transpose()
+    }
+
+    async fn load_seen(
+        &mut self,
+        id: VerificationId,
+        visibility: &Visibility,
+    ) -> Result<Box<Verification>, StoreError> {
+        load(self.conn, id)
+            .await?
+            .filter(|verification| visibility.sees(&verification.profile))
+            .map(Box::new)
+            .ok_or(StoreError::NotFound("verification"))
+    }
+}
+
+async fn cancel(
+    mut tx: Tx<'_>,
+    id: VerificationId,
+    visibility: Visibility,
+    reason: Reason,
+    mut entropy: Entropy,
+    now: UnixMillis,
+) -> Result<Canceled, StoreError> {
+    let verification = tx.load_seen(id, &visibility).await?;
+    if verification.outcome.is_some() {
+        return Ok(Canceled::AlreadyOver(verification));
+    }
+    let Some(live) = tx.live_attempt(id).await? else {
+        tx.end(id, Outcome::new(reason), 0, &mut entropy, now).await?;
+        return Ok(Canceled::Now(tx.load_seen(id, &visibility).await?));
+    };
+    if !live.cancel_asked {
+        let notice = CancelNotice {
+            verification: id,
+            attempt: live.attempt,
+            node: live.node.clone(),
+            reason,
+        };
+        tx.request_cancel(notice, live.number, &mut entropy, now).await?;
+    }
+    let verification = tx.load_seen(id, &visibility).await?;
+    Ok(Canceled::Live {
+        verification,
+        attempt: live.attempt,
+        node: live.node,
+    })
+}
+
+async fn expire(
+    mut tx: Tx<'_>,
+    expired: Vec<VerificationId>,
+    mut entropy: Entropy,
+    now: UnixMillis,
+) -> Result<Vec<VerificationId>, StoreError> {
+    let mut ended = Vec::with_capacity(expired.len());
+    for id in expired {
+        // Claimed since it was read: its call has its own deadline.
+        if tx.live_attempt(id).await?.is_some() {
+            continue;
+        }
+        if tx
+            .end(id, Outcome::new(Reason::Ttl), 0, &mut entropy, now)
+            .await?
+            .is_some()
+        {
+            ended.push(id);
+        }
+    }
+    Ok(ended)
+}
+
+async fn recover_live(
+    mut tx: Tx<'_>,
+    node: String,
+    mut entropy: Entropy,
+    now: UnixMillis,
+) -> Result<Vec<VerificationId>, StoreError> {
+    let outcome = Outcome::new(Reason::UnknownAfterCrash);
+    let rows = sqlx::query(
+        "UPDATE attempts SET reason = ?1, decided_at = ?2, ended_at = ?2, live_number = NULL
+         WHERE id IN (SELECT id FROM attempts WHERE node = ?3 AND ended_at IS NULL
+                      AND live_number IS NOT NULL LIMIT ?4)
+         RETURNING verification_id, number",
+    )
+    .bind(outcome.reason().as_str())
+    .bind(now.0)
+    .bind(&node)
+    .bind(BATCH_MAX)
+    .fetch_all(&mut *tx.conn)
+    .await
+    .map_err(engine_error)?;
+    let mut ended = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let id = get_parsed(row, "verification_id")?;
+        tx.end(id, outcome, get_count(row, "number")?, &mut entropy, now)
+            .await?;
+        ended.push(id);
+    }
+    tx.signals.attempts_due |= !ended.is_empty();
+    Ok(ended)
+}
+
+/// Calls whose outcome was committed and whose report was lost, and webhooks that were on their way.
+async fn close_open(tx: Tx<'_>, node: String, now: UnixMillis) -> Result<u64, StoreError> {
+    let closed = sqlx::query(
+        "UPDATE attempts SET ended_at = ?1 WHERE node = ?2 AND ended_at IS NULL AND reason IS NOT NULL",
+    )
+    .bind(now.0)
+    .bind(&node)
+    .execute(&mut *tx.conn)
+    .await
+    .map_err(engine_error)?;
+    sqlx::query("UPDATE outbox SET leased_until = NULL WHERE state = 'pending' AND leased_until IS NOT NULL")
+        .execute(&mut *tx.conn)
+        .await
+        .map_err(engine_error)?;
+    Ok(closed.rows_affected())
+}

@@ -1,0 +1,138 @@
+//! API keys.
+use sqlx::sqlite::SqliteRow;
+
+use crate::model::UnixMillis;
+
+use super::super::{ApiKey, Scope, StoreError};
+use super::{Sqlite, engine_error, get, get_json, to_json};
+
+/// A use is noted when the last note is older than this.
+const TOUCH_MS: i64 = 60_000;
+
+macro_rules! key_columns {
+    () => {
+        "id, label, scopes, profiles, created_at, expires_at, revoked_at, last_used_at"
+    };
+}
+
+impl Sqlite {
+    pub(in super::super) async fn key_create(&self, key: ApiKey, hash: [u8; 32]) -> Result<(), StoreError> {
+        let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
+        let (scopes, profiles) = (to_json(&scopes)?, to_json(&key.profiles)?);
+        self.write(move |tx| {
+            Box::pin(async move {
+                sqlx::query(
+                    "INSERT INTO api_keys (id, hash, label, scopes, profiles, created_at, expires_at)
+                     VALUES (?, ?, ?, ?, ?, ?, ?)",
+                )
+                .bind(&key.id)
+                .bind(hash.as_slice())
+                .bind(&key.label)
+                .bind(scopes)
+                .bind(profiles)
+                .bind(key.created_at.0)
+                .bind(key.expires_at.map(|at| at.0))
+                .execute(&mut *tx.conn)
+                .await
+                .map_err(engine_error)
+                .map(drop)
+            })
+        })
+        .await
+    }
+
+    pub(in super::super) async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
+        let mut conn = self.reader().await?;
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            key_columns!(),
+            " FROM api_keys ORDER BY created_at, id"
+        ))
+        .fetch_all(&mut *conn)
+        .await
+        .map_err(engine_error)?;
+        rows.iter().map(key_of).collect()
+    }
+
+    pub(in super::super) async fn key_revoke(&self, id: &str, now: UnixMillis) -> Result<bool, StoreError> {
+        let id = id.to_owned();
+        self.write(move |tx| {
+            Box::pin(async move {
+                sqlx::query("UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?")
+                    .bind(now.0)
+                    .bind(id)
+                    .execute(&mut *tx.conn)
+                    .await
+                    .map_err(engine_error)
+                    .map(|done| done.rows_affected() > 0)
+            })
+        })
+        .await
+    }
+
+    pub(in super::super) async fn key_by_hash(&self, hash: &[u8; 32]) -> Result<Option<ApiKey>, StoreError> {
+        let mut conn = self.reader().await?;
+        let row = sqlx::query(concat!(
+            "SELECT ",
+            key_columns!(),
+            " FROM api_keys WHERE hash = ?"
+        ))
+        .bind(hash.as_slice())
+        .fetch_optional(&mut *conn)
+        .await
+        .map_err(engine_error)?;
+        row.as_ref().map(key_of).transpose()
+    }
+
+    pub(in super::super) async fn key_touch(&self, id: &str, now: UnixMillis) -> Result<(), StoreError> {
+        if !self.touch_is_due(id, now).await? {
+            return Ok(());
+        }
+        let id = id.to_owned();
+        self.write(move |tx| {
+            Box::pin(async move {
+                sqlx::query("UPDATE api_keys SET last_used_at = ? WHERE id = ?")
+                    .bind(now.0)
+                    .bind(id)
+                    .execute(&mut *tx.conn)
+                    .await
+                    .map_err(engine_error)
+                    .map(drop)
+            })
+        })
+        .await
+    }
+
+    async fn touch_is_due(&self, id: &str, now: UnixMillis) -> Result<bool, StoreError> {
+        let mut conn = self.reader().await?;
+        let row = sqlx::query("SELECT 1 FROM api_keys WHERE id = ? AND coalesce(last_used_at, 0) <= ?")
+            .bind(id)
+            .bind(now.0.saturating_sub(TOUCH_MS))
+            .fetch_optional(&mut *conn)
+            .await
+            .map_err(engine_error)?;
+        Ok(row.is_some())
+    }
+}
+
+fn key_of(row: &SqliteRow) -> Result<ApiKey, StoreError> {
+    let scopes: Vec<String> = get_json(row, "scopes")?;
+    let scopes = scopes
+        .iter()
+        .map(|word| {
+            word.parse::<Scope>()
+                .map_err(|error| StoreError::Corrupt(error.to_string()))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let millis = |column| Ok::<_, StoreError>(get::<Option<i64>>(row, column)?.map(UnixMillis));
+    Ok(ApiKey {
+        id: get(row, "id")?,
+        label: get(row, "label")?,
+        scopes,
+        profiles: get_json(row, "profiles")?,
+        created_at: UnixMillis(get(row, "created_at")?),
+        expires_at: millis("expires_at")?,
+        revoked_at: millis("revoked_at")?,
+        last_used_at: millis("last_used_at")?,
+    })
+}

@@ -1,0 +1,341 @@
+//! Webhooks: lease what is due, in order per verification; keep what came of each try.
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteRow;
+
+use crate::model::{EventId, UnixMillis, VerificationId};
+
+use super::super::records::Cursor;
+use super::super::{
+    Delivery, DeliveryTry, DeliveryVerdict, LastTry, ListFilter, LooseEvent, OutboxItem, OutboxState, Page,
+    StoreError, Visibility,
+};
+use super::publish::OutboxRow;
+use super::{Sqlite, Tx, engine_error, get, get_count, get_parsed, get_parsed_option, visible_profiles};
+
+const ERROR_CHARS_MAX: usize = 512;
+
+/// A row may leave when no earlier one of its verification has to leave first: a terminal event waits for
+/// terminal events only, a progress event for every earlier one that is still on its way.
+macro_rules! is_first_in_line {
+    () => {
+        "NOT EXISTS (SELECT 1 FROM outbox e
+             WHERE e.verification_id = o.verification_id AND e.position < o.position AND e.state = 'pending'
+               AND (e.progress = 0 OR o.progress = 1))"
+    };
+}
+
+impl Sqlite {
+    pub(in super::super) async fn enqueue(&self, event: LooseEvent) -> Result<(), StoreError> {
+        self.write(move |mut tx| {
+            Box::pin(async move {
+                let row = OutboxRow {
+                    id: event.id,
+                    verification: None,
+                    profile: &event.profile,
+                    kind: event.kind,
+                    sequence: 0,
+                    url: &event.url,
+                    body: &event.body,
+                    at: event.at,
+                };
+                tx.insert_outbox(row).await
+            })
+        })
+        .await
+    }
+
+    pub(in super::super) async fn outbox_due(
+        &self,
+        now: UnixMillis,
+        limit: u32,
+        lease: Duration,
+    ) -> Result<Vec<OutboxItem>, StoreError> {
+        // Most looks find nothing: they must not cost a synced commit.
+        if self.next_outbox_at().await?.is_none_or(|at| at > now) {
+            return Ok(Vec::new());
+        }
+        self.write(move |tx| Box::pin(lease_due(tx, now, limit, lease)))
+            .await
+    }
+
+    pub(in super::super) async fn next_outbox_at(&self) -> Result<Option<UnixMillis>, StoreError> {
+        let mut conn = self.reader().await?;
+        let row = sqlx::query(concat!(
+            "SELECT min(max(o.next_at, coalesce(o.leased_until, 0))) AS at
+             FROM outbox o WHERE o.state = 'pending' AND ",
+            is_first_in_line!()
+        ))
+        .fetch_one(&mut *conn)
+        .await
+        .map_err(engine_error)?;
+        Ok(get::<Option<i64>>(&row, "at")?.map(UnixMillis))
+    }
+
+    pub(in super::super) async fn outbox_pending(&self) -> Result<u64, StoreError> {
+        let mut conn = self.reader().await?;
+        let row = sqlx::query("SELECT count(*) AS pending FROM outbox WHERE state = 'pending'")
+            .fetch_one(&mut *conn)
+            .await
+            .map_err(engine_error)?;
+        get_count(&row, "pending")
+    }
+
+    pub(in super::super) async fn outbox_result(&self, tried: DeliveryTry) -> Result<(), StoreError> {
+        self.write(move |tx| Box::pin(settle_try(tx, tried))).await
+    }
+
+    pub(in super::super) async fn deliveries(
+        &self,
+        verification: Option<VerificationId>,
+        limit: u32,
+        cursor: Option<&Cursor>,
+        visibility: &Visibility,
+    ) -> Result<Page<Delivery>, StoreError> {
+        let limit = ListFilter::limit_in_bounds(limit);
+        let mut conn = self.reader().await?;
+        let rows = sqlx::query(
+            "SELECT o.id, o.verification_id, o.profile, o.kind, o.sequence, o.url, o.state, o.created_at,
+                    o.next_at, o.tries, t.at, t.duration_ms, t.status, t.error
+             FROM outbox o LEFT JOIN webhook_tries t ON t.event_id = o.id AND t.number = o.tries
+             WHERE (?1 IS NULL OR o.id < ?1)
+               AND (?2 IS NULL OR o.verification_id = ?2)
+               AND (?3 IS NULL OR o.profile IN (SELECT value FROM json_each(?3)))
+             ORDER BY o.id DESC LIMIT ?4",
+        )
+        .bind(cursor.map(|cursor| cursor.0.as_str()))
+        .bind(verification.map(|id| id.to_string()))
+        .bind(visible_profiles(visibility)?)
+        .bind(i64::from(limit) + 1)
+        .fetch_all(&mut *conn)
+        .await
+        .map_err(engine_error)?;
+        let items = rows.iter().map(delivery_of).collect::<Result<Vec<_>, _>>()?;
+        Ok(super::rows::page_of(items, limit, |delivery| {
+            delivery.id.to_string()
+        }))
+    }
+
+    pub(in super::super) async fn redeliver(
+        &self,
+        event: EventId,
+        visibility: &Visibility,
+        now: UnixMillis,
+    ) -> Result<bool, StoreError> {
+        let profiles = visible_profiles(visibility)?;
+        self.write(move |tx| Box::pin(redeliver(tx, event, profiles, now)))
+            .await
+    }
+}
+
+async fn lease_due(
+    tx: Tx<'_>,
+    now: UnixMillis,
+    limit: u32,
+    lease: Duration,
+) -> Result<Vec<OutboxItem>, StoreError> {
+    let rows = sqlx::query(concat!(
+        "UPDATE outbox SET leased_until = ?1 WHERE position IN (
+             SELECT o.position FROM outbox o
+             WHERE o.state = 'pending' AND o.next_at <= ?2
+               AND (o.leased_until IS NULL OR o.leased_until <= ?2) AND ",
+        is_first_in_line!(),
+        " ORDER BY o.next_at, o.position LIMIT ?3)
+         RETURNING position, id, verification_id, profile, kind, sequence, url, body, tries, created_at"
+    ))
+    .bind(now.plus(lease).0)
+    .bind(now.0)
+    .bind(limit)
+    .fetch_all(&mut *tx.conn)
+    .await
+    .map_err(engine_error)?;
+    // RETURNING keeps no order.
+    let mut items = rows
+        .iter()
+        .map(|row| Ok((get::<i64>(row, "position")?, item_of(row)?)))
+        .collect::<Result<Vec<_>, StoreError>>()?;
+    items.sort_by_key(|(position, _)| *position);
+    Ok(items.into_iter().map(|(_, item)| item).collect())
+}
+
+fn item_of(row: &SqliteRow) -> Result<OutboxItem, StoreError> {
+    Ok(OutboxItem {
+        id: get_parsed(row, "id")?,
+        verification: get_parsed_option(row, "verification_id")?,
+        profile: get(row, "profile")?,
+        kind: get_parsed(row, "kind")?,
+        sequence: get_count(row, "sequence")?,
+        url: get(row, "url")?,
+        body: get(row, "body")?,
+        attempts: get_count(row, "tries")?,
+        created_at: UnixMillis(get(row, "created_at")?),
+    })
+}
+
+async fn settle_try(mut tx: Tx<'_>, tried: DeliveryTry) -> Result<(), StoreError> {
+    let row = sqlx::query(
+        "UPDATE outbox SET tries = tries + 1, leased_until = NULL WHERE id = ?
+         RETURNING tries, url, state, progress, verification_id, position",
+    )
+    .bind(tried.event.to_string())
+    .fetch_optional(&mut *tx.conn)
+    .await
+    .map_err(engine_error)?
+    .ok_or(StoreError::NotFound("webhook"))?;
+    let error = tried
+        .error
+        .as_ref()
+        .map(|error| error.chars().take(ERROR_CHARS_MAX).collect::<String>());
+    sqlx::query(
+        "INSERT INTO webhook_tries (event_id, number, at, duration_ms, status, error) VALUES (?, ?, ?, ?, ?, ?)",
+    )
+    .bind(tried.event.to_string())
+    .bind(get::<i64>(&row, "tries")?)
+    .bind(tried.at.0)
+    .bind(i64::try_from(tried.duration.as_millis()).unwrap_or(i64::MAX))
+    .bind(tried.status)
+    .bind(error)
+    .execute(&mut *tx.conn)
+    .await
+    .map_err(engine_error)?;
+    // Its place in the line may be free now.
+    tx.signals.outbox_due = true;
+    match tried.verdict {
+        DeliveryVerdict::Delivered => {
+            tx.enable_url(get(&row, "url")?).await?;
+            tx.settle(tried.event, OutboxState::Delivered, tried.at).await
+        }
+        DeliveryVerdict::GaveUp => tx.settle(tried.event, OutboxState::GaveUp, tried.at).await,
+        DeliveryVerdict::Disabled => tx.disable_url(get(&row, "url")?, tried.at).await,
+        DeliveryVerdict::Retry { at } => tx.retry_webhook(&row, tried.event, at, tried.at).await,
+    }
+}
+
+impl Tx<'_> {
+    async fn settle(&mut self, event: EventId, state: OutboxState, at: UnixMillis) -> Result<(), StoreError> {
+        sqlx::query("UPDATE outbox SET state = ?, settled_at = ? WHERE id = ?")
+            .bind(state.as_str())
+            .bind(at.0)
+            .bind(event.to_string())
+            .execute(&mut *self.conn)
+            .await
+            .map_err(engine_error)
+            .map(drop)
+    }
+
+    /// A progress event that was overtaken while it was on its way is not tried again.
+    async fn retry_webhook(
+        &mut self,
+        row: &SqliteRow,
+        event: EventId,
+        at: UnixMillis,
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        if get::<String>(row, "state")? != OutboxState::Pending.as_str() {
+            return Ok(());
+        }
+        let later = sqlx::query("SELECT 1 FROM outbox WHERE verification_id = ? AND position > ? LIMIT 1")
+            .bind(get::<Option<String>>(row, "verification_id")?)
+            .bind(get::<i64>(row, "position")?)
+            .fetch_optional(&mut *self.conn)
+            .await
+            .map_err(engine_error)?;
+        if later.is_some() && get::<bool>(row, "progress")? {
+            return self.settle(event, OutboxState::Dropped, now).await;
+        }
+        sqlx::query("UPDATE outbox SET next_at = ? WHERE id = ?")
+            .bind(at.0)
+            .bind(event.to_string())
+            .execute(&mut *self.conn)
+            .await
+            .map_err(engine_error)
+            .map(drop)
+    }
+
+    /// 410: this row and all that wait for the same URL.
+    async fn disable_url(&mut self, url: String, at: UnixMillis) -> Result<(), StoreError> {
+        sqlx::query("INSERT OR IGNORE INTO disabled_urls (url, at) VALUES (?, ?)")
+            .bind(&url)
+            .bind(at.0)
+            .execute(&mut *self.conn)
+            .await
+            .map_err(engine_error)?;
+        sqlx::query("UPDATE outbox SET state = ?, settled_at = ? WHERE url = ? AND state = 'pending'")
+            .bind(OutboxState::Disabled.as_str())
+            .bind(at.0)
+            .bind(&url)
+            .execute(&mut *self.conn)
+            .await
+            .map_err(engine_error)
+            .map(drop)
+    }
+
+    async fn enable_url(&mut self, url: String) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM disabled_urls WHERE url = ?")
+            .bind(url)
+            .execute(&mut *self.conn)
+            .await
+            .map_err(engine_error)
+            .map(drop)
+    }
+}
+
+async fn redeliver(
+    mut tx: Tx<'_>,
+    event: EventId,
+    profiles: Option<String>,
+    now: UnixMillis,
+) -> Result<bool, StoreError> {
+    let row = sqlx::query(
+        "UPDATE outbox SET state = 'pending', settled_at = NULL, next_at = ?1, leased_until = NULL
+         WHERE id = ?2 AND body <> '' AND (?3 IS NULL OR profile IN (SELECT value FROM json_each(?3)))
+         RETURNING url",
+    )
+    .bind(now.0)
+    .bind(event.to_string())
+    .bind(profiles)
+    .fetch_optional(&mut *tx.conn)
+    .await
+    .map_err(engine_error)?;
+    let Some(row) = row else {
+        return Ok(false);
+    };
+    tx.enable_url(get(&row, "url")?).await?;
+    tx.signals.outbox_due = true;
+    Ok(true)
+}
+
+fn delivery_of(row: &SqliteRow) -> Result<Delivery, StoreError> {
+    let state = state_of(get(row, "state")?)?;
+    let last_try = match get::<Option<i64>>(row, "at")? {
+        Some(at) => Some(LastTry {
+            at: UnixMillis(at),
+            duration_ms: get_count(row, "duration_ms")?,
+            status: get::<Option<i64>>(row, "status")?.and_then(|status| u16::try_from(status).ok()),
+            error: get(row, "error")?,
+        }),
+        None => None,
+    };
+    let next_at = get(row, "next_at").map(UnixMillis)?;
+    Ok(Delivery {
+        id: get_parsed(row, "id")?,
+        verification: get_parsed_option(row, "verification_id")?,
+        profile: get(row, "profile")?,
+        kind: get_parsed(row, "kind")?,
+        sequence: get_count(row, "sequence")?,
+        url: get(row, "url")?,
+        state,
+        created_at: UnixMillis(get(row, "created_at")?),
+        next_at: (state == OutboxState::Pending).then_some(next_at),
+        tries: get_count(row, "tries")?,
+        last_try,
+    })
+}
+
+fn state_of(word: &str) -> Result<OutboxState, StoreError> {
+    OutboxState::ALL
+        .iter()
+        .copied()
+        .find(|state| state.as_str() == word)
+        .ok_or_else(|| StoreError::Corrupt(format!("outbox.state: found {word:?}")))
+}

@@ -1,0 +1,250 @@
+//! The session behind a token, and what every page shares.
+use askama::Template;
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+
+use super::csrf::{self, Browser};
+use crate::api::enrollment::{self, Alternative, EnrollmentRequest, EnrollmentStatus, Wizard};
+use crate::api::{ApiState, Code, Problem, last_verification};
+use crate::model::Verification;
+use crate::store::Enrollment;
+
+/// What the layout needs.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Frame {
+    /// `/enroll/{token}`; empty when there is no session.
+    pub(super) path: String,
+    pub(super) brand: Option<String>,
+}
+
+impl Frame {
+    pub(super) fn organisation(&self) -> &str {
+        self.brand.as_deref().unwrap_or("your organisation")
+    }
+}
+
+/// One enrolment, read for one request.
+pub(super) struct Session {
+    pub(super) state: ApiState,
+    pub(super) token: String,
+    pub(super) row: Enrollment,
+    pub(super) request: EnrollmentRequest,
+    pub(super) wizard: Wizard,
+    pub(super) verification: Option<Verification>,
+    pub(super) browser: Browser,
+    pub(super) headers: HeaderMap,
+}
+
+impl Session {
+    pub(super) fn status(&self) -> EnrollmentStatus {
+        EnrollmentStatus::of(&self.row, self.verification.as_ref(), self.state.now())
+    }
+
+    pub(super) fn frame(&self) -> Frame {
+        Frame {
+            path: format!("/enroll/{}", self.token),
+            brand: self.request.brand.clone(),
+        }
+    }
+
+    pub(super) fn csrf(&self) -> String {
+        self.browser.field(&self.state, &self.token)
+    }
+
+    /// Refuses a form that did not come from one of our pages in this browser.
+    pub(super) fn check_form(&self, field: &str) -> Result<(), WebError> {
+        if !csrf::is_foreign(&self.headers) && self.browser.sent(&self.state, &self.token, field) {
+            return Ok(());
+        }
+        Err(WebError::new(
+            StatusCode::FORBIDDEN,
+            self.frame(),
+            "Please try again",
+            "The form was not sent from this browser, or cookies are switched off. Allow cookies for this page, \
+             go back and send it again.",
+        ))
+    }
+
+    /// A page; sets the form cookie when the browser has none.
+    pub(super) fn page(&self, template: &impl Template) -> Result<Response, WebError> {
+        self.page_with(StatusCode::OK, template)
+    }
+
+    pub(super) fn page_with(
+        &self,
+        status: StatusCode,
+        template: &impl Template,
+    ) -> Result<Response, WebError> {
+        let html = template
+            .render()
+            .map_err(|e| WebError::from(Problem::internal(&e)))?;
+        Ok(self
+            .browser
+            .remember(&self.state, (status, Html(html)).into_response()))
+    }
+
+    /// 303: the answer to a form is always another page, so that a reload sends nothing twice.
+    pub(super) fn see(&self, step: &str) -> Response {
+        see_other(&format!("/enroll/{}{step}", self.token))
+    }
+
+    /// Stores what the person did. Somebody else's change in between is told as such.
+    pub(super) async fn save(&mut self) -> Result<(), Problem> {
+        self.row.wizard_json = serde_json::to_string(&self.wizard).map_err(|e| Problem::internal(&e))?;
+        self.row.updated_at = self.state.now();
+        self.row.version = self.state.store().enrollment_update(self.row.clone()).await?;
+        Ok(())
+    }
+
+    pub(super) fn others(&self) -> Vec<Other> {
+        self.request.alternatives.iter().map(Other::new).collect()
+    }
+}
+
+/// A hand-off link.
+#[derive(Debug, Clone)]
+pub(super) struct Other {
+    pub(super) icon: &'static str,
+    pub(super) title: String,
+    pub(super) url: String,
+}
+
+impl Other {
+    fn new(alternative: &Alternative) -> Self {
+        let title = alternative
+            .label
+            .clone()
+            .unwrap_or_else(|| alternative.kind.title().to_owned());
+        Self {
+            icon: alternative.kind.as_str(),
+            title,
+            url: alternative.url.clone(),
+        }
+    }
+}
+
+pub(super) fn see_other(target: &str) -> Response {
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    if let Ok(value) = HeaderValue::from_str(target) {
+        response.headers_mut().insert(header::LOCATION, value);
+    }
+    response
+}
+
+impl FromRequestParts<ApiState> for Session {
+    type Rejection = WebError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, WebError> {
+        let Path(path) = Path::<std::collections::BTreeMap<String, String>>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| WebError::unknown_link())?;
+        let token = path.get("token").cloned().unwrap_or_default();
+        if token.len() != 64 || !token.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(WebError::unknown_link());
+        }
+        let found = state
+            .store()
+            .enrollment_by_token(&enrollment::token_hash(&token))
+            .await;
+        let row = found.map_err(Problem::from)?.ok_or_else(WebError::unknown_link)?;
+        let (request, wizard) = enrollment::documents(&row)?;
+        let verification = last_verification(state, &row).await?;
+        let session = Self {
+            browser: Browser::of(&parts.headers, state),
+            headers: parts.headers.clone(),
+            state: state.clone(),
+            token,
+            row,
+            request,
+            wizard,
+            verification,
+        };
+        // A call under way may be followed to its end, and a finished session may still return.
+        match session.status() {
+            EnrollmentStatus::Expired if !parts.uri.path().ends_with("/return") => Err(WebError::new(
+                StatusCode::GONE,
+                Frame {
+                    path: String::new(),
+                    ..session.frame()
+                },
+                "This link has expired",
+                "For your safety a link works for a short time only. Go back to the page that you came from and \
+                 start again.",
+            )),
+            _ => Ok(session),
+        }
+    }
+}
+
+/// A page instead of the one that was asked for.
+#[derive(Debug)]
+pub(super) struct WebError {
+    status: StatusCode,
+    frame: Frame,
+    title: String,
+    text: String,
+}
+
+#[derive(Template)]
+#[template(path = "message.html")]
+struct Message<'a> {
+    frame: &'a Frame,
+    title: &'a str,
+    text: &'a str,
+}
+
+impl WebError {
+    pub(super) fn new(status: StatusCode, frame: Frame, title: &str, text: &str) -> Self {
+        Self {
+            status,
+            frame,
+            title: title.to_owned(),
+            text: text.to_owned(),
+        }
+    }
+
+    fn unknown_link() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            Frame::default(),
+            "This link does not work",
+            "It may be mistyped or too old. Go back to the page that you came from and start again.",
+        )
+    }
+}
+
+impl From<Problem> for WebError {
+    fn from(problem: Problem) -> Self {
+        let (title, text) = match problem.code {
+            Code::Conflict => (
+                "Please try again",
+                "The page was used in two windows at once. Go back and try again.",
+            ),
+            code if code.status() == StatusCode::SERVICE_UNAVAILABLE => (
+                "Please try again soon",
+                "The service is busy for a moment. Nothing was lost.",
+            ),
+            _ => (
+                "Something went wrong",
+                "This was our fault. Go back and try again.",
+            ),
+        };
+        Self::new(problem.code.status(), Frame::default(), title, text)
+    }
+}
+
+impl IntoResponse for WebError {
+    fn into_response(self) -> Response {
+        let page = Message {
+            frame: &self.frame,
+            title: &self.title,
+            text: &self.text,
+        };
+        match page.render() {
+            Ok(html) => (self.status, Html(html)).into_response(),
+            Err(_) => (self.status, Html(self.title)).into_response(),
+        }
+    }
+}

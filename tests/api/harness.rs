@@ -1,0 +1,236 @@
+//! A server, its store, a key, and a clock that can be moved.
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use ringproof::api::{
+    self, Admission, ApiConfig, ApiState, CallerIds, Clock, HttpLimits, Profile, render_webhook, system_clock,
+};
+use ringproof::model::{self, Entropy, Masked, UnixMillis, VerificationId};
+use ringproof::policy::{NumberLimits, Policy, PolicySettings};
+use ringproof::store::{ApiKey, Scope, Store, StoreOptions};
+use serde_json::Value;
+
+/// What a test may change before the server starts.
+pub(crate) struct Setup {
+    pub(crate) policy: PolicySettings,
+    pub(crate) profile: Profile,
+    pub(crate) limits: HttpLimits,
+    pub(crate) trunks: Vec<CallerIds>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let policy = PolicySettings {
+            countries: vec!["US".into(), "DE".into()],
+            internal_numbers: vec!["1\\d{3}".into()],
+            per_number: NumberLimits {
+                per_hour: 0,
+                per_day: 0,
+                again_after_s: 0,
+            },
+            per_end_user_per_hour: 0,
+            per_ip_per_hour: 0,
+            per_key_per_hour: 0,
+            per_prefix_per_hour: 0,
+            ..PolicySettings::default()
+        };
+        let profile = Profile {
+            brand: Some("Contoso".into()),
+            callbacks: vec![
+                "https://idp.example/hooks".parse().unwrap(),
+                "http://127.0.0.1/".parse().unwrap(),
+            ],
+            return_urls: vec!["https://idp.example/".parse().unwrap()],
+            ..Profile::default()
+        };
+        let trunk = CallerIds {
+            trunk: "carrier".into(),
+            default: "+18005550199".into(),
+            by_country: BTreeMap::from([("DE".into(), "+4930123456".into())]),
+        };
+        Self {
+            policy,
+            profile,
+            limits: HttpLimits::default(),
+            trunks: vec![trunk],
+        }
+    }
+}
+
+/// A running server.
+pub(crate) struct Lab {
+    pub(crate) base: String,
+    pub(crate) store: Store,
+    pub(crate) state: ApiState,
+    pub(crate) key: String,
+    pub(crate) client: reqwest::Client,
+    pub(crate) clock_shift_ms: Arc<AtomicI64>,
+    _dir: tempfile::TempDir,
+}
+
+impl Lab {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(Setup::default()).await
+    }
+
+    pub(crate) async fn start_with(setup: Setup) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let url = format!("sqlite://{}/api.db", dir.path().display());
+        let store = Store::open(StoreOptions::new(url, render_webhook(&base)))
+            .await
+            .unwrap();
+        let clock_shift_ms = Arc::new(AtomicI64::new(0));
+        let profiles = BTreeMap::from([
+            ("default".to_owned(), setup.profile.clone()),
+            (
+                "other".to_owned(),
+                Profile {
+                    methods: vec![model::Method::PressKey],
+                    ..setup.profile
+                },
+            ),
+        ]);
+        let config = ApiConfig {
+            public_url: base.clone(),
+            default_profile: "default".into(),
+            profiles,
+            call_again_after_s: 60,
+            policy: Policy::new(setup.policy).unwrap(),
+            trunks: setup.trunks,
+            signing_seed: Masked::new([7; 32]),
+            trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
+            limits: setup.limits,
+        };
+        let clock = shifted(&clock_shift_ms);
+        let state = ApiState::new(
+            store.clone(),
+            config,
+            Admission::default(),
+            Entropy::from_number(1),
+            clock,
+        );
+        let app = api::router(state.clone(), ringproof::web::routes());
+        tokio::spawn(async move {
+            let service = app.into_make_service_with_connect_info::<SocketAddr>();
+            axum::serve(listener, service).await.unwrap();
+        });
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .unwrap();
+        let mut lab = Self {
+            base,
+            store,
+            state,
+            key: String::new(),
+            client,
+            clock_shift_ms,
+            _dir: dir,
+        };
+        lab.key = lab
+            .create_key(
+                "lab",
+                &[Scope::Verifications, Scope::Enrollments, Scope::Blocks],
+                &["default"],
+            )
+            .await;
+        lab
+    }
+
+    /// Makes an API key and returns its text.
+    pub(crate) async fn create_key(&self, id: &str, scopes: &[Scope], profiles: &[&str]) -> String {
+        let key = api::key::generate(&mut self.state.entropy());
+        let row = ApiKey {
+            id: format!("key_{id}"),
+            label: id.into(),
+            scopes: scopes.to_vec(),
+            profiles: profiles.iter().map(|p| (*p).to_owned()).collect(),
+            created_at: self.now(),
+            expires_at: None,
+            revoked_at: None,
+            last_used_at: None,
+        };
+        self.store.key_create(row, key.hash).await.unwrap();
+        key.text.into_inner()
+    }
+
+    pub(crate) fn now(&self) -> UnixMillis {
+        self.state.now()
+    }
+
+    pub(crate) fn move_clock(&self, by_ms: i64) {
+        self.clock_shift_ms.fetch_add(by_ms, Ordering::Relaxed);
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client
+            .request(method, format!("{}{path}", self.base))
+            .bearer_auth(&self.key)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::GET, path).send().await.unwrap()).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        Answer::of(self.request(Method::POST, path).json(body).send().await.unwrap()).await
+    }
+
+    /// Creates a verification and returns its id and the answer.
+    pub(crate) async fn create(&self, body: &Value) -> (VerificationId, Value) {
+        let answer = self.post("/v1/verifications", body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+        let json = answer.json();
+        (json["id"].as_str().unwrap().parse().unwrap(), json)
+    }
+}
+
+fn shifted(shift_ms: &Arc<AtomicI64>) -> Clock {
+    let (system, shift_ms) = (system_clock(), Arc::clone(shift_ms));
+    Arc::new(move || UnixMillis(system().0 + shift_ms.load(Ordering::Relaxed)))
+}
+
+/// An HTTP answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) async fn of(response: Response) -> Self {
+        Self {
+            status: response.status(),
+            headers: response.headers().clone(),
+            text: response.text().await.unwrap(),
+        }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {}", self.text))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |v| v.to_str().unwrap())
+    }
+}
+
+/// Gives a request a form as its body.
+pub(crate) fn with_form<'a>(
+    request: RequestBuilder,
+    entries: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> RequestBuilder {
+    let mut url = reqwest::Url::parse("http://form.invalid/").unwrap();
+    url.query_pairs_mut().extend_pairs(entries);
+    let body = url.query().unwrap_or_default().to_owned();
+    request
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(body)
+}

@@ -1,0 +1,75 @@
+//! API keys: scopes, profiles, expiry, and the limit on wrong ones.
+use reqwest::Method;
+use ringproof::store::Scope;
+use serde_json::json;
+
+use super::dialer;
+use super::harness::{Answer, Lab};
+
+async fn with_key(lab: &Lab, key: &str, method: Method, path: &str) -> Answer {
+    let request = lab
+        .client
+        .request(method, format!("{}{path}", lab.base))
+        .bearer_auth(key);
+    Answer::of(request.send().await.unwrap()).await
+}
+
+#[tokio::test]
+async fn a_key_sees_the_rows_of_its_profiles_only() {
+    let lab = Lab::start().await;
+    let (id, _) = lab.create(&json!({"to": "+14255550101"})).await;
+    let other = lab.create_key("other", &[Scope::Verifications], &["other"]).await;
+    let all = lab.create_key("all", &[Scope::Admin], &["*"]).await;
+    for (key, status) in [(&lab.key, 200), (&other, 404), (&all, 200)] {
+        let path = format!("/v1/verifications/{id}");
+        assert_eq!(with_key(&lab, key, Method::GET, &path).await.status, status);
+        let cancel = format!("{path}/cancel");
+        if status == 404 {
+            assert_eq!(with_key(&lab, key, Method::POST, &cancel).await.status, 404);
+        }
+        let events = with_key(&lab, key, Method::GET, "/v1/verifications").await.json();
+        assert_eq!(
+            events["items"].as_array().unwrap().len(),
+            usize::from(status == 200)
+        );
+    }
+    dialer::play_due(&lab).await;
+}
+
+#[tokio::test]
+async fn a_key_is_refused_once_it_is_revoked() {
+    let lab = Lab::start().await;
+    assert_eq!(lab.get("/v1/verifications").await.status, 200);
+    assert!(lab.store.key_revoke("key_lab", lab.now()).await.unwrap());
+    let answer = lab.get("/v1/verifications").await;
+    assert_eq!(answer.status, 401);
+    assert_eq!(answer.header("www-authenticate"), "Bearer realm=\"ringproof\"");
+    assert_eq!(
+        answer.json()["detail"],
+        "the API key is unknown, expired or revoked"
+    );
+}
+
+#[tokio::test]
+async fn wrong_keys_from_one_address_are_stopped_and_others_go_on() {
+    let lab = Lab::start().await;
+    let wrong = format!("rp_live_{}", "a".repeat(43));
+    for _ in 0..20 {
+        assert_eq!(
+            with_key(&lab, &wrong, Method::GET, "/v1/regions").await.status,
+            401
+        );
+    }
+    // Even a good key waits: else the limit would tell which key is good.
+    let answer = lab.get("/v1/regions").await;
+    assert_eq!(answer.status, 429);
+    assert_eq!(answer.json()["limit"], "ip");
+    let wait_s: u64 = answer.header("retry-after").parse().unwrap();
+    assert!((1..=60).contains(&wait_s), "{wait_s}");
+    let elsewhere = lab
+        .request(Method::GET, "/v1/regions")
+        .header("x-forwarded-for", "198.51.100.9");
+    assert_eq!(elsewhere.send().await.unwrap().status(), 200);
+    lab.move_clock(60_000);
+    assert_eq!(lab.get("/v1/regions").await.status, 200);
+}

@@ -1,0 +1,149 @@
+//! The table: a scenario of the far end, and what the platform must be told.
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::server::{Server, Settings};
+use super::sipp::Sipp;
+
+pub struct Case {
+    /// Scenario file, named by what the far end does.
+    pub name: &'static str,
+    status: &'static str,
+    reason: &'static str,
+    /// JSON pointer into the last attempt → value.
+    attempt: &'static [(&'static str, Expected)],
+    trunk: &'static str,
+    profile: &'static str,
+    /// The platform cancels once this stage is reached.
+    cancel_at: Option<&'static str>,
+}
+
+#[derive(Clone, Copy)]
+pub enum Expected {
+    Text(&'static str),
+    Number(u64),
+    AtLeast(u64),
+    Holds(&'static str),
+}
+use Expected::{AtLeast, Holds, Number, Text};
+
+const fn case(name: &'static str, status: &'static str, reason: &'static str) -> Case {
+    Case { name, status, reason, attempt: &[], trunk: "", profile: "", cancel_at: None }
+}
+
+const fn approved(name: &'static str, attempt: &'static [(&'static str, Expected)]) -> Case {
+    Case { attempt, ..case(name, "approved", "key_confirmed") }
+}
+
+const RFC4733: &[(&str, Expected)] =
+    &[("key_transport", Text("rfc4733")), ("key", Text("#")), ("codec", Text("PCMU")), ("packets_sent", AtLeast(200))];
+
+pub fn all() -> Vec<Case> {
+    vec![
+        approved("presses-pound-by-rfc4733", RFC4733),
+        approved("presses-pound-in-band", &[("key_transport", Text("inband")), ("flags", Holds("[]"))]),
+        approved(
+            "presses-pound-in-band-despite-telephone-event",
+            &[("key_transport", Text("inband")), ("flags", Holds("dtmf_mismatch"))],
+        ),
+        approved("presses-pound-by-info", &[("key_transport", Text("info"))]),
+        approved("presses-wrong-key-then-pound", RFC4733),
+        approved("answers-with-pcma-only", &[("key_transport", Text("rfc4733")), ("codec", Text("PCMA"))]),
+        approved("answers-without-ringing", RFC4733),
+        approved("sends-early-media-then-answers", RFC4733),
+        approved("sends-reliable-provisional", RFC4733),
+        approved("repeats-its-200", RFC4733),
+        approved("loses-half-of-what-it-receives", RFC4733),
+        approved("forks-to-two-phones", RFC4733),
+        approved("re-invites-to-hold-and-back", RFC4733),
+        approved("updates-the-session", RFC4733),
+        approved("uses-compact-names-and-folding", RFC4733),
+        Case {
+            trunk: "auth = { username = \"lab\", password = \"open sesame\" }",
+            ..approved("challenges-with-407", RFC4733)
+        },
+        Case { attempt: &[("sip_status", Number(486))], ..case("is-busy", "failed", "busy") },
+        Case { attempt: &[("sip_status", Number(603))], ..case("declines", "denied", "declined") },
+        Case {
+            attempt: &[("flags", Holds("call_blocked"))],
+            ..case("is-blocked-by-the-network", "failed", "rejected_by_network")
+        },
+        Case { attempt: &[("q850", Number(1))], ..case("is-not-allocated", "failed", "not_allocated") },
+        case("is-unreachable", "failed", "unreachable"),
+        case("stops-ringing-with-480", "expired", "no_answer"),
+        case("refuses-the-codecs", "failed", "codec_mismatch"),
+        case("is-congested", "failed", "congestion"),
+        Case { profile: "ring_s = 2", ..case("rings-until-cancelled", "expired", "no_answer") },
+        Case { cancel_at: Some("ringing"), ..case("answers-when-cancelled", "canceled", "by_client") },
+        Case { attempt: &[("hung_up_by", Text("callee"))], ..case("hangs-up-mid-prompt", "denied", "hung_up") },
+        Case { profile: "plays = 1", ..case("presses-nothing", "expired", "no_input") },
+    ]
+}
+
+pub async fn run(case: Case, index: usize, directory: PathBuf, tone: PathBuf) -> Result<String, String> {
+    let port = 7000 + 2 * u16::try_from(index).map_err(|e| e.to_string())?;
+    let peer = Sipp::start(case.name, port, &directory.join("sipp"), &tone).await?;
+    let settings = Settings {
+        target: format!("127.0.0.1:{}", peer.port),
+        trunk: case.trunk,
+        profile: case.profile,
+        sip: String::new(),
+    };
+    let mut server = Server::start(&directory, &settings).await?;
+    let created = server.verify("1001", &json!({})).await?;
+    let id = created["id"].as_str().ok_or_else(|| format!("no id: {created}"))?.to_owned();
+    if let Some(stage) = case.cancel_at {
+        server.wait_for_stage(&id, stage).await?;
+        server.cancel(&id).await?;
+    }
+    let webhook = server.webhook().await?;
+    let told = format!("{}/{}", webhook["data"]["status"], webhook["data"]["reason"]).replace('"', "");
+    let mut wrong = Vec::new();
+    if webhook["type"] != format!("verification.{}", case.status) {
+        wrong.push(format!("type is {}", webhook["type"]));
+    }
+    if told != format!("{}/{}", case.status, case.reason) {
+        wrong.push(format!("expected {}/{}, found {told}", case.status, case.reason));
+    }
+    // The far end has its own opinion of the dialog: ACK, BYE, CANCEL as the scenario expects them.
+    if let Err(words) = peer.finish().await {
+        wrong.push(words);
+    }
+    let log = server.log();
+    let verification = settled(&server, &id).await?;
+    server.stop().await?;
+    let attempt = verification["attempts"].as_array().and_then(|a| a.last()).cloned().unwrap_or_default();
+    wrong.extend(case.attempt.iter().filter_map(|(key, expected)| differs(&attempt, key, *expected)));
+    if wrong.is_empty() {
+        return Ok(told);
+    }
+    Err(format!("{}\n{verification:#}\n{log}", wrong.join("\n")))
+}
+
+/// The attempt's evidence is complete a moment after the outcome: when the call itself is over.
+async fn settled(server: &Server, id: &str) -> Result<Value, String> {
+    let mut verification = server.get(id).await?;
+    for _ in 0..50 {
+        if !verification["attempts"][0]["ended_at"].is_null() {
+            break;
+        }
+        verification = server.get(id).await?;
+    }
+    Ok(verification)
+}
+
+fn differs(attempt: &Value, key: &str, expected: Expected) -> Option<String> {
+    let found = &attempt[key];
+    let fits = match expected {
+        Text(text) => found == text,
+        Number(number) => found.as_u64() == Some(number),
+        AtLeast(number) => found.as_u64().is_some_and(|n| n >= number),
+        Holds(text) => found.to_string().contains(text),
+    };
+    let wanted = match expected {
+        Text(text) | Holds(text) => text.to_owned(),
+        Number(number) | AtLeast(number) => number.to_string(),
+    };
+    (!fits).then(|| format!("attempt.{key}: expected {wanted}, found {found}"))
+}

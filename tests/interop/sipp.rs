@@ -1,0 +1,107 @@
+//! SIPp as the far end: one scenario, one call.
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::process::{Child, Command};
+
+/// Where Debian's sip-tester keeps its own captures of keys.
+const PEER_CAPTURES: &str = "/usr/share/sip-tester";
+
+pub struct Sipp {
+    child: Child,
+    directory: PathBuf,
+    pub port: u16,
+}
+
+impl Sipp {
+    /// Starts `scenario` on `port`; its RTP goes from and to `port + 1000`.
+    pub async fn start(scenario: &str, port: u16, directory: &Path, tone: &Path) -> Result<Self, String> {
+        let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/scenarios");
+        // Captures are looked up beside the scenario: lay all of them into one directory.
+        std::fs::create_dir_all(directory).map_err(|e| e.to_string())?;
+        let copy = |from: PathBuf| {
+            let to = directory.join(from.file_name().unwrap_or_default());
+            std::fs::copy(&from, to).map_err(|e| format!("{}: {e}", from.display()))
+        };
+        copy(scenarios.join(format!("{scenario}.xml")))?;
+        for key in ["pound", "star", "0", "5"] {
+            copy(Path::new(PEER_CAPTURES).join(format!("dtmf_2833_{key}.pcap")))?;
+        }
+        copy(tone.to_owned())?;
+        let child = Command::new("sipp")
+            .current_dir(directory)
+            .args(["-sf", &format!("{scenario}.xml"), "-i", "127.0.0.1", "-p", &port.to_string()])
+            .args(["-mi", "127.0.0.1", "-mp", &(port + 1000).to_string(), "-m", "1", "-nostdin"])
+            .args(["-timeout", "110s", "-trace_err", "-trace_msg", "-message_overwrite", "false"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|e| format!("sipp (Debian package sip-tester): {e}"))?;
+        Ok(Self { child, directory: directory.to_owned(), port })
+    }
+
+    /// Waits for the end of the scenario; anything but success comes back with SIPp's own words.
+    pub async fn finish(mut self) -> Result<(), String> {
+        let status = self.child.wait().await.map_err(|e| e.to_string())?;
+        if status.success() {
+            return Ok(());
+        }
+        let mut words = format!("sipp ended with {status}\n");
+        for entry in std::fs::read_dir(&self.directory).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.to_string_lossy().ends_with(".log") {
+                words.push_str(&std::fs::read_to_string(&path).unwrap_or_default());
+            }
+        }
+        Err(words)
+    }
+}
+
+/// A capture of `#` as a tone, made by sox: 200 ms of 941 + 1477 Hz in µ-law, RTP payload type 0.
+pub async fn tone_capture(directory: &Path) -> Result<PathBuf, String> {
+    let output = Command::new("sox")
+        .args(["-n", "-r", "8000", "-c", "1", "-e", "mu-law", "-t", "raw", "-"])
+        .args(["synth", "0.2", "sine", "941", "synth", "0.2", "sine", "mix", "1477", "gain", "-12"])
+        .output()
+        .await
+        .map_err(|e| format!("sox: {e}"))?;
+    if !output.status.success() || output.stdout.len() < 1600 {
+        return Err(format!("sox: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    let path = directory.join("pound-in-band.pcap");
+    std::fs::write(&path, pcap(&output.stdout)).map_err(|e| e.to_string())?;
+    Ok(path)
+}
+
+/// µ-law octets as an Ethernet capture with one RTP packet each 20 ms.
+fn pcap(audio: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65535, 1] {
+        out.extend(word.to_le_bytes());
+    }
+    for (index, payload) in audio.chunks_exact(160).enumerate() {
+        let index = index as u32;
+        let mut rtp = vec![0x80, if index == 0 { 0x80 } else { 0 }];
+        rtp.extend((4000 + index as u16).to_be_bytes());
+        rtp.extend((90_000 + index * 160).to_be_bytes());
+        rtp.extend(0x1234_5678_u32.to_be_bytes());
+        rtp.extend(payload);
+        let (udp_length, ip_length) = ((8 + rtp.len()) as u16, (28 + rtp.len()) as u16);
+        let mut frame = vec![0; 12];
+        frame.extend([0x08, 0x00, 0x45, 0x00]);
+        frame.extend(ip_length.to_be_bytes());
+        frame.extend([0, 0, 0, 0, 64, 17, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1]);
+        for port in [6000_u16, 6000, udp_length, 0] {
+            frame.extend(port.to_be_bytes());
+        }
+        frame.extend(rtp);
+        let microseconds = index * 20_000;
+        for word in [microseconds / 1_000_000, microseconds % 1_000_000, frame.len() as u32, frame.len() as u32] {
+            out.extend(word.to_le_bytes());
+        }
+        out.extend(frame);
+    }
+    out
+}
