@@ -212,7 +212,7 @@ fn load_prompts(config: &Config) -> Result<Catalogue, AppError> {
     let options = CatalogueOptions {
         directory: config.prompts.directory.clone(),
         brands,
-        speak_brands: config.prompts.brand_engine.is_some(),
+        brand_engine: config.prompts.brand_engine.clone(),
     };
     let (voices, notices) = Catalogue::load(&options)?;
     for notice in notices {

@@ -10,7 +10,7 @@ use crate::media::command::DtmfMode;
 use crate::model::{Cidr, Codec, Destination, Outcome, Reason, Verification};
 use crate::net::media_engine::Refusal;
 use crate::net::sip_udp::RegisterError;
-use crate::prompt::Wanted;
+use crate::prompt::{MessageError, Wanted, brand_variable, message_vars};
 use crate::sip::digest::Credentials;
 use crate::sip::invite::{InviteConfig, Transport};
 use crate::sip::message::NameAddr;
@@ -69,6 +69,8 @@ pub struct ProfilePlan {
 /// Why an attempt cannot be dialled.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PlanError {
+    #[error("the message cannot be spoken: {0}")]
+    Message(#[from] MessageError),
     #[error(transparent)]
     Target(#[from] TargetError),
     #[error("no route to the trunk: {0}")]
@@ -145,6 +147,11 @@ pub(super) fn call_spec(
         country: verification.to.country(),
         profile: Some(&profile.locale),
     });
+    let message = if verification.message.is_empty() {
+        BTreeMap::new()
+    } else {
+        message_vars(&voice, &verification.message)?
+    };
     let public = shared.config.public_address;
     let advertised = |ip: IpAddr| public.filter(|p| p.is_ipv4() == ip.is_ipv4()).unwrap_or(ip);
     // A socket bound to all addresses says where it really is: what the kernel picks for this target.
@@ -160,9 +167,9 @@ pub(super) fn call_spec(
         extension: verification.extension.clone(),
         script: profile.script.clone(),
         voice,
-        brand: Some(brand),
+        brand: Some(brand_variable(&brand)),
         timings: profile.timings,
-        message: verification.message.clone(),
+        message,
     };
     // Whatever this call may have to say must exist before a phone rings.
     spec.check()?;

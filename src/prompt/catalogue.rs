@@ -25,8 +25,8 @@ pub struct CatalogueOptions {
     pub directory: Option<PathBuf>,
     /// Names of organisations as the profiles have them.
     pub brands: Vec<String>,
-    /// Whether a name without a recording is spoken at start by the set's own voice, where it is installed.
-    pub speak_brands: bool,
+    /// The installed engine that speaks a name without a recording at start: `flite` or `espeak-ng`.
+    pub brand_engine: Option<String>,
 }
 
 /// Something the operator should know that stops nothing.
@@ -91,8 +91,8 @@ impl Catalogue {
                 });
                 continue;
             }
-            if options.speak_brands {
-                speak_brands(&mut set, &options.brands, &mut notices);
+            if let Some(engine) = &options.brand_engine {
+                speak_brands(&mut set, engine, &options.brands, &mut notices);
             }
             audiences.push(set.manifest.audience.clone());
             voices.push(Arc::new(voice_of(set)));
@@ -147,14 +147,14 @@ fn voice_of(set: PromptSet) -> Voice {
 }
 
 /// Adds a clip for each name that has none. What cannot be spoken is said in a notice.
-fn speak_brands(set: &mut PromptSet, brands: &[String], notices: &mut Vec<Notice>) {
+fn speak_brands(set: &mut PromptSet, engine: &str, brands: &[String], notices: &mut Vec<Notice>) {
     for brand in brands {
         let slug = slug(brand);
         let clip = format!("brand-{slug}");
         if slug.is_empty() || set.clips.contains_key(&clip) {
             continue;
         }
-        match spoken_brand(set, brand) {
+        match spoken_brand(set, engine, brand) {
             Ok(samples) => {
                 set.clips.insert(clip, samples);
             }
@@ -167,8 +167,8 @@ fn speak_brands(set: &mut PromptSet, brands: &[String], notices: &mut Vec<Notice
     }
 }
 
-fn spoken_brand(set: &PromptSet, brand: &str) -> Result<Vec<i16>, String> {
-    let speaker = Speaker::for_set(&set.manifest).map_err(|error| error.to_string())?;
+fn spoken_brand(set: &PromptSet, engine: &str, brand: &str) -> Result<Vec<i16>, String> {
+    let speaker = Speaker::for_brand(&set.manifest, engine).map_err(|error| error.to_string())?;
     let text = set.manifest.brand_text.replace("{brand}", brand);
     let speech = speaker.speak(&text).map_err(|error| error.to_string())?;
     master_of_samples(&speech.samples, speech.rate_hz, None)
@@ -206,9 +206,9 @@ mod tests {
         assert_eq!(notices, []);
         assert_eq!(
             catalogue.locales().collect::<Vec<_>>(),
-            ["en-GB", "en-US", "en-US-x-lab"]
+            ["en-GB", "en-US", "lab"]
         );
-        for locale in ["en-US", "en-GB", "en-US-x-lab"] {
+        for locale in ["en-US", "en-GB", "lab"] {
             let voice = catalogue.voice(Wanted {
                 request: Some(locale),
                 ..Wanted::default()
@@ -232,8 +232,9 @@ mod tests {
     fn the_lab_prompt_lasts_six_seconds() {
         let (catalogue, _) = load(None).unwrap();
         let voice = catalogue.voice(Wanted {
-            profile: Some("en-US-x-lab"),
-            ..Wanted::default()
+            request: Some("lab"),
+            country: Some("DE"),
+            profile: Some("en-US"),
         });
         let clips = voice.clips(phrase::CONFIRM, &BTreeMap::new()).unwrap();
         assert_eq!(

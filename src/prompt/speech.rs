@@ -67,6 +67,23 @@ impl Speaker {
         Self::new(engine, &manifest.voice.voice, manifest.stretch)
     }
 
+    /// The voice that speaks a name in a set: the set's own where `engine` made it, else the engine's plainest voice
+    /// of that language.
+    pub fn for_brand(manifest: &Manifest, engine: &str) -> Result<Self, SpeechError> {
+        if manifest.voice.engine == engine {
+            return Self::for_set(manifest);
+        }
+        let language = manifest.language();
+        match Engine::named(engine)? {
+            Engine::EspeakNg => Self::new(Engine::EspeakNg, language.primary(), manifest.stretch),
+            Engine::Flite if language.primary() == "en" => Self::new(Engine::Flite, "slt", manifest.stretch),
+            Engine::Flite => Err(SpeechError::NoSuchVoice {
+                program: Engine::Flite.program(),
+                voice: language.to_string(),
+            }),
+        }
+    }
+
     pub fn new(engine: Engine, voice: &str, stretch: f64) -> Result<Self, SpeechError> {
         // flite would open a path or an address given as a voice.
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+');
