@@ -65,7 +65,6 @@ pub struct App {
     webhooks: JoinHandle<()>,
     stop_webhooks: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
-    stop_http: watch::Sender<bool>,
     loops: Vec<JoinHandle<()>>,
     voices: Arc<Catalogue>,
 }
@@ -103,17 +102,16 @@ impl App {
             tokio::spawn(keep_house(store.clone(), build::retention(config))),
             tokio::spawn(report(store.clone(), media, sip)),
         ];
-        let (stop_http, stopped) = watch::channel(false);
         let mut servers = Vec::new();
         let mut router = api::router(state.clone(), crate::web::routes());
         if let Some(metrics) = metrics.filter(|_| config.telemetry.metrics) {
             let page = Router::new().route("/metrics", get(move || std::future::ready(metrics.render())));
             match config.server.admin_listen {
-                Some(address) => servers.push(serve(listen("server.admin_listen", address).await?, page, stopped.clone())),
+                Some(address) => servers.push(tokio::spawn(api::serve(listen("server.admin_listen", address).await?, page, state.clone()))),
                 None => router = router.merge(page),
             }
         }
-        servers.push(serve(listener, router, stopped));
+        servers.push(tokio::spawn(api::serve(listener, router, state)));
         Ok(Self {
             http,
             sip: sip_addresses,
@@ -123,7 +121,6 @@ impl App {
             webhooks,
             stop_webhooks,
             servers,
-            stop_http,
             loops,
             voices,
         })
@@ -153,7 +150,7 @@ impl App {
         let canceled = self.dialer.drain(limit).await;
         self.stop_webhooks.send_replace(true);
         finish(self.webhooks, Duration::from_secs(16)).await;
-        self.stop_http.send_replace(true);
+        self.admission.stop();
         for server in self.servers {
             finish(server, Duration::from_secs(3)).await;
         }
@@ -177,20 +174,6 @@ async fn finish(task: JoinHandle<()>, limit: Duration) {
 
 async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, AppError> {
     TcpListener::bind(address).await.map_err(|source| AppError::Http { key, address, source })
-}
-
-fn serve(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let served = axum::serve(listener, service)
-            .with_graceful_shutdown(async move {
-                let _ = stopped.wait_for(|stopped| *stopped).await;
-            })
-            .await;
-        if let Err(error) = served {
-            tracing::error!(%error, "HTTP ended");
-        }
-    })
 }
 
 async fn open_store(config: &Config, public_url: &str) -> Result<Store, AppError> {

@@ -8,7 +8,7 @@ use super::callee::{Callee, Dtmf, PressBy, Rejection, Rtp, Step};
 use super::carrier::Exchange;
 use super::ear::Ear;
 use super::record::{CallState, Record};
-use crate::media::command::{DtmfMode, Impairment, Keying, MediaCommand, MediaEvent, StreamConfig};
+use crate::media::command::{DtmfMode, Impairment, MediaCommand, MediaEvent, StreamConfig};
 use crate::media::frame::Clip;
 use crate::media::tone::{ToneGenerator, to_sample};
 use crate::model::{Codec, Digit, Digits, Entropy, KeyTransport};
@@ -443,8 +443,7 @@ impl Phone {
         };
         self.record.keys(digits, word);
         self.seen.digits_sent = false;
-        let keying = Keying { transport: Some(transport), tone_ms: 160, gap_ms: 100, ..Keying::default() };
-        let _ = self.leg.command(MediaCommand::SendDigits { digits: parsed, keying });
+        let _ = self.leg.command(MediaCommand::SendDigits { digits: parsed, transport: Some(transport) });
         self.pump(Until::DigitsSent).await
     }
 
