@@ -33,6 +33,34 @@ pub struct StreamConfig {
     pub collect_audio: bool,
 }
 
+/// How keys are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keying {
+    /// `None`: telephone-event if it was agreed, else tones in the audio. `Inband` forces tones.
+    /// [`KeyTransport::Info`] belongs to signalling and is sent as `None` is.
+    pub transport: Option<KeyTransport>,
+    /// Length of one key, rounded up to whole packets; at most 8 s.
+    pub tone_ms: u16,
+    /// Silence after each key, rounded up to whole packets.
+    pub gap_ms: u16,
+}
+
+impl Keying {
+    /// A telephone-event counts its length in 16 bits of 8 kHz.
+    pub const TONE_MS_MAX: u16 = 8000;
+}
+
+impl Default for Keying {
+    /// Long enough for every receiver (ITU-T Q.24 asks for 40 ms; many PBX for 80).
+    fn default() -> Self {
+        Self {
+            transport: None,
+            tone_ms: 100,
+            gap_ms: 100,
+        }
+    }
+}
+
 /// Damage done to our own outgoing RTP, in packets per thousand. Only the simulator asks for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Impairment {
@@ -53,12 +81,8 @@ pub enum MediaCommand {
     Play { id: u32, clips: Vec<Arc<Clip>> },
     /// Ends the prompt, and digits not yet sent; silence goes on. Gives no [`MediaEvent::PlayDone`].
     Stop,
-    /// Sends keys, for an extension: by telephone-event if it was agreed, else as tones; `Inband` forces tones.
-    /// A prompt that plays waits meanwhile, and so do more keys.
-    SendDigits {
-        digits: Digits,
-        transport: Option<KeyTransport>,
-    },
+    /// Sends keys, for an extension. A prompt that plays waits meanwhile, and so do more keys.
+    SendDigits { digits: Digits, keying: Keying },
     /// A key in a SIP INFO: merged with what the media brought, so that one press is reported once.
     Info(InfoKey),
     /// Simulator only.

@@ -74,9 +74,7 @@ impl Stream {
                 self.playout.stop();
                 self.sender.stop_digits();
             }
-            MediaCommand::SendDigits { digits, transport } => {
-                self.sender.send_digits(digits, transport, events);
-            }
+            MediaCommand::SendDigits { digits, keying } => self.sender.send_digits(digits, keying, events),
             MediaCommand::Info(key) => self.receiver.info(now, key, events),
             MediaCommand::Impair(impairment) => self.sender.impair(impairment),
             MediaCommand::ReportQuality => self.report_quality(events),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::impair::Impairer;
 use crate::media::codec::{self, SAMPLES_PER_MS};
-use crate::media::command::{Impairment, MediaEvent, MediaRefusal, StreamConfig};
+use crate::media::command::{Impairment, Keying, MediaEvent, MediaRefusal, StreamConfig};
 use crate::media::playout::Playout;
 use crate::media::rtcp::SentFigures;
 use crate::media::rtp::{HEADER_LEN, Header};
@@ -40,8 +40,8 @@ pub(super) struct Sender {
     samples: u32,
     /// The next audio packet follows a gap.
     marker: bool,
-    keying: Option<Keying>,
-    keys_waiting: VecDeque<(Digits, Option<KeyTransport>)>,
+    keying: Option<KeySender>,
+    keys_waiting: VecDeque<(Digits, Keying)>,
     impairer: Option<Box<Impairer>>,
     entropy: Entropy,
     packets_sent: u64,
@@ -52,7 +52,7 @@ pub(super) struct Sender {
 
 /// Keys on their way out.
 #[derive(Debug)]
-enum Keying {
+enum KeySender {
     Events { sender: EventSender, payload_type: u8 },
     Tones(ToneSender),
 }
@@ -128,17 +128,12 @@ impl Sender {
         })
     }
 
-    pub(super) fn send_digits(
-        &mut self,
-        digits: Digits,
-        transport: Option<KeyTransport>,
-        events: &mut Vec<MediaEvent>,
-    ) {
+    pub(super) fn send_digits(&mut self, digits: Digits, keying: Keying, events: &mut Vec<MediaEvent>) {
         if self.keys_waiting.len() >= KEYS_WAITING_MAX {
             events.push(MediaEvent::Refused(MediaRefusal::TooManyKeys(KEYS_WAITING_MAX)));
             return;
         }
-        self.keys_waiting.push_back((digits, transport));
+        self.keys_waiting.push_back((digits, keying));
     }
 
     /// Drops keys that have not left. A key in the middle ends for the peer by its own timeout (RFC 4733
@@ -175,9 +170,9 @@ impl Sender {
             return Some(Outgoing { len, copies: 1 });
         }
         let late = now.checked_duration_since(self.due)?;
-        let owed = u32::try_from(late.as_nanos() / self.ptime.as_nanos().max(1))
-            .unwrap_or(u32::MAX)
-            .saturating_add(1);
+        // Centuries of nanoseconds fit into 64 bits, and their division is cheap.
+        let owed = (late.as_nanos() as u64 / (self.ptime.as_nanos() as u64).max(1)).saturating_add(1);
+        let owed = u32::try_from(owed).unwrap_or(u32::MAX);
         if !config.send {
             self.pass_over(owed);
             return None;
@@ -250,11 +245,11 @@ impl Sender {
                 self.keying = self
                     .keys_waiting
                     .pop_front()
-                    .map(|(digits, transport)| Keying::new(digits, transport, config));
+                    .map(|(digits, keying)| KeySender::new(digits, keying, config));
             }
             match &mut self.keying {
                 None => break,
-                Some(Keying::Events { sender, payload_type }) => match sender.next_step(self.timestamp) {
+                Some(KeySender::Events { sender, payload_type }) => match sender.next_step(self.timestamp) {
                     SendStep::Event {
                         payload,
                         marker,
@@ -273,7 +268,7 @@ impl Sender {
                     }
                     SendStep::Done => {}
                 },
-                Some(Keying::Tones(sender)) => {
+                Some(KeySender::Tones(sender)) => {
                     if fill_with_tones(sender, config.codec, audio) {
                         return Content::Audio;
                     }
@@ -298,12 +293,18 @@ impl Sender {
     }
 }
 
-impl Keying {
-    fn new(digits: Digits, transport: Option<KeyTransport>, config: &StreamConfig) -> Self {
-        match (transport, config.telephone_event) {
-            (Some(KeyTransport::Inband), _) | (_, None) => Self::Tones(ToneSender::new(digits)),
+impl KeySender {
+    fn new(digits: Digits, keying: Keying, config: &StreamConfig) -> Self {
+        let (tone_ms, gap_ms) = (
+            u32::from(keying.tone_ms.min(Keying::TONE_MS_MAX)),
+            u32::from(keying.gap_ms),
+        );
+        match (keying.transport, config.telephone_event) {
+            (Some(KeyTransport::Inband), _) | (_, None) => {
+                Self::Tones(ToneSender::new(digits).with_timing(tone_ms, gap_ms))
+            }
             (None | Some(KeyTransport::Rfc4733 | KeyTransport::Info), Some(payload_type)) => Self::Events {
-                sender: EventSender::new(digits, config.ptime_ms),
+                sender: EventSender::new(digits, config.ptime_ms).with_timing(tone_ms, gap_ms),
                 payload_type,
             },
         }

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::media::codec;
-use crate::media::command::{DtmfMode, MediaRefusal, StreamConfig};
+use crate::media::command::{DtmfMode, Keying, MediaRefusal, StreamConfig};
 use crate::media::frame::Clip;
 use crate::media::rtp::{Header, Packet};
 use crate::model::{Codec, Digits, KeyTransport};
@@ -383,7 +383,7 @@ async fn two_legs_talk_to_each_other() {
     a.says(MediaCommand::Start(towards(b.local)));
     a.says(MediaCommand::SendDigits {
         digits: Digits::parse("42#").unwrap(),
-        transport: None,
+        keying: Keying::default(),
     });
     let heard = b
         .events_until(|e| matches!(e, MediaEvent::Press(press) if press.digit.as_char() == '#'))
