@@ -46,7 +46,11 @@ pub enum AppError {
     #[error("{0}")]
     Policy(#[from] PolicyError),
     #[error("{key}: cannot listen on {address}: {source}")]
-    Http { key: &'static str, address: SocketAddr, source: std::io::Error },
+    Http {
+        key: &'static str,
+        address: SocketAddr,
+        source: std::io::Error,
+    },
     #[error("{0}")]
     Entropy(#[from] NoEntropy),
     #[error("{0}")]
@@ -92,13 +96,29 @@ impl App {
         let admission = Admission::default();
         let seed = signing_key::seed(config)?;
         let api_config = build::api(config, public_url, seed)?;
-        let state = ApiState::new(store.clone(), api_config, admission.clone(), entropy()?, api::system_clock());
+        let state = ApiState::new(
+            store.clone(),
+            api_config,
+            admission.clone(),
+            entropy()?,
+            api::system_clock(),
+        );
         let deliverer = Deliverer::new(store.clone(), build::webhooks(config)?, entropy()?)?;
         let (stop_webhooks, webhooks_stopped) = watch::channel(false);
         let webhooks = tokio::spawn(deliverer.run(webhooks_stopped));
-        let dialer = Dialer::start(dialer_config, store.clone(), media.clone(), sip.clone(), Arc::clone(&voices));
+        let dialer = Dialer::start(
+            dialer_config,
+            store.clone(),
+            media.clone(),
+            sip.clone(),
+            Arc::clone(&voices),
+        );
         let loops = vec![
-            tokio::spawn(out_of_call::run(sip.clone(), inbound, build::peer_check(config).await)),
+            tokio::spawn(out_of_call::run(
+                sip.clone(),
+                inbound,
+                build::peer_check(config).await,
+            )),
             tokio::spawn(keep_house(store.clone(), build::retention(config))),
             tokio::spawn(report(store.clone(), media, sip)),
         ];
@@ -107,7 +127,11 @@ impl App {
         if let Some(metrics) = metrics.filter(|_| config.telemetry.metrics) {
             let page = Router::new().route("/metrics", get(move || std::future::ready(metrics.render())));
             match config.server.admin_listen {
-                Some(address) => servers.push(tokio::spawn(api::serve(listen("server.admin_listen", address).await?, page, state.clone()))),
+                Some(address) => servers.push(tokio::spawn(api::serve(
+                    listen("server.admin_listen", address).await?,
+                    page,
+                    state.clone(),
+                ))),
                 None => router = router.merge(page),
             }
         }
@@ -134,7 +158,11 @@ impl App {
     /// The voice that a call in this language gets.
     #[must_use]
     pub fn voice(&self, locale: &str) -> Arc<Voice> {
-        self.voices.voice(crate::prompt::Wanted { request: Some(locale), country: None, profile: None })
+        self.voices.voice(crate::prompt::Wanted {
+            request: Some(locale),
+            country: None,
+            profile: None,
+        })
     }
 
     /// Calls that are live now.
@@ -173,12 +201,20 @@ async fn finish(task: JoinHandle<()>, limit: Duration) {
 }
 
 async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, AppError> {
-    TcpListener::bind(address).await.map_err(|source| AppError::Http { key, address, source })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| AppError::Http { key, address, source })
 }
 
 async fn open_store(config: &Config, public_url: &str) -> Result<Store, AppError> {
-    let store = Store::open(StoreOptions::new(&config.store.url, api::render_webhook(public_url))).await?;
-    let recovered = store.recover(&config.server.node, entropy()?, wallclock()).await?;
+    let store = Store::open(StoreOptions::new(
+        &config.store.url,
+        api::render_webhook(public_url),
+    ))
+    .await?;
+    let recovered = store
+        .recover(&config.server.node, entropy()?, wallclock())
+        .await?;
     if !recovered.unknown.is_empty() {
         tracing::warn!(
             calls = recovered.unknown.len(),
@@ -230,7 +266,8 @@ async fn report(store: Store, media: MediaEngine, sip: SipUdp) {
         metrics::counter!("ringproof_rtp_packets_sent_total").absolute(engine.packets_sent);
         metrics::counter!("ringproof_rtp_packets_received_total").absolute(engine.packets_received);
         metrics::counter!("ringproof_rtp_packets_skipped_total").absolute(engine.packets_skipped);
-        metrics::counter!("ringproof_media_refused_total", "reason" => "no_port").absolute(engine.refused_no_port);
+        metrics::counter!("ringproof_media_refused_total", "reason" => "no_port")
+            .absolute(engine.refused_no_port);
         metrics::counter!("ringproof_media_refused_total", "reason" => "full").absolute(engine.refused_full);
         metrics::counter!("ringproof_media_refused_total", "reason" => "late").absolute(engine.refused_late);
         let sip = sip.metrics();
