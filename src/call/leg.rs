@@ -2,7 +2,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::media::command::{DtmfMode, InfoKey, MediaCommand, StreamConfig};
+use crate::media::command::{DtmfMode, InfoKey, Keying, MediaCommand, StreamConfig};
 use crate::media::frame::Clip;
 use crate::model::{Codec, Digits};
 use crate::sdp::{self, LocalMedia, Negotiated, SdpError};
@@ -129,7 +129,7 @@ impl Leg {
         if self.is_agreed() {
             out.push(MediaCommand::SendDigits {
                 digits,
-                transport: None,
+                keying: Keying::default(),
             });
         }
     }

@@ -8,7 +8,7 @@ use super::callee::{Callee, Dtmf, PressBy, Rejection, Rtp, Step};
 use super::carrier::Exchange;
 use super::ear::Ear;
 use super::record::{CallState, Record};
-use crate::media::command::{DtmfMode, Impairment, MediaCommand, MediaEvent, StreamConfig};
+use crate::media::command::{DtmfMode, Impairment, Keying, MediaCommand, MediaEvent, StreamConfig};
 use crate::media::frame::Clip;
 use crate::media::tone::{ToneGenerator, to_sample};
 use crate::model::{Codec, Digit, Digits, Entropy, KeyTransport};
