@@ -76,7 +76,7 @@ impl BlockView {
 }
 
 /// List the blocks in force.
-#[utoipa::path(get, path = "/v1/blocks", tag = "blocks",
+#[utoipa::path(get, path = "/v1/blocks", operation_id = "list_blocks", tag = "blocks",
     params(("limit" = Option<u32>, Query, description = "1 to 200; default 50"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of an earlier answer")),
     responses((status = 200, body = BlockList), (status = "4XX", response = Refusal)))]
@@ -97,7 +97,7 @@ pub(super) async fn list(
 }
 
 /// Block a number, a prefix or an end user.
-#[utoipa::path(post, path = "/v1/blocks", tag = "blocks", request_body = CreateBlock,
+#[utoipa::path(post, path = "/v1/blocks", operation_id = "create_block", tag = "blocks", request_body = CreateBlock,
     responses((status = 201, body = BlockView), (status = "4XX", response = Refusal)))]
 pub(super) async fn create(
     State(state): State<ApiState>,
@@ -169,7 +169,7 @@ fn parse_prefix(prefix: String) -> Result<BlockSubject, Problem> {
 }
 
 /// Remove a block.
-#[utoipa::path(delete, path = "/v1/blocks/{id}", tag = "blocks",
+#[utoipa::path(delete, path = "/v1/blocks/{id}", operation_id = "delete_block", tag = "blocks",
     params(("id" = String, Path, description = "`blk_…`")),
     responses((status = 204, description = "Removed"), (status = "4XX", response = Refusal)))]
 pub(super) async fn remove(

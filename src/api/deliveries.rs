@@ -82,7 +82,7 @@ impl TryView {
 }
 
 /// List webhooks, newest first.
-#[utoipa::path(get, path = "/v1/webhook-deliveries", tag = "webhooks",
+#[utoipa::path(get, path = "/v1/webhook-deliveries", operation_id = "list_webhook_deliveries", tag = "webhooks",
     params(("verification" = Option<String>, Query, description = "`ver_…`"),
         ("limit" = Option<u32>, Query, description = "1 to 200; default 50"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of an earlier answer")),
@@ -114,7 +114,7 @@ pub(super) async fn list(
 }
 
 /// Send a webhook again: same id, same body.
-#[utoipa::path(post, path = "/v1/webhook-deliveries/{id}/redeliver", tag = "webhooks",
+#[utoipa::path(post, path = "/v1/webhook-deliveries/{id}/redeliver", operation_id = "redeliver_webhook", tag = "webhooks",
     params(("id" = String, Path, description = "`evt_…`")),
     responses((status = 202, description = "Queued"), (status = "4XX", response = Refusal)))]
 pub(super) async fn redeliver(

@@ -165,7 +165,7 @@ impl EnrollmentView {
 }
 
 /// Open a session of the hosted enrolment pages.
-#[utoipa::path(post, path = "/v1/enrollments", tag = "enrollments", request_body = CreateEnrollment,
+#[utoipa::path(post, path = "/v1/enrollments", operation_id = "create_enrollment", tag = "enrollments", request_body = CreateEnrollment,
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
     responses(
         (status = 201, body = EnrollmentView, headers(("Location" = String, description = "The session"))),
@@ -370,7 +370,7 @@ fn parse_alternative(mut fields: Fields, place: usize, profile: &Profile) -> Res
 }
 
 /// Read a session.
-#[utoipa::path(get, path = "/v1/enrollments/{id}", tag = "enrollments",
+#[utoipa::path(get, path = "/v1/enrollments/{id}", operation_id = "get_enrollment", tag = "enrollments",
     params(("id" = String, Path, description = "`enr_…`")),
     responses((status = 200, body = EnrollmentView), (status = "4XX", response = Refusal)))]
 pub(super) async fn read(

@@ -49,7 +49,7 @@ pub(super) struct ProgressView {
 ///
 /// The event's name is `created`, a stage, `cancel_requested`, or the final status; its id is the sequence.
 /// With a bearer key, or from a browser with the token of `links.browser_events`.
-#[utoipa::path(get, path = "/v1/verifications/{id}/events", tag = "verifications",
+#[utoipa::path(get, path = "/v1/verifications/{id}/events", operation_id = "follow_verification", tag = "verifications",
     params(("id" = String, Path, description = "`ver_…`"),
         ("token" = Option<String>, Query, description = "Browser token instead of the API key"),
         ("Last-Event-ID" = Option<String>, Header, description = "The last sequence seen")),
@@ -194,7 +194,7 @@ impl Follower {
         tokio::select! {
             () = changed => true,
             () = tokio::time::sleep(POLL) => true,
-            () = self.state.admission().drained() => false,
+            () = self.state.admission().stopping() => false,
         }
     }
 }

@@ -16,7 +16,7 @@ pub(super) struct Health {
 }
 
 /// The process answers.
-#[utoipa::path(get, path = "/healthz", tag = "operations", security(()), responses((status = 200, body = Health)))]
+#[utoipa::path(get, path = "/healthz", operation_id = "get_health", tag = "operations", security(()), responses((status = 200, body = Health)))]
 pub(super) async fn live() -> Json<Health> {
     // A handler must be async; nothing is waited for.
     std::future::ready(()).await;
@@ -35,7 +35,7 @@ pub(super) struct Readiness {
 }
 
 /// New calls would be taken.
-#[utoipa::path(get, path = "/readyz", tag = "operations", security(()),
+#[utoipa::path(get, path = "/readyz", operation_id = "get_readiness", tag = "operations", security(()),
     responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
 pub(super) async fn ready(State(state): State<ApiState>) -> Response {
     let store = match state.store().ready().await {
@@ -68,7 +68,7 @@ pub(super) async fn ready(State(state): State<ApiState>) -> Response {
 }
 
 /// Keys that verify enrolment results.
-#[utoipa::path(get, path = "/.well-known/jwks.json", tag = "operations", security(()),
+#[utoipa::path(get, path = "/.well-known/jwks.json", operation_id = "get_key_set", tag = "operations", security(()),
     responses((status = 200, description = "JWK set (RFC 7517)", content_type = "application/jwk-set+json")))]
 pub(super) async fn key_set(State(state): State<ApiState>) -> Response {
     std::future::ready(()).await;

@@ -200,7 +200,7 @@ pub(super) fn of_refusal(refusal: &Refusal, number_param: &str) -> Problem {
         ProblemCode::NumberInvalid => (Code::NumberInvalid, Some(number_param)),
         ProblemCode::NumberAmbiguous => (Code::NumberAmbiguous, Some(number_param)),
         ProblemCode::RegionRequired => (Code::RegionRequired, Some(number_param)),
-        ProblemCode::ExtensionInvalid => (Code::ExtensionInvalid, Some("extension.digits")),
+        ProblemCode::ExtensionInvalid => (Code::ExtensionInvalid, Some(number_param)),
         ProblemCode::CountryNotAllowed => (Code::CountryNotAllowed, Some(number_param)),
         ProblemCode::NumberBlocked => (Code::NumberBlocked, Some(number_param)),
         ProblemCode::UserBlocked => (Code::UserBlocked, Some("end_user.id")),

@@ -52,7 +52,7 @@ pub(super) struct CheckedNumber {
 }
 
 /// Check a number without calling it.
-#[utoipa::path(post, path = "/v1/numbers/check", tag = "numbers", request_body = CheckNumber,
+#[utoipa::path(post, path = "/v1/numbers/check", operation_id = "check_number", tag = "numbers", request_body = CheckNumber,
     responses((status = 200, body = CheckedNumber), (status = "4XX", response = Refusal)))]
 pub(super) async fn check(
     State(state): State<ApiState>,

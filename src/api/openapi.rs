@@ -27,7 +27,7 @@ pub(super) struct Refusal(ProblemDocument);
         deliveries::list, deliveries::redeliver,
         health::live, health::ready, health::key_set,
     ),
-    components(schemas(WebhookView), responses(Refusal)),
+    components(schemas(WebhookView, ProblemDocument), responses(Refusal)),
     modifiers(&BearerKey),
     security(("api_key" = [])),
     tags(

@@ -46,7 +46,7 @@ pub(super) struct RegionList {
 /// Regions and whether they may be called.
 ///
 /// Names come in the language of `locale`, else of `Accept-Language`, else in English.
-#[utoipa::path(get, path = "/v1/regions", tag = "numbers",
+#[utoipa::path(get, path = "/v1/regions", operation_id = "list_regions", tag = "numbers",
     params(("locale" = Option<String>, Query, description = "BCP 47 tag; its language counts", example = "de-DE")),
     responses((status = 200, body = RegionList), (status = "4XX", response = super::openapi::Refusal)))]
 pub(super) async fn list(

@@ -32,7 +32,7 @@ const BROWSER_TOKEN_LIFE: Duration = Duration::from_secs(300);
 ///
 /// Answers once the request is committed; the call is placed at once. With `Idempotency-Key` the same key and
 /// body give the same answer for 24 h.
-#[utoipa::path(post, path = "/v1/verifications", tag = "verifications", request_body = CreateVerification,
+#[utoipa::path(post, path = "/v1/verifications", operation_id = "create_verification", tag = "verifications", request_body = CreateVerification,
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
     responses(
         (status = 201, body = VerificationView, headers(("Location" = String, description = "The verification"))),
@@ -128,7 +128,7 @@ pub(super) fn idempotency_key(
 ///
 /// With `wait` the answer comes at the next change, at the end, or after so many seconds. With `after_sequence`
 /// it comes at once when the sequence is higher already, so that no change falls between two requests.
-#[utoipa::path(get, path = "/v1/verifications/{id}", tag = "verifications",
+#[utoipa::path(get, path = "/v1/verifications/{id}", operation_id = "get_verification", tag = "verifications",
     params(("id" = String, Path, description = "`ver_…`"),
         ("wait" = Option<u32>, Query, description = "Seconds, 0 to 60"),
         ("after_sequence" = Option<u64>, Query, description = "The sequence that you have seen")),
@@ -186,7 +186,7 @@ pub(super) async fn wait_for_change(
         tokio::select! {
             () = changed => {}
             () = tokio::time::sleep(POLL) => {}
-            () = state.admission().drained() => break,
+            () = state.admission().stopping() => break,
             () = tokio::time::sleep_until(deadline) => break,
         }
         verification = find(state, id, visibility).await?;
@@ -221,7 +221,7 @@ fn shown(state: &ApiState, status: StatusCode, verification: &Verification) -> R
 ///
 /// Idempotent. A ringing call is CANCELled and an answered one gets a BYE: then the answer is 202, and the end
 /// follows as an event. What has ended stays as it ended.
-#[utoipa::path(post, path = "/v1/verifications/{id}/cancel", tag = "verifications",
+#[utoipa::path(post, path = "/v1/verifications/{id}/cancel", operation_id = "cancel_verification", tag = "verifications",
     params(("id" = String, Path, description = "`ver_…`")),
     responses((status = 200, description = "It has ended", body = VerificationView),
         (status = 202, description = "A call is live and is being ended", body = VerificationView),
@@ -256,7 +256,7 @@ pub(super) struct VerificationList {
 }
 
 /// List verifications.
-#[utoipa::path(get, path = "/v1/verifications", tag = "verifications",
+#[utoipa::path(get, path = "/v1/verifications", operation_id = "list_verifications", tag = "verifications",
     params(("status" = Option<String>, Query, description = "One status"),
         ("country" = Option<String>, Query, description = "ISO 3166-1 alpha-2"),
         ("client_ref" = Option<String>, Query, description = "As given at the POST"),

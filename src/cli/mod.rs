@@ -7,10 +7,14 @@
 mod call;
 mod client;
 mod config;
+mod demo;
+pub mod dtmf;
 mod keys;
 mod progress;
 pub mod prompts;
 mod serve;
+mod sim;
+mod sink;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,10 +39,18 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Server, carrier and callees in one process: no configuration, no network
+    Demo(demo::DemoArgs),
     /// Run the server
     Serve(serve::ServeArgs),
     /// Place one confirmation call and watch it
     Call(call::CallArgs),
+    /// The carrier and its callees in the box, as a SIP server with an HTTP API
+    Sim(sim::SimArgs),
+    /// Digits in WAV files, heard as a live call hears them
+    Dtmf(dtmf::DtmfArgs),
+    /// Recordings: list, check, import, build
+    Prompts(prompts::PromptsArgs),
     /// API keys: create, list, revoke
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -65,6 +77,20 @@ pub(crate) struct ConfigFile {
 pub fn run(cli: Cli) -> ExitCode {
     match cli.command {
         Command::Serve(args) => serve::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Sim(args) => sim::run(&args),
+        Command::Dtmf(args) => dtmf::run(
+            &args,
+            &mut std::io::stdout().lock(),
+            &mut std::io::stderr().lock(),
+        )
+        .into(),
+        Command::Prompts(args) => prompts::run(
+            &args,
+            &mut std::io::stdout().lock(),
+            &mut std::io::stderr().lock(),
+        )
+        .into(),
         Command::Call(args) => call::run(&args),
         Command::Keys(command) => keys::run(command),
         Command::Config(command) => config::run(&command),
@@ -84,7 +110,10 @@ pub(crate) fn fail(error: &dyn std::error::Error) -> ExitCode {
 
 /// Runs `work` on a runtime with a thread for each core.
 pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
-    #[expect(clippy::expect_used, reason = "without threads there is no program to go on with")]
+    #[expect(
+        clippy::expect_used,
+        reason = "without threads there is no program to go on with"
+    )]
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

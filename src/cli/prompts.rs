@@ -237,7 +237,11 @@ fn listed_language(library: &Library, language: &Language) -> Result<ListedLangu
                 .iter()
                 .map(|item| match item.as_str() {
                     "brand" => "[brand]",
-                    item => set.manifest.clips.get(item).map_or(item, |clip| clip.transcript.as_str()),
+                    item => set
+                        .manifest
+                        .clips
+                        .get(item)
+                        .map_or(item, |clip| clip.transcript.as_str()),
                 })
                 .collect();
             let phrase = ListedPhrase {
@@ -276,7 +280,14 @@ fn check(args: &CheckArgs, out: &mut impl Write) -> Result<PromptsExit, Stop> {
     let problems: usize = languages.iter().map(LanguageReport::problem_count).sum();
     let ok = problems == 0 && !languages.is_empty();
     if args.json {
-        json(out, &CheckedSets { ok, problems, languages })?;
+        json(
+            out,
+            &CheckedSets {
+                ok,
+                problems,
+                languages,
+            },
+        )?;
     } else {
         for report in &languages {
             check_table(report, args.all, out)?;
@@ -286,18 +297,31 @@ fn check(args: &CheckArgs, out: &mut impl Write) -> Result<PromptsExit, Stop> {
             count => writeln!(out, "{count} languages, {problems} problems")?,
         }
     }
-    Ok(if ok { PromptsExit::Good } else { PromptsExit::Problems })
+    Ok(if ok {
+        PromptsExit::Good
+    } else {
+        PromptsExit::Problems
+    })
 }
 
 fn check_table(report: &LanguageReport, all: bool, out: &mut impl Write) -> io::Result<()> {
     let files = report.clips.len();
-    let seconds = report.clips.iter().filter_map(|clip| clip.duration_ms).sum::<u64>() as f64 / 1000.0;
+    let seconds = report
+        .clips
+        .iter()
+        .filter_map(|clip| clip.duration_ms)
+        .sum::<u64>() as f64
+        / 1000.0;
     writeln!(
         out,
         "{}  {}  voice {}  {files} files, {seconds:.1} s",
         report.language, report.name, report.voice
     )?;
-    let shown: Vec<_> = report.clips.iter().filter(|clip| all || !clip.problems.is_empty()).collect();
+    let shown: Vec<_> = report
+        .clips
+        .iter()
+        .filter(|clip| all || !clip.problems.is_empty())
+        .collect();
     if !shown.is_empty() {
         writeln!(
             out,
@@ -310,7 +334,11 @@ fn check_table(report: &LanguageReport, all: bool, out: &mut impl Write) -> io::
         let db = |value: Option<f64>| value.map_or("-".to_owned(), |db| format!("{db:.1}"));
         let verdict = match clip.problems.as_slice() {
             [] => "ok".to_owned(),
-            problems => problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+            problems => problems
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("; "),
         };
         writeln!(
             out,
@@ -343,7 +371,11 @@ fn take_in(args: &ImportArgs, out: &mut impl Write) -> Result<PromptsExit, Stop>
     for file in &imported.files {
         writeln!(out, "wrote {}", file.display())?;
     }
-    let entry = if imported.entry_added { ", added to prompts.toml" } else { "" };
+    let entry = if imported.entry_added {
+        ", added to prompts.toml"
+    } else {
+        ""
+    };
     writeln!(out, "{:.1} s{entry}", imported.duration_ms as f64 / 1000.0)?;
     Ok(PromptsExit::Good)
 }

@@ -10,7 +10,7 @@ use crate::media::command::DtmfMode;
 use crate::model::{Cidr, Codec, Destination, Outcome, Reason, Verification};
 use crate::net::media_engine::Refusal;
 use crate::net::sip_udp::RegisterError;
-use crate::prompt::Wanted;
+use crate::prompt::{MessageError, Wanted, brand_variable, message_vars};
 use crate::sip::digest::Credentials;
 use crate::sip::invite::{InviteConfig, Transport};
 use crate::sip::message::NameAddr;
@@ -69,6 +69,8 @@ pub struct ProfilePlan {
 /// Why an attempt cannot be dialled.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PlanError {
+    #[error("the message cannot be spoken: {0}")]
+    Message(#[from] MessageError),
     #[error(transparent)]
     Target(#[from] TargetError),
     #[error("no route to the trunk: {0}")]
@@ -91,7 +93,7 @@ impl PlanError {
         Outcome::new(match self {
             Self::Target(_) | Self::NoRoute(_) => Reason::TrunkDown,
             Self::Media(_) | Self::Sip(_) => Reason::Congestion,
-            Self::Entropy(_) | Self::Profile(_) | Self::Spec(_) => Reason::Internal,
+            Self::Entropy(_) | Self::Profile(_) | Self::Spec(_) | Self::Message(_) => Reason::Internal,
         })
     }
 }
@@ -100,7 +102,9 @@ impl Trunk {
     /// The number that the phone of this country shows.
     #[must_use]
     pub fn caller_id_for(&self, country: Option<&str>) -> &str {
-        country.and_then(|c| self.caller_id.get(c)).unwrap_or(&self.caller_id_default)
+        country
+            .and_then(|c| self.caller_id.get(c))
+            .unwrap_or(&self.caller_id_default)
     }
 
     /// The called number as this trunk wants it.
@@ -139,16 +143,28 @@ pub(super) fn call_spec(
         .profiles
         .get(&verification.profile)
         .ok_or_else(|| PlanError::Profile(verification.profile.clone()))?;
-    let brand = verification.brand.clone().unwrap_or_else(|| profile.brand.clone());
+    let brand = verification
+        .brand
+        .clone()
+        .unwrap_or_else(|| profile.brand.clone());
     let voice = shared.voices.voice(Wanted {
         request: Some(profile.prompts.as_deref().unwrap_or(&verification.locale)),
         country: verification.to.country(),
         profile: Some(&profile.locale),
     });
+    let message = if verification.message.is_empty() {
+        BTreeMap::new()
+    } else {
+        message_vars(&voice, &verification.message)?
+    };
     let public = shared.config.public_address;
     let advertised = |ip: IpAddr| public.filter(|p| p.is_ipv4() == ip.is_ipv4()).unwrap_or(ip);
     // A socket bound to all addresses says where it really is: what the kernel picks for this target.
-    let media_ip = if wire.local_media.ip().is_unspecified() { wire.local_sip.ip() } else { wire.local_media.ip() };
+    let media_ip = if wire.local_media.ip().is_unspecified() {
+        wire.local_sip.ip()
+    } else {
+        wire.local_media.ip()
+    };
     let spec = CallSpec {
         invite: invite(shared, trunk, verification, &wire),
         local_media: SocketAddr::new(advertised(media_ip), wire.local_media.port()),
@@ -160,9 +176,9 @@ pub(super) fn call_spec(
         extension: verification.extension.clone(),
         script: profile.script.clone(),
         voice,
-        brand: Some(brand),
+        brand: Some(brand_variable(&brand)),
         timings: profile.timings,
-        message: verification.message.clone(),
+        message,
     };
     // Whatever this call may have to say must exist before a phone rings.
     spec.check()?;
@@ -185,7 +201,10 @@ fn invite(shared: &Shared, trunk: &Trunk, verification: &Verification, wire: &Wi
     InviteConfig {
         target: wire.target,
         local: wire.local_sip,
-        public: shared.config.public_address.map(|ip| SocketAddr::new(ip, wire.local_sip.port())),
+        public: shared
+            .config
+            .public_address
+            .map(|ip| SocketAddr::new(ip, wire.local_sip.port())),
         transport: Transport::Udp,
         request_uri: request_uri.clone(),
         from: NameAddr::new(from_uri),
@@ -196,8 +215,15 @@ fn invite(shared: &Shared, trunk: &Trunk, verification: &Verification, wire: &Wi
         user_agent: shared.config.user_agent.clone(),
         call_id: wire.call_id.clone(),
         credentials: trunk.credentials.clone(),
-        peers: trunk.peers.iter().filter_map(|block| block.to_string().parse().ok()).collect(),
+        peers: trunk
+            .peers
+            .iter()
+            .filter_map(|block| block.to_string().parse().ok())
+            .collect(),
         rel100: trunk.rel100,
-        timers: TimerConfig { t1: shared.config.t1, ..TimerConfig::default() },
+        timers: TimerConfig {
+            t1: shared.config.t1,
+            ..TimerConfig::default()
+        },
     }
 }

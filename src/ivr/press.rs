@@ -28,6 +28,7 @@ impl State {
             }
             // Our own digits may come back as echo.
             Self::ExtensionDialing | Self::Committing { .. } | Self::Goodbye | Self::Over => self,
+            state if talk.is_echo(key) => state,
             Self::ExtensionWait { .. }
             | Self::Lead { .. }
             | Self::Playing { .. }

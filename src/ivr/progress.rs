@@ -71,11 +71,14 @@ impl State {
         }
     }
 
-    pub(super) fn digits_sent(self, talk: &Talk, now: Instant) -> Self {
+    pub(super) fn digits_sent(self, talk: &mut Talk, now: Instant) -> Self {
         match self {
-            Self::ExtensionDialing => Self::Lead {
-                until: now + talk.script.first_word,
-            },
+            Self::ExtensionDialing => {
+                talk.dialed_at = Some(now);
+                Self::Lead {
+                    until: now + talk.script.first_word,
+                }
+            }
             state => state,
         }
     }

@@ -16,6 +16,9 @@ pub(super) const EARLY_PAIR: Duration = Duration::from_secs(1);
 /// Three keys in this time are a machine's (`random_key`).
 pub(super) const BURST: Duration = Duration::from_secs(2);
 
+/// How late the echo of a digit that we sent may begin.
+const ECHO: Duration = Duration::from_millis(300);
+
 /// Where an answered talk stands in time. The answer fixes both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Answered {
@@ -35,6 +38,8 @@ pub(super) struct Talk {
     /// Invalid keys so far (`press_key`, `speak_code`).
     pub(super) invalid_keys: u8,
     pub(super) answered: Option<Answered>,
+    /// When the extension's last digit had left.
+    pub(super) dialed_at: Option<Instant>,
     /// End of the last play of the sentence that names the method's key.
     pub(super) named_at: Option<Instant>,
     /// End of the first play of the fraud sentence.
@@ -98,6 +103,12 @@ impl Talk {
 
     pub(super) fn plays_left(&self) -> bool {
         self.plays < self.script.plays_max
+    }
+
+    /// Whether this key may be one of ours, come back.
+    pub(super) fn is_echo(&self, key: &Key) -> bool {
+        self.dialed_at
+            .is_some_and(|dialed_at| key.started_at < dialed_at + ECHO)
     }
 
     pub(super) fn remember(&mut self, key: &Key) {

@@ -14,6 +14,8 @@
 
 pub mod codec;
 pub mod frame;
+pub mod inband;
+pub mod keys;
 pub mod press;
 pub mod quality;
 pub mod rtcp;

@@ -4,7 +4,7 @@
 //! - `digits:{code}` or `digit:{key}`: one clip for each symbol of the variable, named by
 //!   [`Voice::digit_clip_name`];
 //! - `brand`: the clip `brand-` + variable `brand` if it was recorded, else `brand-default`;
-//! - `{payee}`: the clip whose name is the variable's value.
+//! - `{payee}`: the clips whose names are the variable's value, spaces between.
 //!
 //! Invariant: an answer is complete or an error. A call never speaks half a phrase.
 use std::collections::BTreeMap;
@@ -149,7 +149,9 @@ impl Voice {
         }
         if item.starts_with('{') {
             let (_, value) = variable(item)?;
-            out.push(self.require(phrase, value)?);
+            for clip in value.split_whitespace().take(CLIPS_MAX + 1) {
+                out.push(self.require(phrase, clip)?);
+            }
             return Ok(());
         }
         out.push(self.require(phrase, item)?);
@@ -256,7 +258,10 @@ mod tests {
         );
         assert_eq!(spoken("key", &[("key", "#")]).unwrap(), ["digit-pound"]);
         assert_eq!(spoken("hello", &[]).unwrap(), ["hello"]);
-        assert_eq!(spoken("payee", &[("payee", "hello")]).unwrap(), ["hello"]);
+        assert_eq!(
+            spoken("payee", &[("payee", "hello digit-4")]).unwrap(),
+            ["hello", "digit-4"]
+        );
     }
 
     #[test]

@@ -114,7 +114,7 @@ impl TrunkBoard {
         let mut soonest: Option<Instant> = None;
         let mut fits = false;
         for slot in &mut self.slots {
-            let tried = need.tried.iter().any(|name| *name == slot.rules.name);
+            let tried = need.tried.contains(&slot.rules.name);
             if tried || !slot.rules.carries(need) || slot.rules.max_calls == 0 {
                 continue;
             }

@@ -25,17 +25,24 @@ pub struct CatalogueOptions {
     pub directory: Option<PathBuf>,
     /// Names of organisations as the profiles have them.
     pub brands: Vec<String>,
-    /// Whether a name without a recording is spoken at start by the set's own voice, where it is installed.
-    pub speak_brands: bool,
+    /// The installed engine that speaks a name without a recording at start: `flite` or `espeak-ng`.
+    pub brand_engine: Option<String>,
 }
 
 /// Something the operator should know that stops nothing.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Notice {
     /// The language is not offered.
-    Incomplete { language: String, reasons: Vec<PromptError> },
+    Incomplete {
+        language: String,
+        reasons: Vec<PromptError>,
+    },
     /// The neutral words stand in for this name.
-    BrandNotSpoken { language: String, brand: String, reason: String },
+    BrandNotSpoken {
+        language: String,
+        brand: String,
+        reason: String,
+    },
 }
 
 impl std::fmt::Display for Notice {
@@ -84,8 +91,8 @@ impl Catalogue {
                 });
                 continue;
             }
-            if options.speak_brands {
-                speak_brands(&mut set, &options.brands, &mut notices);
+            if let Some(engine) = &options.brand_engine {
+                speak_brands(&mut set, engine, &options.brands, &mut notices);
             }
             audiences.push(set.manifest.audience.clone());
             voices.push(Arc::new(voice_of(set)));
@@ -140,14 +147,14 @@ fn voice_of(set: PromptSet) -> Voice {
 }
 
 /// Adds a clip for each name that has none. What cannot be spoken is said in a notice.
-fn speak_brands(set: &mut PromptSet, brands: &[String], notices: &mut Vec<Notice>) {
+fn speak_brands(set: &mut PromptSet, engine: &str, brands: &[String], notices: &mut Vec<Notice>) {
     for brand in brands {
         let slug = slug(brand);
         let clip = format!("brand-{slug}");
         if slug.is_empty() || set.clips.contains_key(&clip) {
             continue;
         }
-        match spoken_brand(set, brand) {
+        match spoken_brand(set, engine, brand) {
             Ok(samples) => {
                 set.clips.insert(clip, samples);
             }
@@ -160,11 +167,120 @@ fn speak_brands(set: &mut PromptSet, brands: &[String], notices: &mut Vec<Notice
     }
 }
 
-fn spoken_brand(set: &PromptSet, brand: &str) -> Result<Vec<i16>, String> {
-    let speaker = Speaker::for_set(&set.manifest).map_err(|error| error.to_string())?;
+fn spoken_brand(set: &PromptSet, engine: &str, brand: &str) -> Result<Vec<i16>, String> {
+    let speaker = Speaker::for_brand(&set.manifest, engine).map_err(|error| error.to_string())?;
     let text = set.manifest.brand_text.replace("{brand}", brand);
     let speech = speaker.speak(&text).map_err(|error| error.to_string())?;
     master_of_samples(&speech.samples, speech.rate_hz, None)
         .map(|master| master.narrow)
         .map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::ivr::phrase;
+    use crate::prompt::message_vars;
+
+    fn load(directory: Option<&std::path::Path>) -> Result<(Catalogue, Vec<Notice>), PromptError> {
+        Catalogue::load(&CatalogueOptions {
+            directory: directory.map(PathBuf::from),
+            ..CatalogueOptions::default()
+        })
+    }
+
+    fn locale(catalogue: &Catalogue, request: Option<&str>, country: Option<&str>) -> String {
+        let wanted = Wanted {
+            request,
+            country,
+            profile: None,
+        };
+        catalogue.voice(wanted).locale.clone()
+    }
+
+    #[test]
+    fn the_built_in_languages_say_every_phrase() {
+        let (catalogue, notices) = load(None).unwrap();
+        assert_eq!(notices, []);
+        assert_eq!(catalogue.locales().collect::<Vec<_>>(), ["en-GB", "en-US", "lab"]);
+        for locale in ["en-US", "en-GB", "lab"] {
+            let voice = catalogue.voice(Wanted {
+                request: Some(locale),
+                ..Wanted::default()
+            });
+            let message = [("amount", "1,249.00 EUR"), ("payee", "Acme 7")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let mut vars = message_vars(&voice, &message.into()).unwrap();
+            vars.insert(phrase::VAR_CODE.to_owned(), "0123456789".to_owned());
+            vars.insert(phrase::VAR_KEY.to_owned(), "7".to_owned());
+            for name in phrase::ALL {
+                let clips = voice.clips(name, &vars).unwrap();
+                assert!(
+                    clips.iter().all(|clip| clip.duration_ms >= 300),
+                    "{locale} {name}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_lab_prompt_lasts_six_seconds() {
+        let (catalogue, _) = load(None).unwrap();
+        let voice = catalogue.voice(Wanted {
+            request: Some("lab"),
+            country: Some("DE"),
+            profile: Some("en-US"),
+        });
+        let clips = voice.clips(phrase::CONFIRM, &BTreeMap::new()).unwrap();
+        assert_eq!(
+            clips.iter().map(|clip| clip.duration_ms).collect::<Vec<_>>(),
+            [6000]
+        );
+    }
+
+    #[test]
+    fn america_hears_pound_and_everyone_else_hash() {
+        let (catalogue, _) = load(None).unwrap();
+        assert_eq!(locale(&catalogue, None, Some("CA")), "en-US");
+        assert_eq!(locale(&catalogue, Some("en"), Some("GB")), "en-GB");
+        assert_eq!(locale(&catalogue, Some("en-NZ"), Some("US")), "en-GB");
+        assert_eq!(locale(&catalogue, Some("xx"), Some("JP")), "en-US");
+    }
+
+    #[test]
+    fn an_incomplete_language_is_not_offered_and_says_why() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("de-DE")).unwrap();
+        let manifest = "language = \"de-DE\"\nname = \"Deutsch\"\nbrand_text = \"{brand}\"\n\
+            [voice]\nname = \"a\"\nengine = \"recording\"\nlicence = \"b\"\n";
+        fs::write(root.path().join("de-DE/prompts.toml"), manifest).unwrap();
+        let (catalogue, notices) = load(Some(root.path())).unwrap();
+        assert_eq!(locale(&catalogue, Some("de-DE"), None), "en-US");
+        let notice = notices[0].to_string();
+        assert_eq!(
+            notice,
+            "the language de-DE is not offered: de-DE: the phrase \"confirm\" is missing, and 15 more"
+        );
+    }
+
+    #[test]
+    fn a_broken_file_in_the_operators_directory_stops_the_start() {
+        let root = tempfile::tempdir().unwrap();
+        let language = root.path().join("en-US");
+        fs::create_dir(&language).unwrap();
+        fs::write(language.join("brand-acme.wav"), b"hello").unwrap();
+        let error = load(Some(root.path())).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "en-US/brand-acme.wav: expected a RIFF header of 12 bytes, the whole file has 5"
+        );
+        fs::rename(language.join("brand-acme.wav"), language.join("confirm.wav")).unwrap();
+        let error = load(Some(root.path())).unwrap_err().to_string();
+        assert!(
+            error.contains("expected this file beside \"confirm.wav\""),
+            "{error}"
+        );
+    }
 }

@@ -8,7 +8,7 @@ use super::dsp;
 use super::error::{PromptError, WavError};
 use super::language::Language;
 use super::library::{Library, PromptSet};
-use super::listen::inband_keys;
+use super::listen::keys_in_call;
 use super::manifest::is_brand;
 use super::master::{NARROW_HZ, WIDE_HZ};
 use super::measure::{
@@ -140,7 +140,11 @@ pub fn check_language(
     // A file that cannot be read is in its clip's report already.
     match library.load(language) {
         Ok(set) => {
-            for clip in set.clips.keys().filter(|clip| !set.manifest.clips.contains_key(*clip)) {
+            for clip in set
+                .clips
+                .keys()
+                .filter(|clip| !set.manifest.clips.contains_key(*clip))
+            {
                 check_clip(library, language, clip, None, false, &mut report)?;
             }
             report
@@ -224,10 +228,12 @@ fn judge(samples: &[i16], clip: &str, exact_ms: Option<u64>, report: &mut ClipRe
         (lead_in_ms.abs_diff(LEAD_IN_MS) > LEAD_IN_TOLERANCE_MS).then_some(Problem::LeadIn(lead_in_ms)),
         (longest_gap_ms > GAP_MS_MAX).then_some(Problem::Gap(longest_gap_ms)),
         (out_of_band_db > OUT_OF_BAND_DB_MAX).then_some(Problem::OutOfBand(out_of_band_db)),
-        exact_ms.filter(|expected| *expected != duration_ms).map(|expected_ms| Problem::Length {
-            expected_ms,
-            found_ms: duration_ms,
-        }),
+        exact_ms
+            .filter(|expected| *expected != duration_ms)
+            .map(|expected_ms| Problem::Length {
+                expected_ms,
+                found_ms: duration_ms,
+            }),
         (is_brand(clip) && duration_ms - tail_ms > BRAND_MS_MAX).then_some(Problem::TooLong {
             what: "to the end of the organisation's name",
             max_ms: BRAND_MS_MAX,
@@ -252,7 +258,7 @@ pub(super) fn keys_heard(samples: &[i16], rate_hz: u32) -> Vec<Problem> {
             Err(error) => return vec![Problem::Wav(WavError::Read(error.to_string()))],
         }
     };
-    let ours = inband_keys(narrow).into_iter().map(|key| Problem::Key {
+    let ours = keys_in_call(narrow).into_iter().map(|key| Problem::Key {
         detector: "call",
         digit: key.digit.as_char(),
         at_ms: key.start_ms,
@@ -268,7 +274,8 @@ pub(super) fn keys_heard(samples: &[i16], rate_hz: u32) -> Vec<Problem> {
 fn out_of_band_db(samples: &[i16], rate_hz: u32) -> f64 {
     let samples = to_f32(samples);
     let band = dsp::band_pass(&samples, rate_hz, SLOPE_LOW_HZ, SLOPE_HIGH_HZ);
-    let energy = |values: &mut dyn Iterator<Item = f32>| -> f64 { values.map(|v| f64::from(v).powi(2)).sum() };
+    let energy =
+        |values: &mut dyn Iterator<Item = f32>| -> f64 { values.map(|v| f64::from(v).powi(2)).sum() };
     let outside = energy(&mut samples.iter().zip(&band).map(|(s, b)| s - b));
     let all = energy(&mut samples.iter().copied());
     10.0 * (outside / all.max(1e-12)).max(1e-9).log10()
@@ -302,7 +309,11 @@ fn check_lengths(set: &PromptSet, report: &mut LanguageReport) {
     limit("for the phrase confirm", &[phrase::CONFIRM], CORE_MS_MAX);
     limit("for the phrase random", &[phrase::RANDOM], CORE_MS_MAX);
     limit("for the phrase match-code", &[phrase::MATCH_CODE], CORE_MS_MAX);
-    limit("for the phrase speak-code-intro", &[phrase::SPEAK_CODE_INTRO], CORE_MS_MAX);
+    limit(
+        "for the phrase speak-code-intro",
+        &[phrase::SPEAK_CODE_INTRO],
+        CORE_MS_MAX,
+    );
     limit(
         "for confirm and fraud together",
         &[phrase::CONFIRM, phrase::FRAUD],
@@ -340,4 +351,83 @@ pub fn phrase_ms(set: &PromptSet, name: &str) -> Option<u64> {
             item => clip_ms(item),
         })
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::master::master_of_samples;
+    use super::super::master::tests::voice;
+    use super::*;
+
+    fn problems(samples: &[i16]) -> Vec<String> {
+        let mut report = ClipReport {
+            language: "en-US".to_owned(),
+            clip: "brand-acme".to_owned(),
+            rate_hz: NARROW_HZ,
+            duration_ms: None,
+            loudness_lufs: None,
+            peak_dbfs: None,
+            lead_in_ms: None,
+            longest_gap_ms: None,
+            problems: Vec::new(),
+        };
+        judge(samples, "brand-acme", None, &mut report);
+        report.problems.iter().map(ToString::to_string).collect()
+    }
+
+    fn scaled(samples: &[i16], gain: f32) -> Vec<i16> {
+        to_i16(&to_f32(samples).iter().map(|s| s * gain).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn each_fault_of_a_master_is_found() {
+        let good = master_of_samples(&voice(16_000, 0.3, 1200), 16_000, None)
+            .unwrap()
+            .narrow;
+        assert_eq!(problems(&good), [""; 0]);
+        let lead_in = dsp::samples_of_ms(150, NARROW_HZ);
+        let with_gap = [&good[..6000], &[0; 9600], &good[6000..]].concat();
+        let hum: Vec<i16> = good
+            .iter()
+            .enumerate()
+            .map(|(n, s)| s.saturating_add((2000.0 * (n as f32 * 0.0393).sin()) as i16))
+            .collect();
+        for (samples, expected) in [
+            (scaled(&good, 0.6), "expected -19 ± 1 LUFS, found -23."),
+            (scaled(&good, 20.0), "runs of samples held at full scale: clipped"),
+            (scaled(&good, 2.0), "expected a peak of at most -3 dBFS"),
+            (
+                good[lead_in..].to_vec(),
+                "expected a lead-in of 150 ms, found 0 ms",
+            ),
+            (with_gap, "expected no silence over 900 ms inside"),
+            (hum, "expected at most -30 dB outside 300-3400 Hz"),
+            (good.repeat(2), "to the end of the organisation's name"),
+            (vec![0; 8000], "no speech in it"),
+        ] {
+            let found = problems(&samples);
+            assert!(
+                found.iter().any(|problem| problem.contains(expected)),
+                "{expected}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_built_in_sets_have_nothing_wrong() {
+        let library = Library::new(None);
+        for language in library.languages().unwrap() {
+            let report = check_language(&library, &language, false).unwrap();
+            let faults: Vec<_> = report
+                .clips
+                .iter()
+                .filter(|clip| !clip.problems.is_empty())
+                .collect();
+            assert!(
+                faults.is_empty() && report.problems.is_empty(),
+                "{faults:?} {:?}",
+                report.problems
+            );
+        }
+    }
 }

@@ -7,7 +7,7 @@ use crate::model::Digit;
 
 /// What of a set is missing, phrase by phrase; empty when the language can be offered.
 #[must_use]
-pub fn missing(set: &PromptSet) -> Vec<PromptError> {
+pub(super) fn missing(set: &PromptSet) -> Vec<PromptError> {
     let mut missing = Vec::new();
     for name in phrase::ALL {
         if !set.manifest.phrases.contains_key(*name) {

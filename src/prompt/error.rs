@@ -46,10 +46,7 @@ pub enum WavError {
     #[error("expected at most {max_ms} ms, found {found_ms} ms")]
     TooLong { max_ms: u64, found_ms: u64 },
     #[error("expected {expected}, found {found}")]
-    Master {
-        expected: &'static str,
-        found: String,
-    },
+    Master { expected: &'static str, found: String },
     #[error("expected a sampling rate of {expected} Hz, found {found} Hz")]
     MasterRate { expected: u32, found: u32 },
     #[error("cannot read the file: {0}")]
@@ -83,7 +80,9 @@ const fn tag_name(tag: u16) -> &'static str {
 pub enum MasterError {
     #[error(transparent)]
     Wav(#[from] WavError),
-    #[error("the recording is clipped: {runs} runs of 3 or more samples at full scale; record it again with less gain")]
+    #[error(
+        "the recording is clipped: {runs} runs of 3 or more samples at full scale; record it again with less gain"
+    )]
     Clipped { runs: usize },
     #[error("expected speech louder than {min_dbfs:.0} dBFS, the loudest 10 ms have {found_dbfs:.1} dBFS")]
     TooQuiet { min_dbfs: f64, found_dbfs: f64 },
@@ -91,9 +90,13 @@ pub enum MasterError {
     TooShort { min_ms: u64, found_ms: u64 },
     #[error("expected at most {max_ms} ms of speech, found {found_ms} ms")]
     TooLong { max_ms: u64, found_ms: u64 },
-    #[error("expected speech at least {min_db:.0} dB above the background, found {found_db:.1} dB; record it in a quiet room")]
+    #[error(
+        "expected speech at least {min_db:.0} dB above the background, found {found_db:.1} dB; record it in a quiet room"
+    )]
     Noisy { min_db: f64, found_db: f64 },
-    #[error("expected a loudness of -19 LUFS within 1, {found_lufs:.1} was the nearest: its peaks are too sharp")]
+    #[error(
+        "expected a loudness of -19 LUFS within 1, {found_lufs:.1} was the nearest: its peaks are too sharp"
+    )]
     Loudness { found_lufs: f64 },
     #[error("a telephone would hear the key {digit} at {at_ms} ms of this recording; record it again")]
     KeyTone { digit: char, at_ms: u64 },

@@ -124,7 +124,7 @@ pub struct Wanted<'a> {
 /// The place in `sets` that serves a call best: request, its language only, country, profile. `None` leaves the
 /// built-in fallback.
 #[must_use]
-pub fn choose(sets: &[Audience], wanted: Wanted<'_>) -> Option<usize> {
+pub(super) fn choose(sets: &[Audience], wanted: Wanted<'_>) -> Option<usize> {
     let by_tag = |text: Option<&str>| {
         let tag = text?.parse::<Language>().ok()?;
         by_language(sets, &tag, wanted.country)
@@ -142,7 +142,8 @@ fn by_language(sets: &[Audience], tag: &Language, country: Option<&str>) -> Opti
     }
     // Nothing bears the name: another set of the same language, for the tag's region first, then the number's
     // country (a Canadian hears "pound", an Australian "hash").
-    let same_language = |set: &&Audience| set.language.primary() == tag.primary() && !is_private(&set.language);
+    let same_language =
+        |set: &&Audience| set.language.primary() == tag.primary() && !is_private(&set.language);
     let serves = |country: &str| {
         sets.iter()
             .position(|set| same_language(&set) && names_country(set, country))
@@ -165,7 +166,9 @@ fn for_country(sets: &[Audience], country: &str) -> Option<usize> {
 }
 
 fn names_country(set: &Audience, country: &str) -> bool {
-    set.countries.iter().any(|named| named.eq_ignore_ascii_case(country))
+    set.countries
+        .iter()
+        .any(|named| named.eq_ignore_ascii_case(country))
 }
 
 /// A private set (`-x-`) is taken only by its full name.
@@ -218,7 +221,11 @@ mod tests {
             ("en", "AU", "en-GB"),
             ("en", "", "en-GB"),
         ] {
-            assert_eq!(chosen(request, country, ""), Some(expected), "{request} {country}");
+            assert_eq!(
+                chosen(request, country, ""),
+                Some(expected),
+                "{request} {country}"
+            );
         }
     }
 
@@ -244,7 +251,9 @@ mod tests {
         assert_eq!("zh-Hant-TW".parse::<Language>().unwrap().region(), Some("TW"));
         assert_eq!("es-419".parse::<Language>().unwrap().region(), Some("419"));
         assert_eq!("en-x-us".parse::<Language>().unwrap().region(), None);
-        for bad in ["", "e", "english", "en-", "en--US", "en-US-x", "../etc", "en US", "1n"] {
+        for bad in [
+            "", "e", "english", "en-", "en--US", "en-US-x", "../etc", "en US", "1n",
+        ] {
             assert!(bad.parse::<Language>().is_err(), "{bad:?}");
         }
     }

@@ -16,7 +16,7 @@ use super::measure::CLIP_MS_MAX;
 use super::wav::read_master;
 
 /// Directory of the 16 kHz masters inside a language's.
-pub const WIDE_DIR: &str = "16k";
+pub(super) const WIDE_DIR: &str = "16k";
 const MANIFEST: &str = "prompts.toml";
 /// Files that one directory may hold.
 const FILES_MAX: usize = 2000;
@@ -170,7 +170,10 @@ impl Place {
     fn languages(&self) -> Result<Vec<Language>, PromptError> {
         match self {
             Self::BuiltIn => Ok(BuiltIn::iter()
-                .filter_map(|path| path.strip_suffix("/prompts.toml").and_then(|tag| tag.parse().ok()))
+                .filter_map(|path| {
+                    path.strip_suffix("/prompts.toml")
+                        .and_then(|tag| tag.parse().ok())
+                })
                 .collect()),
             Self::Directory(root) => {
                 let mut languages = Vec::new();
@@ -196,7 +199,11 @@ impl Place {
             Self::Directory(root) => {
                 let directory = root.join(language.as_str());
                 let own = self.read(&format!("{language}/{MANIFEST}"))?.is_some();
-                let files = if directory.is_dir() { file_names(&directory)? } else { Vec::new() };
+                let files = if directory.is_dir() {
+                    file_names(&directory)?
+                } else {
+                    Vec::new()
+                };
                 if !own && let Some(stray) = files.iter().find(|file| is_wav(file) && !is_name_clip(file)) {
                     return Err(PromptError::Manifest {
                         language: language.to_string(),
@@ -225,7 +232,9 @@ impl Place {
             clip: name.to_owned(),
             error: MasterError::Wav(error),
         };
-        read_master(&bytes, NARROW_HZ, CLIP_MS_MAX).map(Some).map_err(wrong)
+        read_master(&bytes, NARROW_HZ, CLIP_MS_MAX)
+            .map(Some)
+            .map_err(wrong)
     }
 
     fn read(&self, path: &str) -> Result<Option<Cow<'static, [u8]>>, PromptError> {
@@ -254,7 +263,7 @@ impl Place {
 
 /// Path of a clip under the root of a place.
 #[must_use]
-pub fn wav_path(language: &Language, clip: &str, rate_hz: u32) -> String {
+pub(super) fn wav_path(language: &Language, clip: &str, rate_hz: u32) -> String {
     match rate_hz {
         WIDE_HZ => format!("{language}/{WIDE_DIR}/{clip}.wav"),
         _ => format!("{language}/{clip}.wav"),

@@ -107,14 +107,21 @@ pub fn import(import: &Import<'_>) -> Result<Imported, PromptError> {
         })?;
     write_clip(import.directory, import.language, import.clip, &master)?;
     if let Some(entry) = &entry {
-        let path = import.directory.join(import.language.as_str()).join("prompts.toml");
+        let path = import
+            .directory
+            .join(import.language.as_str())
+            .join("prompts.toml");
         let mut text = fs::read_to_string(&path).map_err(|error| PromptError::io(&path, &error))?;
         text.push_str(entry);
         // What was appended must read back: a broken manifest would take the whole language away.
         Manifest::parse(import.language, &text)?;
         write_file(&path, text.as_bytes())?;
     }
-    let file = |rate_hz| import.directory.join(wav_path(import.language, import.clip, rate_hz));
+    let file = |rate_hz| {
+        import
+            .directory
+            .join(wav_path(import.language, import.clip, rate_hz))
+    };
     Ok(Imported {
         files: [file(NARROW_HZ), file(WIDE_HZ)],
         duration_ms: master.narrow.len() as u64 * 1000 / u64::from(NARROW_HZ),
@@ -128,7 +135,10 @@ fn manifest_entry(import: &Import<'_>) -> Result<Option<String>, PromptError> {
         language: import.language.to_string(),
         reason,
     };
-    let path = import.directory.join(import.language.as_str()).join("prompts.toml");
+    let path = import
+        .directory
+        .join(import.language.as_str())
+        .join("prompts.toml");
     let is_name = is_brand(import.clip) || import.clip.starts_with("payee-");
     if !path.is_file() {
         return if is_name {
@@ -164,9 +174,12 @@ fn manifest_entry(import: &Import<'_>) -> Result<Option<String>, PromptError> {
         engine: RECORDING.to_owned(),
         licence: import.licence.unwrap_or("the operator's own").to_owned(),
     };
-    let transcript = import
-        .transcript
-        .ok_or_else(|| wrong(format!("expected a transcript for the new clip {:?}", import.clip)))?;
+    let transcript = import.transcript.ok_or_else(|| {
+        wrong(format!(
+            "expected a transcript for the new clip {:?}",
+            import.clip
+        ))
+    })?;
     Ok(Some(format!(
         "\n[clips.{:?}]\ntranscript = {}\nvoice = {}\nengine = {}\nlicence = {}\n",
         import.clip,
@@ -232,5 +245,134 @@ fn clip_error(language: &Language, clip: &str, error: MasterError) -> PromptErro
         language: language.to_string(),
         clip: clip.to_owned(),
         error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::master::tests::voice;
+    use super::super::wav::to_i16;
+    use super::*;
+    use crate::media::tone::ToneSender;
+    use crate::model::Digits;
+
+    const MANIFEST: &str = r#"
+language = "en-US"
+name = "English"
+brand_text = "Hello from {brand}."
+[voice]
+name = "Ann"
+engine = "recording"
+licence = "ours"
+[clips.hello]
+transcript = "Hello."
+"#;
+
+    struct Place {
+        root: tempfile::TempDir,
+        language: Language,
+    }
+
+    impl Place {
+        fn new(manifest: Option<&str>) -> Self {
+            let root = tempfile::tempdir().unwrap();
+            fs::create_dir(root.path().join("en-US")).unwrap();
+            if let Some(text) = manifest {
+                fs::write(root.path().join("en-US/prompts.toml"), text).unwrap();
+            }
+            fs::write(
+                root.path().join("voice.wav"),
+                write_master(&to_i16(&voice(16_000, 0.3, 900)), 16_000).unwrap(),
+            )
+            .unwrap();
+            let mut tones = vec![0; 1600 + 8000];
+            ToneSender::new(Digits::parse("#").unwrap()).fill(&mut tones[1600..]);
+            fs::write(root.path().join("tones.wav"), write_master(&tones, 8000).unwrap()).unwrap();
+            Self {
+                root,
+                language: "en-US".parse().unwrap(),
+            }
+        }
+
+        fn import(&self, file: &str, clip: &str, transcript: Option<&str>) -> Result<Imported, String> {
+            import(&Import {
+                file: &self.root.path().join(file),
+                directory: self.root.path(),
+                language: &self.language,
+                clip,
+                transcript,
+                voice: None,
+                licence: None,
+            })
+            .map_err(|error| error.to_string())
+        }
+    }
+
+    #[test]
+    fn a_recording_becomes_both_masters_and_an_entry() {
+        let place = Place::new(Some(MANIFEST));
+        let imported = place.import("voice.wav", "bye", Some("Good \"bye\".")).unwrap();
+        assert!(imported.entry_added && imported.files.iter().all(|file| file.is_file()));
+        let library = Library::directory(place.root.path());
+        let set = library.load(&place.language).unwrap();
+        assert_eq!(set.manifest.clips["bye"].transcript, "Good \"bye\".");
+        assert_eq!(set.clips["bye"].len() as u64 * 1000 / 8000, imported.duration_ms);
+        let again = place.import("voice.wav", "bye", None).unwrap();
+        assert!(!again.entry_added);
+    }
+
+    #[test]
+    fn the_name_of_an_organisation_needs_no_manifest() {
+        let place = Place::new(None);
+        place.import("voice.wav", "brand-contoso", None).unwrap();
+        let set = Library::new(Some(place.root.path()))
+            .load(&place.language)
+            .unwrap();
+        assert!(set.clips.contains_key("brand-contoso") && set.clips.contains_key("brand-default"));
+        assert!(
+            place
+                .import("voice.wav", "hello", None)
+                .unwrap_err()
+                .contains("only brand-")
+        );
+    }
+
+    #[test]
+    fn what_cannot_join_a_set_is_refused_with_the_reason() {
+        let place = Place::new(Some(MANIFEST));
+        for (file, clip, expected) in [
+            (
+                "voice.wav",
+                "new",
+                "expected a transcript for the new clip \"new\"",
+            ),
+            ("voice.wav", "../up", "expected a clip name of lower-case letters"),
+            ("none.wav", "hello", "none.wav: No such file"),
+            ("tones.wav", "hello", "a telephone would hear the key # at "),
+            (
+                "en-US/prompts.toml",
+                "hello",
+                "expected a WAV file starting with \"RIFF\"",
+            ),
+        ] {
+            let error = place.import(file, clip, None).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+        let spoken = Place::new(Some(&MANIFEST.replace("\"recording\"", "\"flite\"")));
+        let error = spoken.import("voice.wav", "hello", None).unwrap_err();
+        assert!(error.contains("expected engine = \"recording\""), "{error}");
+    }
+
+    #[test]
+    fn a_build_leaves_recordings_alone_and_names_what_it_cannot_do() {
+        let place = Place::new(Some(&MANIFEST.replace("\"recording\"", "\"nobody\"")));
+        let build = |only: &[&str]| {
+            let only: Vec<String> = only.iter().map(|clip| (*clip).to_owned()).collect();
+            build_language(place.root.path(), &place.language, &only, |_, _| {})
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(build(&[]).contains("\"flite\" or \"espeak-ng\", found \"nobody\""));
+        assert!(build(&["nothing"]).contains("expected a clip named \"nothing\""));
     }
 }

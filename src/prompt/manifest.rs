@@ -11,7 +11,7 @@ const ENTRIES_MAX: usize = 1000;
 const TRANSCRIPT_CHARS_MAX: usize = 500;
 
 /// Engine name of what a person recorded: `prompts build` leaves it alone.
-pub const RECORDING: &str = "recording";
+pub(super) const RECORDING: &str = "recording";
 
 /// One language, as its file says.
 #[derive(Debug, Clone, PartialEq)]
@@ -193,12 +193,12 @@ impl RawClip {
 
 /// Whether a clip says the name of an organisation.
 #[must_use]
-pub fn is_brand(clip: &str) -> bool {
+pub(super) fn is_brand(clip: &str) -> bool {
     clip.starts_with("brand-")
 }
 
 /// Clip names become file names: letters, digits and inner hyphens, nothing that leads elsewhere.
-pub fn check_clip_name(name: &str) -> Result<(), PromptError> {
+pub(super) fn check_clip_name(name: &str) -> Result<(), PromptError> {
     let fits = (1..=64).contains(&name.chars().count());
     let letters = name
         .chars()
@@ -213,7 +213,7 @@ pub fn check_clip_name(name: &str) -> Result<(), PromptError> {
 
 /// The name of a brand or payee as part of a clip name: lower case, everything else one hyphen.
 #[must_use]
-pub fn slug(name: &str) -> String {
+pub(super) fn slug(name: &str) -> String {
     let mut slug = String::new();
     for c in name.chars().flat_map(char::to_lowercase).take(50) {
         if c.is_alphanumeric() {
@@ -263,14 +263,22 @@ licence = "ours"
     #[test]
     fn each_mistake_is_named() {
         for (from, to, expected) in [
-            ("language = \"en-US\"", "language = \"en-GB\"", "expected language = \"en-US\""),
+            (
+                "language = \"en-US\"",
+                "language = \"en-GB\"",
+                "expected language = \"en-US\"",
+            ),
             ("[clips.press]", "[clips.Press]", "expected a clip name"),
             ("[clips.press]", "[clips.\"../x\"]", "expected a clip name"),
             ("transcript = \"Press pound.\"", "transcript = \"\"", "found 0"),
             ("[clips.brand-acme]", "[clips.acme]", "expected one voice"),
             ("engine = \"flite\"", "engin = \"flite\"", "engin"),
             ("{brand}", "brand", "{brand}"),
-            ("licence = \"MIT-like\"", "licence = \"x\"\nstretch = 9.0", "0.5 to 2"),
+            (
+                "licence = \"MIT-like\"",
+                "licence = \"x\"\nstretch = 9.0",
+                "0.5 to 2",
+            ),
             ("name = \"English\"", "", "name"),
         ] {
             let error = parse(&GOOD.replacen(from, to, 1)).unwrap_err().to_string();

@@ -9,14 +9,15 @@ use std::io::{Read, Seek};
 use super::dsp::{self, SpeechBounds};
 use super::error::{MasterError, WavError};
 use super::measure::{
-    CLIP_MS_MAX, LEAD_IN_MS, LOUDNESS_LUFS, LOUDNESS_TOLERANCE_LU, PEAK_DBFS_MAX, SPEECH_DEPTH_DB, loudness_lufs,
+    CLIP_MS_MAX, LEAD_IN_MS, LOUDNESS_LUFS, LOUDNESS_TOLERANCE_LU, PEAK_DBFS_MAX, SPEECH_DEPTH_DB,
+    loudness_lufs,
 };
 use super::resample::resample;
 use super::wav::{WavFile, to_i16};
 
 /// Rates of the two files of a clip.
-pub const WIDE_HZ: u32 = 16_000;
-pub const NARROW_HZ: u32 = 8000;
+pub(super) const WIDE_HZ: u32 = 16_000;
+pub(super) const NARROW_HZ: u32 = 8000;
 
 /// Longest recording that is looked at: room for a lot of silence around the speech.
 const RECORDING_MS_MAX: u64 = 120_000;
@@ -38,13 +39,13 @@ const LEVEL_ROUNDS: usize = 10;
 
 /// One clip at both rates.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Master {
+pub(super) struct Master {
     pub wide: Vec<i16>,
     pub narrow: Vec<i16>,
 }
 
 /// A WAV file of any rate, width and number of channels.
-pub fn master_of_wav<R: Read + Seek>(source: R, exact_ms: Option<u64>) -> Result<Master, MasterError> {
+pub(super) fn master_of_wav<R: Read + Seek>(source: R, exact_ms: Option<u64>) -> Result<Master, MasterError> {
     let file = WavFile::new(source)?;
     let rate_hz = file.format().rate_hz;
     let samples = file.read_mono(RECORDING_MS_MAX)?;
@@ -52,13 +53,18 @@ pub fn master_of_wav<R: Read + Seek>(source: R, exact_ms: Option<u64>) -> Result
 }
 
 /// Samples of one channel. `exact_ms` stretches the silence at the end so that the clip has just that length.
-pub fn master_of_samples(samples: &[f32], rate_hz: u32, exact_ms: Option<u64>) -> Result<Master, MasterError> {
+pub(super) fn master_of_samples(
+    samples: &[f32],
+    rate_hz: u32,
+    exact_ms: Option<u64>,
+) -> Result<Master, MasterError> {
     let runs = dsp::clipped_runs(samples);
     // A few runs are a loud consonant; more is an overdriven recording.
     if runs > 8 {
         return Err(MasterError::Clipped { runs });
     }
-    let wide = resample(samples, rate_hz, WIDE_HZ).map_err(|error| MasterError::Resample(error.to_string()))?;
+    let wide =
+        resample(samples, rate_hz, WIDE_HZ).map_err(|error| MasterError::Resample(error.to_string()))?;
     let band = dsp::telephone_band(&wide, WIDE_HZ);
     let speech = trim(&band)?;
     let levelled = level(&speech)?;
@@ -187,4 +193,116 @@ fn silence_lead_in(mut narrow: Vec<f32>) -> Vec<f32> {
         *sample = 0.0;
     }
     narrow
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::f32::consts::TAU;
+    use std::io::Cursor;
+
+    use super::super::measure::{LOUDNESS_TOLERANCE_LU, measure};
+    use super::super::wav::write_master;
+    use super::*;
+
+    /// Something like a voice: a buzz with the syllables of slow speech, silence around.
+    pub(crate) fn voice(rate_hz: u32, level: f32, ms: u32) -> Vec<f32> {
+        let silence = vec![0.0; dsp::samples_of_ms(300, rate_hz)];
+        let buzz = (0..dsp::samples_of_ms(ms, rate_hz)).map(|n| {
+            let t = n as f32 / rate_hz as f32;
+            let syllable = 0.55 - 0.45 * (TAU * 4.0 * t).cos();
+            let harmonics: f32 = (2..16)
+                .map(|h| (TAU * 150.0 * h as f32 * t).sin() / h as f32)
+                .sum();
+            level * syllable * harmonics
+        });
+        silence
+            .iter()
+            .copied()
+            .chain(buzz)
+            .chain(silence.iter().copied())
+            .collect()
+    }
+
+    #[test]
+    fn any_rate_and_level_becomes_the_same_master() {
+        for (rate_hz, level) in [
+            (8000, 0.05),
+            (16_000, 0.3),
+            (22_050, 0.6),
+            (44_100, 0.1),
+            (48_000, 0.02),
+        ] {
+            let master = master_of_samples(&voice(rate_hz, level, 1500), rate_hz, None).unwrap();
+            for (samples, rate_hz) in [(&master.wide, WIDE_HZ), (&master.narrow, NARROW_HZ)] {
+                let found = measure(samples, rate_hz).unwrap();
+                assert!(
+                    (found.loudness_lufs - LOUDNESS_LUFS).abs() < LOUDNESS_TOLERANCE_LU / 2.0,
+                    "{found:?}"
+                );
+                assert!(found.peak_dbfs <= PEAK_DBFS_MAX, "{found:?}");
+                assert!(found.lead_in_ms.abs_diff(LEAD_IN_MS) <= 30, "{found:?}");
+                assert_eq!(found.clipped_runs, 0);
+                assert_eq!(samples.len() % dsp::samples_of_ms(20, rate_hz), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_sound_gives_the_same_octets() {
+        let sound = voice(22_050, 0.3, 800);
+        assert_eq!(
+            master_of_samples(&sound, 22_050, None).unwrap(),
+            master_of_samples(&sound, 22_050, None).unwrap()
+        );
+    }
+
+    #[test]
+    fn an_exact_length_is_kept_or_refused() {
+        let sound = voice(16_000, 0.3, 1500);
+        let master = master_of_samples(&sound, 16_000, Some(3000)).unwrap();
+        assert_eq!((master.wide.len(), master.narrow.len()), (48_000, 24_000));
+        let error = master_of_samples(&sound, 16_000, Some(1000)).unwrap_err();
+        assert!(
+            matches!(error, MasterError::TooLong { max_ms: 1000, .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn each_bad_recording_has_its_own_words() {
+        let loud: Vec<f32> = voice(16_000, 3.0, 1500)
+            .iter()
+            .map(|s| s.clamp(-1.0, 1.0))
+            .collect();
+        let noise: Vec<f32> = (0..32_000_u32)
+            .map(|n| (n.wrapping_mul(2_654_435_761) >> 16) as f32 / 65_536.0 * 0.4 - 0.2)
+            .collect();
+        for (sound, expected) in [
+            (loud, "the recording is clipped: "),
+            (
+                voice(16_000, 0.0005, 1500),
+                "expected speech louder than -45 dBFS, the loudest 10 ms have -",
+            ),
+            (vec![0.0; 16_000], "expected speech louder than -45 dBFS"),
+            (vec![], "expected speech, found 0 samples"),
+            (
+                voice(16_000, 0.3, 40),
+                "expected at least 100 ms of speech, found ",
+            ),
+            (
+                voice(16_000, 0.3, 31_000),
+                "expected at most 29000 ms of speech, found ",
+            ),
+            (
+                noise,
+                "expected speech at least 15 dB above the background, found ",
+            ),
+        ] {
+            let error = master_of_samples(&sound, 16_000, None).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+        let long = write_master(&vec![0; 8000 * 121], 8000).unwrap();
+        let error = master_of_wav(Cursor::new(long), None).unwrap_err().to_string();
+        assert_eq!(error, "expected at most 120000 ms, found 121000 ms");
+    }
 }

@@ -5,24 +5,24 @@ use super::dsp::{self, SpeechBounds};
 use super::wav::to_f32;
 
 /// Loudness of every clip, after the telephone filter.
-pub const LOUDNESS_LUFS: f64 = -19.0;
-pub const LOUDNESS_TOLERANCE_LU: f64 = 1.0;
+pub(super) const LOUDNESS_LUFS: f64 = -19.0;
+pub(super) const LOUDNESS_TOLERANCE_LU: f64 = 1.0;
 /// No sample is louder.
-pub const PEAK_DBFS_MAX: f64 = -3.0;
+pub(super) const PEAK_DBFS_MAX: f64 = -3.0;
 /// Silence before the first sound: a telephone that opens its path late loses none of the first word.
-pub const LEAD_IN_MS: u64 = 150;
-pub const LEAD_IN_TOLERANCE_MS: u64 = 30;
+pub(super) const LEAD_IN_MS: u64 = 150;
+pub(super) const LEAD_IN_TOLERANCE_MS: u64 = 30;
 /// A longer silence inside a clip sounds like the end of it.
-pub const GAP_MS_MAX: u64 = 900;
+pub(super) const GAP_MS_MAX: u64 = 900;
 /// A clip longer than this is a recording error.
-pub const CLIP_MS_MAX: u64 = 30_000;
+pub(super) const CLIP_MS_MAX: u64 = 30_000;
 
 /// Speech lies within this of its loudest 10 ms.
 pub(super) const SPEECH_DEPTH_DB: f64 = 38.0;
 
 /// What one WAV of a clip measures.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Measurement {
+pub(super) struct Measurement {
     pub duration_ms: u64,
     pub loudness_lufs: f64,
     pub peak_dbfs: f64,
@@ -34,7 +34,7 @@ pub struct Measurement {
 
 /// Measures a master; `None` when there is no speech in it.
 #[must_use]
-pub fn measure(samples: &[i16], rate_hz: u32) -> Option<Measurement> {
+pub(super) fn measure(samples: &[i16], rate_hz: u32) -> Option<Measurement> {
     let samples = to_f32(samples);
     let band = dsp::telephone_band(&samples, rate_hz);
     let SpeechBounds {

@@ -33,7 +33,10 @@ pub fn message_vars(
     voice: &Voice,
     message: &BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, String>, MessageError> {
-    if let Some(found) = message.keys().find(|name| !matches!(name.as_str(), "amount" | "payee")) {
+    if let Some(found) = message
+        .keys()
+        .find(|name| !matches!(name.as_str(), "amount" | "payee"))
+    {
         return Err(MessageError::Unknown {
             found: found.chars().take(40).collect(),
         });
@@ -69,7 +72,12 @@ fn amount_clips(text: &str) -> Result<Vec<String>, MessageError> {
     let (whole, cents) = split_number(number).ok_or_else(wrong)?;
     let mut clips = Vec::with_capacity(AMOUNT_DIGITS_MAX + 4);
     let spell = |digits: &str, clips: &mut Vec<String>| {
-        clips.extend(digits.chars().filter_map(Digit::from_char).map(Voice::digit_clip_name));
+        clips.extend(
+            digits
+                .chars()
+                .filter_map(Digit::from_char)
+                .map(Voice::digit_clip_name),
+        );
     };
     spell(&whole, &mut clips);
     if let Some(cents) = cents {
@@ -111,7 +119,10 @@ fn split_number(text: &str) -> Option<(String, Option<String>)> {
         Some((whole, cents)) if (1..=2).contains(&cents.len()) => (whole, Some(cents.to_owned())),
         _ => (text, None),
     };
-    if cents.as_ref().is_some_and(|c| !c.bytes().all(|b| b.is_ascii_digit())) {
+    if cents
+        .as_ref()
+        .is_some_and(|c| !c.bytes().all(|b| b.is_ascii_digit()))
+    {
         return None;
     }
     // Marks between thousands: every group after the first has three digits.
@@ -201,8 +212,21 @@ mod tests {
 
     #[test]
     fn what_is_no_amount_is_refused() {
-        for text in ["", "EUR", "249", "-5 EUR", "2 EUR 3", "1,24,9 EUR", "12.3.4 EUR", "9999999999999 USD", "€€"] {
-            assert!(matches!(clips(text), Err(MessageError::Amount { .. })), "{text:?}");
+        for text in [
+            "",
+            "EUR",
+            "249",
+            "-5 EUR",
+            "2 EUR 3",
+            "1,24,9 EUR",
+            "12.3.4 EUR",
+            "9999999999999 USD",
+            "€€",
+        ] {
+            assert!(
+                matches!(clips(text), Err(MessageError::Amount { .. })),
+                "{text:?}"
+            );
         }
     }
 
@@ -232,7 +256,10 @@ mod tests {
         assert_eq!(vars("1 EUR", "Jö 4").unwrap(), "letter-j letter-o digit-4");
         assert!(matches!(vars("1 EUR", "東京"), Err(MessageError::Payee { .. })));
         assert!(matches!(vars("1 EUR", " - "), Err(MessageError::Payee { .. })));
-        assert!(matches!(vars("1 USD", "ACME"), Err(MessageError::NotRecorded { .. })));
+        assert!(matches!(
+            vars("1 USD", "ACME"),
+            Err(MessageError::NotRecorded { .. })
+        ));
         assert_eq!(
             message_vars(&voice(), &BTreeMap::new()),
             Err(MessageError::Missing { missing: "amount" })

@@ -41,7 +41,7 @@ pub use check::{ClipReport, LanguageReport, Problem, check_language, phrase_ms};
 pub use error::{MasterError, PromptError, SpeechError, WavError};
 pub use language::{Audience, Language, Wanted};
 pub use library::{Library, PromptSet};
-pub use listen::{PressedKey, inband_keys};
+pub use listen::{ListenError, PressedKey, listen_to_file};
 pub use make::{Built, Import, Imported, build_language, import};
 pub use manifest::{ClipEntry, Manifest, VoiceSource};
 pub use message::{MessageError, message_vars};

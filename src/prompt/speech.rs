@@ -67,6 +67,23 @@ impl Speaker {
         Self::new(engine, &manifest.voice.voice, manifest.stretch)
     }
 
+    /// The voice that speaks a name in a set: the set's own where `engine` made it, else the engine's plainest voice
+    /// of that language.
+    pub fn for_brand(manifest: &Manifest, engine: &str) -> Result<Self, SpeechError> {
+        if manifest.voice.engine == engine {
+            return Self::for_set(manifest);
+        }
+        let language = manifest.language();
+        match Engine::named(engine)? {
+            Engine::EspeakNg => Self::new(Engine::EspeakNg, language.primary(), manifest.stretch),
+            Engine::Flite if language.primary() == "en" => Self::new(Engine::Flite, "slt", manifest.stretch),
+            Engine::Flite => Err(SpeechError::NoSuchVoice {
+                program: Engine::Flite.program(),
+                voice: language.to_string(),
+            }),
+        }
+    }
+
     pub fn new(engine: Engine, voice: &str, stretch: f64) -> Result<Self, SpeechError> {
         // flite would open a path or an address given as a voice.
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+');
@@ -188,7 +205,7 @@ impl Speaker {
 
 /// Letters, digits and the punctuation of plain sentences; nothing that an engine takes for a command
 /// (`[[` opens phonemes in espeak-ng, `<` markup).
-pub fn check_text(text: &str) -> Result<(), SpeechError> {
+pub(super) fn check_text(text: &str) -> Result<(), SpeechError> {
     let found = text.chars().count();
     if text.trim().is_empty() || found > TEXT_CHARS_MAX {
         return Err(SpeechError::TextLength {
@@ -196,7 +213,28 @@ pub fn check_text(text: &str) -> Result<(), SpeechError> {
             found,
         });
     }
-    let plain = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '.' | ',' | ';' | ':' | '!' | '?' | '\'' | '’' | '-' | '–' | '&' | '(' | ')' | '/' | '+' | '%');
+    let plain = |c: char| {
+        c.is_alphanumeric()
+            || matches!(
+                c,
+                ' ' | '.'
+                    | ','
+                    | ';'
+                    | ':'
+                    | '!'
+                    | '?'
+                    | '\''
+                    | '’'
+                    | '-'
+                    | '–'
+                    | '&'
+                    | '('
+                    | ')'
+                    | '/'
+                    | '+'
+                    | '%'
+            )
+    };
     match text.chars().position(|c| !plain(c)) {
         Some(at) => Err(SpeechError::TextCharacter {
             character: text.chars().nth(at).unwrap_or('?'),
@@ -208,7 +246,12 @@ pub fn check_text(text: &str) -> Result<(), SpeechError> {
 
 fn first_line(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
-    text.lines().next().unwrap_or("no message").chars().take(200).collect()
+    text.lines()
+        .next()
+        .unwrap_or("no message")
+        .chars()
+        .take(200)
+        .collect()
 }
 
 /// A directory of our own that goes away with its content.
@@ -244,7 +287,13 @@ mod tests {
     #[test]
     fn only_plain_text_is_spoken() {
         assert_eq!(check_text("Hello from Müller & Co. (Ltd.)!"), Ok(()));
-        for (text, character) in [("a [[b]]", '['), ("<b>", '<'), ("a\nb", '\n'), ("$(id)", '$'), ("a|b", '|')] {
+        for (text, character) in [
+            ("a [[b]]", '['),
+            ("<b>", '<'),
+            ("a\nb", '\n'),
+            ("$(id)", '$'),
+            ("a|b", '|'),
+        ] {
             let error = check_text(text).unwrap_err();
             assert!(
                 matches!(error, SpeechError::TextCharacter { character: c, .. } if c == character),
@@ -252,14 +301,20 @@ mod tests {
             );
         }
         assert!(matches!(check_text(" "), Err(SpeechError::TextLength { .. })));
-        assert!(matches!(check_text(&"a".repeat(601)), Err(SpeechError::TextLength { found: 601, .. })));
+        assert!(matches!(
+            check_text(&"a".repeat(601)),
+            Err(SpeechError::TextLength { found: 601, .. })
+        ));
     }
 
     #[test]
     fn a_voice_cannot_be_a_path_an_option_or_an_address() {
         for voice in ["", "-o", "/tmp/x.flitevox", "http://x", "a b", "../slt"] {
             let error = Speaker::new(Engine::Flite, voice, 1.0).unwrap_err();
-            assert!(matches!(error, SpeechError::VoiceName { .. }), "{voice:?}: {error}");
+            assert!(
+                matches!(error, SpeechError::VoiceName { .. }),
+                "{voice:?}: {error}"
+            );
         }
     }
 

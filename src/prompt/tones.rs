@@ -39,7 +39,7 @@ pub struct HeardKey {
 
 /// Every key in a sound of 8 kHz.
 #[must_use]
-pub fn keys_in(samples: &[i16]) -> Vec<HeardKey> {
+pub(super) fn keys_in(samples: &[i16]) -> Vec<HeardKey> {
     let mut heard = Vec::new();
     let mut run: Option<(Digit, usize)> = None;
     let starts = (0..samples.len().saturating_sub(BLOCK - 1)).step_by(HOP);

@@ -18,6 +18,9 @@ mod lines;
 mod negotiate;
 mod write;
 
+#[cfg(test)]
+mod vectors;
+
 use std::net::{IpAddr, SocketAddr};
 
 use crate::model::Codec;

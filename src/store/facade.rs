@@ -121,7 +121,8 @@ to_engine! {
 
     /// Queued attempts whose time has come, oldest first, without those whose number has a live call.
     fn due_attempts(&self, now: UnixMillis, limit: u32) -> Vec<DueAttempt>;
-    /// When the dialer has something to do next: an attempt due or a queued verification expiring.
+    /// When the dialer has something to do next: an attempt due or a queued verification expiring. Lies in the
+    /// past while due attempts wait for a trunk: the dialer then goes by its trunks.
     fn next_attempt_at(&self) -> Option<UnixMillis>;
     /// Commits `dialing`; only `Claimed::Dialing` allows an INVITE.
     fn claim(&self, claim: Claim, now: UnixMillis) -> Claimed;

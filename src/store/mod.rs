@@ -25,6 +25,8 @@
 mod accept;
 mod attempt;
 mod changes;
+#[cfg(test)]
+mod contract;
 mod error;
 mod event;
 mod facade;

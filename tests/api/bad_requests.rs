@@ -104,7 +104,7 @@ const CASES: &[Case] = &[
         "a field twice",
         r#"{"to":"+1","to":"+2"}"#,
         (400, "malformed", None),
-        "the body is no valid JSON: the name \"to\" stands twice in one object at line 1 column 16",
+        "the body is no valid JSON: the name \"to\" stands twice in one object at line 1 column 21",
     ),
     create(
         "trailing text",
@@ -280,7 +280,7 @@ const CASES: &[Case] = &[
     create(
         "extension in the number",
         r#"{"to":"+14255550123 ext 5"}"#,
-        (422, "extension_invalid", Some("extension.digits")),
+        (422, "extension_invalid", Some("to")),
         "an extension belongs in the field extension",
     ),
     create(

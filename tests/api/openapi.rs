@@ -71,3 +71,44 @@ async fn every_documented_path_is_routed() {
         }
     }
 }
+
+/// Programs generate clients from the document: names must be one and references must lead somewhere.
+#[test]
+fn operation_ids_are_distinct_and_references_resolve() {
+    fn walk(node: &serde_json::Value, found: &mut Vec<String>) {
+        match node {
+            serde_json::Value::Object(object) => {
+                for (name, value) in object {
+                    match (name.as_str(), value.as_str()) {
+                        ("$ref", Some(target)) => found.push(target.to_owned()),
+                        _ => walk(value, found),
+                    }
+                }
+            }
+            serde_json::Value::Array(items) => items.iter().for_each(|item| walk(item, found)),
+            _ => {}
+        }
+    }
+    let document = serde_json::to_value(ringproof::api::openapi_document()).unwrap();
+    let mut references = Vec::new();
+    walk(&document, &mut references);
+    assert!(references.len() > 30);
+    for reference in references {
+        let pointer = reference.strip_prefix('#').unwrap();
+        assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+    }
+    let mut ids = std::collections::BTreeSet::new();
+    for operation in document["paths"]
+        .as_object()
+        .unwrap()
+        .values()
+        .flat_map(|p| p.as_object().unwrap().values())
+    {
+        assert!(
+            ids.insert(operation["operationId"].as_str().unwrap().to_owned()),
+            "{}",
+            operation["operationId"]
+        );
+    }
+    assert_eq!(ids.len(), 17);
+}

@@ -308,19 +308,24 @@ impl Tx<'_> {
         id: VerificationId,
         now: UnixMillis,
     ) -> Result<(), StoreError> {
-        for quota in quotas {
-            sqlx::query(
-                "INSERT OR IGNORE INTO usage (kind, subject, at, verification_id) VALUES (?, ?, ?, ?)",
-            )
-            .bind(quota.kind.as_str())
-            .bind(&quota.subject)
-            .bind(now.0)
-            .bind(id.to_string())
-            .execute(&mut *self.conn)
-            .await
-            .map_err(engine_error)?;
+        if quotas.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let subjects: Vec<[&str; 2]> = quotas
+            .iter()
+            .map(|quota| [quota.kind.as_str(), quota.subject.as_str()])
+            .collect();
+        sqlx::query(
+            "INSERT OR IGNORE INTO usage (kind, subject, at, verification_id)
+             SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), ?, ? FROM json_each(?)",
+        )
+        .bind(now.0)
+        .bind(id.to_string())
+        .bind(to_json(&subjects)?)
+        .execute(&mut *self.conn)
+        .await
+        .map_err(engine_error)
+        .map(drop)
     }
 
     /// Tells a live call to end, durably and by notice.
@@ -331,14 +336,17 @@ impl Tx<'_> {
         entropy: &mut Entropy,
         now: UnixMillis,
     ) -> Result<(), StoreError> {
-        sqlx::query("UPDATE verifications SET cancel_reason = ? WHERE id = ?")
-            .bind(notice.reason.as_str())
-            .bind(notice.verification.to_string())
-            .execute(&mut *self.conn)
-            .await
-            .map_err(engine_error)?;
+        let row = sqlx::query(
+            "UPDATE verifications SET cancel_reason = ?, sequence = sequence + 1 WHERE id = ?
+             RETURNING sequence, callback_url, subscription",
+        )
+        .bind(notice.reason.as_str())
+        .bind(notice.verification.to_string())
+        .fetch_one(&mut *self.conn)
+        .await
+        .map_err(engine_error)?;
         let kind = ProgressKind::CancelRequested(notice.reason);
-        self.note(notice.verification, kind, attempt_number, entropy, now)
+        self.note(notice.verification, &row, kind, attempt_number, entropy, now)
             .await?;
         self.signals.cancels.push(notice);
         Ok(())

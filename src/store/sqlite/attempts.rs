@@ -114,13 +114,16 @@ struct Standing {
     cancel_reason: Option<Reason>,
     expires_at: UnixMillis,
     number: String,
+    /// A call to this number is live, this one or another.
+    number_is_live: bool,
 }
 
 impl Tx<'_> {
     async fn standing(&mut self, attempt: AttemptId) -> Result<Option<Standing>, StoreError> {
         let row = sqlx::query(
             "SELECT a.verification_id, a.number AS attempt_number, a.node, a.stage, a.reason, a.due_at,
-                    v.reason AS ended, v.cancel_reason, v.expires_at, v.number
+                    v.reason AS ended, v.cancel_reason, v.expires_at, v.number,
+                    EXISTS (SELECT 1 FROM attempts live WHERE live.live_number = v.number) AS number_is_live
              FROM attempts a JOIN verifications v ON v.id = a.verification_id WHERE a.id = ?",
         )
         .bind(attempt.to_string())
@@ -141,6 +144,7 @@ impl Tx<'_> {
             cancel_reason: get_parsed_option(&row, "cancel_reason")?,
             expires_at: UnixMillis(get(&row, "expires_at")?),
             number: get(&row, "number")?,
+            number_is_live: get(&row, "number_is_live")?,
         }))
     }
 }
@@ -153,12 +157,7 @@ async fn claim_attempt(mut tx: Tx<'_>, claim: Claim, now: UnixMillis) -> Result<
     if !standing.is_due || over {
         return Ok(Claimed::NoLonger);
     }
-    let busy = sqlx::query("SELECT 1 FROM attempts WHERE live_number = ?")
-        .bind(&standing.number)
-        .fetch_optional(&mut *tx.conn)
-        .await
-        .map_err(engine_error)?;
-    if busy.is_some() {
+    if standing.number_is_live {
         return Ok(Claimed::NumberBusy);
     }
     sqlx::query(
@@ -175,17 +174,13 @@ async fn claim_attempt(mut tx: Tx<'_>, claim: Claim, now: UnixMillis) -> Result<
     .execute(&mut *tx.conn)
     .await
     .map_err(engine_error)?;
-    if let Some(caller_id) = &claim.caller_id {
-        sqlx::query("UPDATE verifications SET caller_id = ? WHERE id = ?")
-            .bind(caller_id)
-            .bind(standing.verification.to_string())
-            .execute(&mut *tx.conn)
-            .await
-            .map_err(engine_error)?;
-    }
     // `dialing` has no webhook, so no randomness is needed for an event id.
     let mut unused = Entropy::from_number(0);
-    tx.move_stage(&standing, Stage::Dialing, &mut unused, now).await?;
+    let dialing = StageMove {
+        stage: Stage::Dialing,
+        caller_id: claim.caller_id.as_deref(),
+    };
+    tx.move_stage(&standing, dialing, &mut unused, now).await?;
     let verification = load(tx.conn, standing.verification)
         .await?
         .ok_or(StoreError::NotFound("verification"))?;
@@ -197,19 +192,46 @@ impl Tx<'_> {
     async fn move_stage(
         &mut self,
         standing: &Standing,
-        stage: Stage,
+        to: StageMove<'_>,
         entropy: &mut Entropy,
         now: UnixMillis,
     ) -> Result<u64, StoreError> {
-        sqlx::query("UPDATE verifications SET stage = ? WHERE id = ?")
-            .bind(stage.as_str())
-            .bind(standing.verification.to_string())
-            .execute(&mut *self.conn)
-            .await
-            .map_err(engine_error)?;
-        let kind = ProgressKind::Stage(stage);
-        self.note(standing.verification, kind, standing.attempt_number, entropy, now)
-            .await
+        let row = sqlx::query(
+            "UPDATE verifications
+             SET stage = ?, caller_id = coalesce(?, caller_id), sequence = sequence + 1 WHERE id = ?
+             RETURNING sequence, callback_url, subscription",
+        )
+        .bind(to.stage.as_str())
+        .bind(to.caller_id)
+        .bind(standing.verification.to_string())
+        .fetch_one(&mut *self.conn)
+        .await
+        .map_err(engine_error)?;
+        let kind = ProgressKind::Stage(to.stage);
+        self.note(
+            standing.verification,
+            &row,
+            kind,
+            standing.attempt_number,
+            entropy,
+            now,
+        )
+        .await
+    }
+}
+
+struct StageMove<'a> {
+    stage: Stage,
+    /// `None` keeps the one that stands.
+    caller_id: Option<&'a str>,
+}
+
+impl StageMove<'_> {
+    const fn to(stage: Stage) -> Self {
+        Self {
+            stage,
+            caller_id: None,
+        }
     }
 }
 
@@ -244,7 +266,9 @@ async fn set_stage(
                 .map_err(engine_error)?;
         tx.count_day(&row, DayCounter::Answered).await?;
     }
-    let sequence = tx.move_stage(&standing, stage, &mut entropy, now).await?;
+    let sequence = tx
+        .move_stage(&standing, StageMove::to(stage), &mut entropy, now)
+        .await?;
     Ok(StageSet::Moved { sequence })
 }
 
@@ -325,7 +349,9 @@ impl Tx<'_> {
             node: None,
             ..*standing
         };
-        let sequence = self.move_stage(&next, Stage::Queued, entropy, now).await?;
+        let sequence = self
+            .move_stage(&next, StageMove::to(Stage::Queued), entropy, now)
+            .await?;
         Ok(Decided::Retrying {
             attempt: attempt.id,
             sequence,

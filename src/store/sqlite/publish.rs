@@ -41,24 +41,18 @@ impl Tx<'_> {
             .map(drop)
     }
 
-    /// A change short of an outcome. Returns the new sequence.
+    /// A change short of an outcome. `row` is what the update of the verification returned: sequence,
+    /// callback_url, subscription. Returns the new sequence.
     pub(super) async fn note(
         &mut self,
         id: VerificationId,
+        row: &SqliteRow,
         kind: ProgressKind,
         attempt: u32,
         entropy: &mut Entropy,
         now: UnixMillis,
     ) -> Result<u64, StoreError> {
-        let row = sqlx::query(
-            "UPDATE verifications SET sequence = sequence + 1 WHERE id = ?
-             RETURNING sequence, callback_url, subscription",
-        )
-        .bind(id.to_string())
-        .fetch_one(&mut *self.conn)
-        .await
-        .map_err(engine_error)?;
-        self.publish(id, audience_of(&row)?, kind, attempt, entropy, now)
+        self.publish(id, audience_of(row)?, kind, attempt, entropy, now)
             .await
     }
 
@@ -75,7 +69,9 @@ impl Tx<'_> {
             "UPDATE verifications
              SET status = ?1, reason = ?2, ended_at = ?3, code = NULL, sequence = sequence + 1
              WHERE id = ?4 AND reason IS NULL
-             RETURNING sequence, callback_url, subscription, created_at, number, calling_code, country",
+             RETURNING sequence, callback_url, subscription, created_at, number, calling_code, country,
+                 EXISTS (SELECT 1 FROM attempts WHERE verification_id = verifications.id
+                         AND due_at IS NOT NULL) AS has_due",
         )
         .bind(outcome.status().as_str())
         .bind(outcome.reason().as_str())
@@ -87,6 +83,25 @@ impl Tx<'_> {
         let Some(row) = row else {
             return Ok(None);
         };
+        if get(&row, "has_due")? {
+            self.close_due_attempt(id, outcome, now).await?;
+        }
+        if matches!(outcome.status(), Status::Approved | Status::Delivered) {
+            self.count_day(&row, DayCounter::Approved).await?;
+        }
+        let audience = audience_of(&row)?;
+        self.publish(id, audience, ProgressKind::Ended(outcome), attempt, entropy, now)
+            .await
+            .map(Some)
+    }
+
+    /// What was never dialled ends with its verification.
+    async fn close_due_attempt(
+        &mut self,
+        id: VerificationId,
+        outcome: Outcome,
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
         sqlx::query(
             "UPDATE attempts SET due_at = NULL, reason = ?1, decided_at = ?2, ended_at = ?2
              WHERE verification_id = ?3 AND due_at IS NOT NULL",
@@ -96,14 +111,8 @@ impl Tx<'_> {
         .bind(id.to_string())
         .execute(&mut *self.conn)
         .await
-        .map_err(engine_error)?;
-        if matches!(outcome.status(), Status::Approved | Status::Delivered) {
-            self.count_day(&row, DayCounter::Approved).await?;
-        }
-        let audience = audience_of(&row)?;
-        self.publish(id, audience, ProgressKind::Ended(outcome), attempt, entropy, now)
-            .await
-            .map(Some)
+        .map_err(engine_error)
+        .map(drop)
     }
 
     async fn publish(
@@ -157,7 +166,9 @@ impl Tx<'_> {
         let verification = load(self.conn, id)
             .await?
             .ok_or(StoreError::NotFound("verification"))?;
-        self.drop_overtaken(id, now).await?;
+        if audience.subscription != Subscription::terminal_only() {
+            self.drop_overtaken(id, now).await?;
+        }
         for kind in kinds {
             let event = WebhookEvent {
                 id: EventId::generate(now, entropy),

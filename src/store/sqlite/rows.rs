@@ -2,8 +2,8 @@
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use crate::model::{
-    Attempt, Destination, Digits, Extension, Masked, Outcome, PhoneNumber, Reason, UnixMillis, Verification,
-    VerificationId,
+    Attempt, AttemptId, AttemptReport, Destination, Digits, Extension, Masked, Outcome, PhoneNumber, Reason,
+    Stage, UnixMillis, Verification, VerificationId,
 };
 
 use super::super::records::Cursor;
@@ -15,12 +15,17 @@ use super::{
 /// Most events that one reader gets at a time.
 const EVENTS_MAX: i64 = 256;
 
-/// Columns that make a [`Verification`].
+/// Columns that make a [`Verification`]. Its attempts come in the same statement, so that no reader sees one
+/// without the other.
 macro_rules! verification_columns {
     () => {
         "id, key_id, profile, number, calling_code, country, extension_digits, extension_wait_ms, method, \
          code, purpose, locale, brand, client_ref, end_user_id, end_user_ip, callback_url, tags, message, \
-         caller_id, created_at, expires_at, stage, reason, sequence"
+         caller_id, created_at, expires_at, stage, reason, sequence, \
+         (SELECT json_group_array(json_object('id', id, 'number', number, 'trunk', trunk, 'call_id', call_id, \
+             'node', node, 'stage', stage, 'reason', reason, 'created_at', created_at, 'dialed_at', dialed_at, \
+             'ended_at', ended_at, 'report', json(report))) \
+          FROM (SELECT * FROM attempts WHERE verification_id = verifications.id ORDER BY number)) AS attempts"
     };
 }
 
@@ -63,12 +68,7 @@ impl Sqlite {
         .fetch_all(&mut *conn)
         .await
         .map_err(engine_error)?;
-        let mut items = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let mut verification = verification_of(row)?;
-            verification.attempts = load_attempts(&mut conn, verification.id).await?;
-            items.push(verification);
-        }
+        let items = rows.iter().map(verification_of).collect::<Result<Vec<_>, _>>()?;
         Ok(page_of(items, limit, |verification| verification.id.to_string()))
     }
 
@@ -123,27 +123,10 @@ pub(super) async fn load(
         " FROM verifications WHERE id = ?"
     ))
     .bind(id.to_string())
-    .fetch_optional(&mut *conn)
+    .fetch_optional(conn)
     .await
     .map_err(engine_error)?;
-    let Some(row) = row else {
-        return Ok(None);
-    };
-    let mut verification = verification_of(&row)?;
-    verification.attempts = load_attempts(conn, id).await?;
-    Ok(Some(verification))
-}
-
-async fn load_attempts(conn: &mut SqliteConnection, id: VerificationId) -> Result<Vec<Attempt>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT id, number, trunk, call_id, node, stage, reason, created_at, dialed_at, ended_at, report
-         FROM attempts WHERE verification_id = ? ORDER BY number",
-    )
-    .bind(id.to_string())
-    .fetch_all(conn)
-    .await
-    .map_err(engine_error)?;
-    rows.iter().map(attempt_of).collect()
+    row.as_ref().map(verification_of).transpose()
 }
 
 fn verification_of(row: &SqliteRow) -> Result<Verification, StoreError> {
@@ -171,7 +154,10 @@ fn verification_of(row: &SqliteRow) -> Result<Verification, StoreError> {
         stage: get_parsed(row, "stage")?,
         outcome: outcome_of(row)?,
         sequence: get_count(row, "sequence")?,
-        attempts: Vec::new(),
+        attempts: get_json::<Vec<AttemptRow>>(row, "attempts")?
+            .into_iter()
+            .map(Attempt::from)
+            .collect(),
     })
 }
 
@@ -211,21 +197,38 @@ pub(super) fn outcome_of(row: &SqliteRow) -> Result<Option<Outcome>, StoreError>
     Ok(get_parsed_option::<Reason>(row, "reason")?.map(Outcome::new))
 }
 
-fn attempt_of(row: &SqliteRow) -> Result<Attempt, StoreError> {
-    let millis = |column| Ok::<_, StoreError>(get::<Option<i64>>(row, column)?.map(UnixMillis));
-    Ok(Attempt {
-        id: get_parsed(row, "id")?,
-        number: get_count(row, "number")?,
-        trunk: get(row, "trunk")?,
-        call_id: get(row, "call_id")?,
-        node: get(row, "node")?,
-        stage: get_parsed(row, "stage")?,
-        outcome: outcome_of(row)?,
-        created_at: UnixMillis(get(row, "created_at")?),
-        dialed_at: millis("dialed_at")?,
-        ended_at: millis("ended_at")?,
-        report: get_json(row, "report")?,
-    })
+/// An attempt as the statement makes it.
+#[derive(serde::Deserialize)]
+struct AttemptRow {
+    id: AttemptId,
+    number: u32,
+    trunk: String,
+    call_id: Option<String>,
+    node: Option<String>,
+    stage: Stage,
+    reason: Option<Reason>,
+    created_at: UnixMillis,
+    dialed_at: Option<UnixMillis>,
+    ended_at: Option<UnixMillis>,
+    report: AttemptReport,
+}
+
+impl From<AttemptRow> for Attempt {
+    fn from(row: AttemptRow) -> Self {
+        Self {
+            id: row.id,
+            number: row.number,
+            trunk: row.trunk,
+            call_id: row.call_id,
+            node: row.node,
+            stage: row.stage,
+            outcome: row.reason.map(Outcome::new),
+            created_at: row.created_at,
+            dialed_at: row.dialed_at,
+            ended_at: row.ended_at,
+            report: row.report,
+        }
+    }
 }
 
 fn progress_of(row: &SqliteRow) -> Result<Progress, StoreError> {

@@ -219,10 +219,11 @@ async fn run_in_transaction(
     signals: &mut Signals,
     render: &RenderWebhook,
 ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
-    conn.execute("BEGIN IMMEDIATE").await.map_err(engine_error)?;
+    conn.execute("BEGIN IMMEDIATE; SAVEPOINT job")
+        .await
+        .map_err(engine_error)?;
     let mut results = Vec::with_capacity(group.len());
     for job in group {
-        conn.execute("SAVEPOINT job").await.map_err(engine_error)?;
         let mut own = Signals::default();
         let run = AssertUnwindSafe(job.run(Tx {
             conn: &mut *conn,
@@ -235,14 +236,16 @@ async fn run_in_transaction(
             .unwrap_or_else(|_| Err(StoreError::Corrupt("a write panicked".into())));
         match result {
             Ok(()) => {
-                conn.execute("RELEASE job").await.map_err(engine_error)?;
+                conn.execute("RELEASE job; SAVEPOINT job")
+                    .await
+                    .map_err(engine_error)?;
                 signals.add(own);
                 results.push(Ok(()));
             }
             Err(error) if error.is_transient() => return Err(error),
             Err(error) => {
+                // The savepoint stays, for the next job.
                 conn.execute("ROLLBACK TO job").await.map_err(engine_error)?;
-                conn.execute("RELEASE job").await.map_err(engine_error)?;
                 results.push(Err(error));
             }
         }

@@ -1,0 +1,129 @@
+//! `ringproof sim`: the carrier and its callees as a SIP server of its own.
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Deserialize;
+
+use crate::model::Codec;
+use crate::prompt::{Catalogue, CatalogueOptions, PromptError, Wanted};
+use crate::sim::{Callee, SimConfig, SimError, Simulator};
+
+/// The carrier and its callees in the box, as a SIP server with an HTTP API
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Point a trunk at it: targets = [\"sip:127.0.0.1:5070\"]. GET /sim/numbers lists the callees."
+)]
+pub(super) struct SimArgs {
+    /// SIP over UDP
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5070")]
+    sip: SocketAddr,
+    /// HTTP API: /sim/calls, /sim/wait, /sim/numbers
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8025")]
+    http: SocketAddr,
+    /// First and last RTP port
+    #[arg(long, value_name = "FIRST-LAST", default_value = "41000-42999", value_parser = ports)]
+    rtp_ports: (u16, u16),
+    /// Callees of your own, laid over the built-in ones (TOML: [callee."+15005550001"] …)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Log to standard error at this level
+    #[arg(long, default_value = "info")]
+    log: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SimFile {
+    #[serde(default)]
+    callee: BTreeMap<String, Callee>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum SimCliError {
+    #[error("cannot read {path}: {source}")]
+    Read { path: String, source: std::io::Error },
+    #[error("{path}: {message}")]
+    File { path: String, message: String },
+    #[error("--http: cannot listen on {address}: {source}")]
+    Http {
+        address: SocketAddr,
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Prompts(#[from] PromptError),
+    #[error(transparent)]
+    Sim(#[from] SimError),
+}
+
+fn ports(text: &str) -> Result<(u16, u16), String> {
+    let range = text
+        .split_once('-')
+        .and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    match range {
+        Some((first, last)) if first >= 1024 && last > first => Ok((first, last)),
+        _ => Err("expected FIRST-LAST within 1024-65535 such as 41000-42999".to_owned()),
+    }
+}
+
+pub(super) fn run(args: &SimArgs) -> ExitCode {
+    if let Err(error) = crate::telemetry::install_logging(&args.log, false) {
+        return super::fail(&error);
+    }
+    match super::block_on(serve(args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => super::fail(&error),
+    }
+}
+
+async fn serve(args: &SimArgs) -> Result<(), SimCliError> {
+    let mut callees = crate::sim::defaults();
+    if let Some(path) = &args.config {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|source| SimCliError::Read {
+            path: name.clone(),
+            source,
+        })?;
+        let file: SimFile = toml::from_str(&text).map_err(|e| SimCliError::File {
+            path: name,
+            message: e.to_string().trim().replace('\n', " "),
+        })?;
+        callees.extend(file.callee);
+    }
+    let (voices, _) = Catalogue::load(&CatalogueOptions::default())?;
+    let voice = |tag| {
+        voices.voice(Wanted {
+            request: Some(tag),
+            country: None,
+            profile: None,
+        })
+    };
+    let simulator = Simulator::start(SimConfig {
+        sip: args.sip,
+        rtp_ports: args.rtp_ports.0..=args.rtp_ports.1,
+        callees,
+        voices: vec![voice("en-US"), voice("en-GB")],
+        codecs: vec![Codec::Pcmu, Codec::Pcma],
+        calls_max: 2000,
+    })?;
+    let http = |source| SimCliError::Http {
+        address: args.http,
+        source,
+    };
+    let listener = tokio::net::TcpListener::bind(args.http).await.map_err(http)?;
+    let address = listener.local_addr().map_err(http)?;
+    println!(
+        "simulator listens: SIP udp:{} , http://{address}/sim/calls",
+        simulator.sip
+    );
+    let stop = async {
+        // Without a signal handler the process ends by the signal itself.
+        let _ = tokio::signal::ctrl_c().await;
+    };
+    axum::serve(listener, crate::sim::router(&simulator))
+        .with_graceful_shutdown(stop)
+        .await
+        .map_err(http)
+}

@@ -1,0 +1,350 @@
+//! In-band DTMF: keys heard in the audio (ITU-T Q.23, Q.24). Pure, `f32`, no allocation.
+//!
+//! [`Detector`] takes G.711 or linear samples in any portions and tells when a key's tones began and ended. It works
+//! in sub-blocks of 5 ms ([`bank`]) and decides over six of them ([`evidence`]): **begin strictly, continue loosely**.
+//!
+//! ```text
+//!            six sub-blocks pass the strict test            five sub-blocks miss
+//!   Idle ───────────────────────────────────────▶ Down ───────────────────────────▶ Idle
+//!    ▲        Began (≤ 40 ms after the tone)        │            Ended
+//!    └──────────────── five misses ─────────────────┘  another pair passes: Ended, Began
+//! ```
+//!
+//! An energy gate on the coded octets skips silence. Lost packets are told by [`Detector::lost`]: they neither end a
+//! key nor help to begin one.
+//!
+//! Invariants: `Ended` follows one `Began` of the same digit; a tone of 23 ms or less never begins a key; a break of
+//! 10 ms or less never ends one.
+mod bank;
+mod evidence;
+
+#[cfg(test)]
+pub(crate) mod cases;
+#[cfg(test)]
+mod tests;
+
+use bank::{BLOCK_LEN, Bank, Block};
+use evidence::{Found, RUN_BLOCKS, RUN_LEN, Run};
+
+use super::codec::{self, SAMPLES_PER_MS};
+use super::tone;
+use crate::model::{Codec, Digit};
+
+/// Audio below this peak (16-bit) holds no key: one tone of −30 dBm0.
+const GATE_PEAK: i16 = 705;
+/// A key ends after this many sub-blocks without it: 25 ms.
+const MISSED_BLOCKS_MAX: u32 = 5;
+/// A key whose packets are all lost ends after this many sub-blocks: 200 ms.
+const LOST_BLOCKS_MAX: u32 = 40;
+/// Sub-blocks kept: a run, and one before it for the start of the tone.
+const HISTORY: usize = RUN_BLOCKS + 1;
+/// The floor is the least run energy of this many spans of [`FLOOR_SPAN_BLOCKS`]: 1.28 s.
+const FLOOR_SPANS: usize = 8;
+const FLOOR_SPAN_BLOCKS: u32 = 32;
+/// The floor counts after this many sub-blocks: 120 ms.
+const FLOOR_KNOWN_BLOCKS: u32 = 24;
+/// Delay of the band-pass filter in the middle of the band, samples.
+const FILTER_DELAY: u64 = 8;
+
+/// What the detector heard; positions are samples since [`Detector::new`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToneEvent {
+    Began { digit: Digit, start: u64 },
+    Ended { digit: Digit, start: u64, end: u64 },
+}
+
+/// Listens to one stream. About 2 kB.
+#[derive(Debug, Clone)]
+pub struct Detector {
+    bank: Bank,
+    /// Samples of an unfinished sub-block.
+    pending: [f32; BLOCK_LEN],
+    pending_len: usize,
+    /// Ring of the last sub-blocks; `next` is the oldest.
+    blocks: [Block; HISTORY],
+    next: usize,
+    /// Unfiltered samples of the same.
+    samples: [f32; RUN_LEN],
+    /// All of the history is silence, so silence changes nothing.
+    silent: bool,
+    floor: Floor,
+    /// Samples taken.
+    position: u64,
+    key: Option<Down>,
+}
+
+/// A key that is down.
+#[derive(Debug, Clone, Copy)]
+struct Down {
+    digit: Digit,
+    found: Found,
+    start: u64,
+    /// End of the last sub-block that held it.
+    held_until: u64,
+    missed: u32,
+    lost: u32,
+}
+
+impl Default for Detector {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Detector {
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            bank: Bank::default(),
+            pending: [0.0; BLOCK_LEN],
+            pending_len: 0,
+            blocks: [Block::lost(); HISTORY],
+            next: 0,
+            samples: [0.0; RUN_LEN],
+            silent: true,
+            floor: Floor::default(),
+            position: 0,
+            key: None,
+        }
+    }
+
+    /// Samples taken so far, lost ones included.
+    #[must_use]
+    pub const fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Milliseconds from a position to now.
+    #[must_use]
+    pub const fn age_ms(&self, position: u64) -> u64 {
+        self.position.saturating_sub(position) / SAMPLES_PER_MS as u64
+    }
+
+    /// Takes one packet's octets.
+    pub fn audio(&mut self, codec: Codec, octets: &[u8], out: &mut Vec<ToneEvent>) {
+        if self.silent && self.pending_len == 0 && codec::peak(codec, octets) < GATE_PEAK {
+            self.position += octets.len() as u64;
+            self.floor.hear(0.0, (octets.len() / BLOCK_LEN) as u32);
+            return;
+        }
+        let mut pcm = [0; BLOCK_LEN];
+        for octets in octets.chunks(BLOCK_LEN) {
+            let length = codec::decode(codec, octets, &mut pcm);
+            self.pcm(pcm.get(..length).unwrap_or_default(), out);
+        }
+    }
+
+    /// Takes linear samples, 8 kHz.
+    pub fn pcm(&mut self, pcm: &[i16], out: &mut Vec<ToneEvent>) {
+        let mut rest = pcm;
+        while !rest.is_empty() {
+            let room = self.pending.get_mut(self.pending_len..).unwrap_or_default();
+            let (now, later) = rest.split_at(room.len().min(rest.len()));
+            room.iter_mut()
+                .zip(now)
+                .for_each(|(place, sample)| *place = f32::from(*sample));
+            rest = later;
+            self.pending_len += now.len();
+            self.position += now.len() as u64;
+            if self.pending_len == BLOCK_LEN {
+                self.pending_len = 0;
+                self.finish_block(out);
+            }
+        }
+    }
+
+    /// `samples` did not arrive. They are counted in whole sub-blocks.
+    pub fn lost(&mut self, samples: u64, out: &mut Vec<ToneEvent>) {
+        self.position += samples;
+        self.pending_len = 0;
+        self.bank.clear();
+        let blocks = samples
+            .div_ceil(BLOCK_LEN as u64)
+            .min(u64::from(LOST_BLOCKS_MAX) + 1);
+        for _ in 0..blocks {
+            self.take(Block::lost(), &[0.0; BLOCK_LEN], out);
+        }
+    }
+
+    /// The peer sent nothing for `samples`: a pause.
+    pub fn silence(&mut self, samples: u64, out: &mut Vec<ToneEvent>) {
+        let mut left = samples;
+        while left > 0 && !(self.silent && self.pending_len == 0) {
+            self.pcm(&[0], out);
+            left -= 1;
+        }
+        self.position += left;
+    }
+
+    /// Ends a key that is down, at the end of the stream.
+    pub fn finish(&mut self, out: &mut Vec<ToneEvent>) {
+        self.release(out);
+    }
+
+    fn finish_block(&mut self, out: &mut Vec<ToneEvent>) {
+        let samples = self.pending;
+        let gate = f32::from(GATE_PEAK);
+        // Not `all`: without an early exit the comparison runs on whole vectors.
+        let quiet = samples.iter().fold(true, |quiet, s| quiet & (s.abs() < gate));
+        if quiet {
+            self.bank.clear();
+            return self.take(Block::quiet(&samples), &samples, out);
+        }
+        let block = self.bank.block(&samples);
+        self.take(block, &samples, out);
+    }
+
+    fn take(&mut self, block: Block, samples: &[f32; BLOCK_LEN], out: &mut Vec<ToneEvent>) {
+        if let Some(place) = self.blocks.get_mut(self.next) {
+            *place = block;
+        }
+        self.next = (self.next + 1) % HISTORY;
+        self.samples.copy_within(BLOCK_LEN.., 0);
+        if let Some(last) = self.samples.last_chunk_mut::<BLOCK_LEN>() {
+            *last = *samples;
+        }
+        let heard = self.follow_line();
+        self.hold(&block, out);
+        if let Some(found) = self.begun() {
+            self.press(found, out);
+        }
+        self.silent = heard && self.key.is_none() && self.blocks.iter().all(|b| b.band_energy <= 0.0);
+    }
+
+    /// Keeps the floor; false when some of the run was lost.
+    fn follow_line(&mut self) -> bool {
+        let run = self.run();
+        let heard = run.iter().all(|b| !b.lost);
+        let energy = run.iter().map(|b| b.total_energy).sum();
+        if heard {
+            self.floor.hear(energy, 1);
+        }
+        heard
+    }
+
+    /// Strictly: has a key begun that is not down already?
+    fn begun(&self) -> Option<Found> {
+        let run = self.run();
+        let pair = evidence::stands_out(&run)?;
+        let is_down = self.key.as_ref().is_some_and(|key| key.found.pair == pair);
+        if is_down {
+            return None;
+        }
+        let found = evidence::begins(&run, pair, self.floor.least())?;
+        (!evidence::has_harmonic(&found, &self.samples)).then_some(found)
+    }
+
+    /// The last sub-blocks, oldest first.
+    fn run(&self) -> Run<'_> {
+        std::array::from_fn(|k| &self.blocks[(self.next + HISTORY - RUN_BLOCKS + k) % HISTORY])
+    }
+
+    /// Loosely: does the key that is down go on?
+    fn hold(&mut self, block: &Block, out: &mut Vec<ToneEvent>) {
+        let end = self.position - self.pending_len as u64;
+        let Some(key) = &mut self.key else { return };
+        if block.lost {
+            key.lost += 1;
+        } else if evidence::holds(block, &key.found) {
+            (key.missed, key.lost, key.held_until) = (0, 0, end);
+        } else {
+            key.missed += 1;
+        }
+        if key.missed >= MISSED_BLOCKS_MAX || key.lost >= LOST_BLOCKS_MAX {
+            self.release(out);
+        }
+    }
+
+    fn press(&mut self, found: Found, out: &mut Vec<ToneEvent>) {
+        let digit = tone::digit_at(found.pair.row, found.pair.column);
+        self.release(out);
+        let end = self.position - self.pending_len as u64;
+        let before = &self.blocks[self.next % HISTORY];
+        let partial = (evidence::presence(before, &found) * BLOCK_LEN as f32) as u64;
+        let start = end.saturating_sub(RUN_LEN as u64 + partial + FILTER_DELAY);
+        self.key = Some(Down {
+            digit,
+            found,
+            start,
+            held_until: end,
+            missed: 0,
+            lost: 0,
+        });
+        out.push(ToneEvent::Began { digit, start });
+    }
+
+    fn release(&mut self, out: &mut Vec<ToneEvent>) {
+        let Some(key) = self.key.take() else { return };
+        let end = key.held_until.saturating_sub(FILTER_DELAY);
+        out.push(ToneEvent::Ended {
+            digit: key.digit,
+            start: key.start,
+            end,
+        });
+    }
+}
+
+/// The least energy of a run in the last second or so: what the line itself carries.
+#[derive(Debug, Clone)]
+struct Floor {
+    spans: [f32; FLOOR_SPANS],
+    span: usize,
+    blocks: u32,
+}
+
+impl Default for Floor {
+    fn default() -> Self {
+        Self {
+            spans: [f32::INFINITY; FLOOR_SPANS],
+            span: 0,
+            blocks: 0,
+        }
+    }
+}
+
+impl Floor {
+    /// 0 while the line is not known: then nothing is excused.
+    fn least(&self) -> f32 {
+        let known = self.span > 0 || self.blocks >= FLOOR_KNOWN_BLOCKS || self.spans[1].is_finite();
+        let least = self.spans.iter().copied().fold(f32::INFINITY, f32::min);
+        if known && least.is_finite() { least } else { 0.0 }
+    }
+
+    /// `blocks` sub-blocks at the end of runs of this energy.
+    fn hear(&mut self, energy: f32, blocks: u32) {
+        self.blocks += blocks;
+        if self.blocks > FLOOR_SPAN_BLOCKS {
+            self.blocks = 0;
+            self.span = (self.span + 1) % FLOOR_SPANS;
+            self.spans[self.span] = energy;
+            return;
+        }
+        let span = &mut self.spans[self.span];
+        *span = span.min(energy);
+    }
+}
+
+/// A key in a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Detected {
+    pub digit: Digit,
+    pub start_ms: u64,
+    pub end_ms: u64,
+}
+
+/// All keys of a recording at 8 kHz.
+#[must_use]
+pub fn detect(pcm: &[i16]) -> Vec<Detected> {
+    let (mut detector, mut events) = (Detector::new(), Vec::new());
+    detector.pcm(pcm, &mut events);
+    detector.finish(&mut events);
+    let ended = events.iter().filter_map(|event| match event {
+        ToneEvent::Began { .. } => None,
+        ToneEvent::Ended { digit, start, end } => Some(Detected {
+            digit: *digit,
+            start_ms: start / SAMPLES_PER_MS as u64,
+            end_ms: end / SAMPLES_PER_MS as u64,
+        }),
+    });
+    ended.collect()
+}
