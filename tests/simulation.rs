@@ -95,7 +95,9 @@ fn report(name: &str, tally: &Tally) {
 #[test]
 fn every_seeded_world_keeps_the_seven_invariants() {
     if let Some(seed) = wanted_seed() {
-        eprintln!("{}", tell(Profile::Any, seed));
+        let (clean, story) = tell(Profile::Any, seed);
+        eprintln!("{story}");
+        assert!(clean, "seed {seed} breaks an invariant");
         return;
     }
     let runs = if is_long() { RUNS_LONG } else { RUNS };

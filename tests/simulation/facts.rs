@@ -68,9 +68,10 @@ pub(crate) struct WireFacts {
     /// To tags of 2xx that the call saw.
     pub(crate) answered: BTreeMap<String, At>,
     pub(crate) acked: BTreeSet<String>,
-    /// To tag → CSeq numbers of BYEs without credentials.
+    /// To tag → CSeq numbers of BYEs.
     pub(crate) byes: BTreeMap<String, BTreeSet<u32>>,
-    pub(crate) bye_sent_at: BTreeMap<String, At>,
+    /// 401 and 407 to a BYE, each of which asks for another.
+    pub(crate) bye_challenges: usize,
     /// From tags of BYEs that the call saw.
     pub(crate) peer_byes: BTreeMap<String, At>,
     /// To tag of the first 2xx: the leg that is the session.

@@ -126,9 +126,6 @@ impl World<'_> {
             return;
         }
         let mut breaches: Vec<(u8, String)> = Vec::new();
-        if wire.byes.is_empty() && !wire.bye_sent_at.is_empty() {
-            breaches.push((4, "a BYE leaves with credentials that nobody asked for".to_owned()));
-        }
         for tag in wire.answered.keys() {
             let (ours, theirs) = (wire.byes.contains_key(tag), wire.peer_byes.contains_key(tag));
             if !wire.acked.contains(tag) {

@@ -31,7 +31,7 @@ impl<S: Subscriber> Layer<S> for Reader {
             numbers.iter().any(|number| line.0.contains(number.trim_start_matches('+')))
         });
         if leaks {
-            LEAKS.with_borrow_mut(|leaks| leaks.push(format!("{}:{}", event.metadata().target(), line.0)));
+            LEAKS.with_borrow_mut(|leaks| leaks.push(format!("{}:{:.200}", event.metadata().target(), line.0)));
         }
     }
 }

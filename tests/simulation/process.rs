@@ -338,11 +338,6 @@ impl World<'_> {
         self.exit_if_idle();
     }
 
-    pub(crate) fn untried(&self, due: &DueAttempt, trunk: &str) -> usize {
-        let tried = |name: &str| name == trunk || due.tried_trunks.iter().any(|used| used == name);
-        self.peers.iter().filter(|peer| !tried(&peer.name)).count()
-    }
-
     /// Performs a write and keeps in mind what it means.
     pub(crate) fn run_op(&mut self, op: Op, owner: Owner) -> Result<Done, StoreError> {
         if self.store_down {

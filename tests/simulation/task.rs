@@ -8,7 +8,7 @@ use ringproof::call::{Call, CallSpec, CallTimings, Input, NextTrunk, Output};
 use ringproof::ivr::Script;
 use ringproof::media::command::{DtmfMode, MediaEvent};
 use ringproof::model::{
-    AttemptId, AttemptReport, Codec, Masked, Outcome, Reason, Verification, VerificationId,
+    AttemptId, AttemptReport, Codec, Masked, Outcome, Reason, Verification,
 };
 use ringproof::policy::goes_to_next_trunk;
 use ringproof::sip::digest::Credentials;
@@ -277,7 +277,7 @@ impl World<'_> {
 
     fn feed(&mut self, task: &mut Task, running: &mut Running, input: Input) {
         let owed = match &input {
-            Input::Sip { message, .. } => self.seen_by_call(task, message),
+            Input::Sip { message, source } => self.seen_by_call(task, message, *source),
             _ => Owed::Nothing,
         };
         if self.trace.is_on() {
@@ -416,10 +416,6 @@ impl World<'_> {
             message: BTreeMap::clone(&verification.message),
             timings: CallTimings::default(),
         }
-    }
-
-    pub(crate) fn verification_of(&self, attempt: AttemptId) -> Option<VerificationId> {
-        self.facts.attempts.get(&attempt).map(|facts| facts.verification)
     }
 }
 

@@ -197,14 +197,15 @@ impl World<'_> {
     }
 
     /// A message that this call is about to see. Messages that nobody of its parties sent oblige it to nothing.
-    pub(crate) fn seen_by_call(&mut self, task: &Task, message: &Message) -> Owed {
+    pub(crate) fn seen_by_call(&mut self, task: &Task, message: &Message, source: SocketAddr) -> Owed {
         let now = self.now();
         let Some(facts) = self.facts.attempts.get_mut(&task.attempt) else { return Owed::Nothing };
         let wire = &mut facts.wire;
         match message {
             Message::Request(request) => {
                 let tag = from_tag(message);
-                let known = self.peers[task.trunk].exchanges.iter().any(|exchange| {
+                let peer = &self.peers[task.trunk];
+                let known = peer.owns(source) && peer.exchanges.iter().any(|exchange| {
                     exchange.call_id == task.call_id && exchange.legs.iter().any(|leg| leg.tag == tag)
                 });
                 if known {
@@ -217,7 +218,11 @@ impl World<'_> {
             }
             Message::Response(response) => {
                 let branch = top_branch(message);
-                if cseq(message).1 != "INVITE" || !wire.invites.contains(&branch) {
+                let method = cseq(message).1;
+                if method == "BYE" && matches!(response.status, 401 | 407) {
+                    wire.bye_challenges += 1;
+                }
+                if method != "INVITE" || !wire.invites.contains(&branch) {
                     return Owed::Nothing;
                 }
                 wire.sdp_seen |= !message.body().is_empty();
@@ -302,20 +307,17 @@ impl World<'_> {
             }
             Method::Bye => {
                 let wire = &mut facts.wire;
-                if !request.headers.contains("Authorization") {
-                    let seqs = wire.byes.entry(tag.clone()).or_default();
-                    let is_new = seqs.insert(cseq(message).0);
-                    if is_new && seqs.len() > 1 {
-                        breaches.push((4, "one leg gets two BYEs"));
-                    }
-                    if is_new && wire.peer_byes.contains_key(&tag) {
-                        breaches.push((4, "a BYE answers a BYE"));
-                    }
+                let seqs = wire.byes.entry(tag.clone()).or_default();
+                let is_new = seqs.insert(cseq(message).0);
+                if is_new && seqs.len() > 1 + wire.bye_challenges {
+                    breaches.push((4, "one leg gets two BYEs"));
+                }
+                if is_new && wire.bye_challenges == 0 && wire.peer_byes.contains_key(&tag) {
+                    breaches.push((4, "a BYE answers a BYE"));
                 }
                 if wire.session_tag.as_deref() == Some(tag.as_str()) && leg.is_some_and(Leg::is_open) {
                     breaches.push((5, "RTP goes on after the BYE"));
                 }
-                wire.bye_sent_at.entry(tag).or_insert(now);
             }
             _ => {}
         }

@@ -16,8 +16,6 @@ pub(crate) const LEGS: usize = 2;
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) call_id: String,
-    /// The called number, as it stands in the Request-URI.
-    pub(crate) number: String,
     pub(crate) script: CallScript,
     pub(crate) legs: Vec<Leg>,
     pub(super) invite: Request,
@@ -39,7 +37,6 @@ pub(crate) struct Exchange {
     pub(crate) rang_at: Option<At>,
     /// No phone rings or talks any more.
     pub(crate) released_at: Option<At>,
-    pub(crate) invited_at: At,
     /// INVITE datagrams, repetitions included.
     pub(crate) invites: u32,
 }
@@ -106,7 +103,6 @@ pub(super) struct OwnRequest {
 
 impl Exchange {
     pub(super) fn new(
-        now: At,
         invite: Request,
         source: SocketAddr,
         script: CallScript,
@@ -133,7 +129,6 @@ impl Exchange {
         });
         Self {
             call_id: invite.headers.call_id().unwrap_or_default().to_owned(),
-            number: invite.uri.user().unwrap_or_default().to_owned(),
             script,
             legs: legs.collect(),
             invite,
@@ -150,7 +145,6 @@ impl Exchange {
             canceled_at: None,
             rang_at: None,
             released_at: None,
-            invited_at: now,
             invites: 1,
         }
     }
@@ -289,9 +283,9 @@ impl Exchange {
             return self.reply(bye, source, 481, &[], out);
         };
         let seen = &mut self.legs[leg];
-        let is_new = !bye.headers.contains("Authorization") && seen.byes.insert(seq(bye));
+        let is_new = seen.byes.insert(seq(bye));
         seen.bye_came_at.get_or_insert(out.now);
-        if is_new && seen.byes.len() > 1 {
+        if is_new && seen.byes.len() > 1 + usize::from(seen.bye_challenged) {
             out.breach(format!("leg {leg} gets a second BYE"));
         }
         match self.script.on_bye {

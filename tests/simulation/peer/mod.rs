@@ -181,7 +181,7 @@ impl Peer {
             return;
         };
         let index = self.exchanges.len();
-        let exchange = Exchange::new(now, request.clone(), source, script, (self.media, index), &mut self.dice);
+        let exchange = Exchange::new(request.clone(), source, script, (self.media, index), &mut self.dice);
         self.exchanges.push(exchange);
         self.with(index, now, effects, Exchange::invited);
     }
