@@ -93,7 +93,7 @@ impl PlanError {
         Outcome::new(match self {
             Self::Target(_) | Self::NoRoute(_) => Reason::TrunkDown,
             Self::Media(_) | Self::Sip(_) => Reason::Congestion,
-            Self::Entropy(_) | Self::Profile(_) | Self::Spec(_) => Reason::Internal,
+            Self::Message(_) | Self::Entropy(_) | Self::Profile(_) | Self::Spec(_) => Reason::Internal,
         })
     }
 }
@@ -102,7 +102,9 @@ impl Trunk {
     /// The number that the phone of this country shows.
     #[must_use]
     pub fn caller_id_for(&self, country: Option<&str>) -> &str {
-        country.and_then(|c| self.caller_id.get(c)).unwrap_or(&self.caller_id_default)
+        country
+            .and_then(|c| self.caller_id.get(c))
+            .unwrap_or(&self.caller_id_default)
     }
 
     /// The called number as this trunk wants it.
@@ -141,7 +143,10 @@ pub(super) fn call_spec(
         .profiles
         .get(&verification.profile)
         .ok_or_else(|| PlanError::Profile(verification.profile.clone()))?;
-    let brand = verification.brand.clone().unwrap_or_else(|| profile.brand.clone());
+    let brand = verification
+        .brand
+        .clone()
+        .unwrap_or_else(|| profile.brand.clone());
     let voice = shared.voices.voice(Wanted {
         request: Some(profile.prompts.as_deref().unwrap_or(&verification.locale)),
         country: verification.to.country(),
@@ -155,7 +160,11 @@ pub(super) fn call_spec(
     let public = shared.config.public_address;
     let advertised = |ip: IpAddr| public.filter(|p| p.is_ipv4() == ip.is_ipv4()).unwrap_or(ip);
     // A socket bound to all addresses says where it really is: what the kernel picks for this target.
-    let media_ip = if wire.local_media.ip().is_unspecified() { wire.local_sip.ip() } else { wire.local_media.ip() };
+    let media_ip = if wire.local_media.ip().is_unspecified() {
+        wire.local_sip.ip()
+    } else {
+        wire.local_media.ip()
+    };
     let spec = CallSpec {
         invite: invite(shared, trunk, verification, &wire),
         local_media: SocketAddr::new(advertised(media_ip), wire.local_media.port()),
@@ -192,7 +201,10 @@ fn invite(shared: &Shared, trunk: &Trunk, verification: &Verification, wire: &Wi
     InviteConfig {
         target: wire.target,
         local: wire.local_sip,
-        public: shared.config.public_address.map(|ip| SocketAddr::new(ip, wire.local_sip.port())),
+        public: shared
+            .config
+            .public_address
+            .map(|ip| SocketAddr::new(ip, wire.local_sip.port())),
         transport: Transport::Udp,
         request_uri: request_uri.clone(),
         from: NameAddr::new(from_uri),
@@ -203,8 +215,15 @@ fn invite(shared: &Shared, trunk: &Trunk, verification: &Verification, wire: &Wi
         user_agent: shared.config.user_agent.clone(),
         call_id: wire.call_id.clone(),
         credentials: trunk.credentials.clone(),
-        peers: trunk.peers.iter().filter_map(|block| block.to_string().parse().ok()).collect(),
+        peers: trunk
+            .peers
+            .iter()
+            .filter_map(|block| block.to_string().parse().ok())
+            .collect(),
         rel100: trunk.rel100,
-        timers: TimerConfig { t1: shared.config.t1, ..TimerConfig::default() },
+        timers: TimerConfig {
+            t1: shared.config.t1,
+            ..TimerConfig::default()
+        },
     }
 }

@@ -204,10 +204,7 @@ mod tests {
     fn the_built_in_languages_say_every_phrase() {
         let (catalogue, notices) = load(None).unwrap();
         assert_eq!(notices, []);
-        assert_eq!(
-            catalogue.locales().collect::<Vec<_>>(),
-            ["en-GB", "en-US", "lab"]
-        );
+        assert_eq!(catalogue.locales().collect::<Vec<_>>(), ["en-GB", "en-US", "lab"]);
         for locale in ["en-US", "en-GB", "lab"] {
             let voice = catalogue.voice(Wanted {
                 request: Some(locale),

@@ -218,7 +218,7 @@ pub(super) fn read_master(bytes: &[u8], rate_hz: u32, ms_max: u64) -> Result<Vec
 }
 
 /// A 16-bit mono WAV file.
-pub(super) fn write_master(samples: &[i16], rate_hz: u32) -> Result<Vec<u8>, WavError> {
+pub fn write_master(samples: &[i16], rate_hz: u32) -> Result<Vec<u8>, WavError> {
     let spec = hound::WavSpec {
         channels: 1,
         sample_rate: rate_hz,
