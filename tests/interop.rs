@@ -26,8 +26,12 @@ const CASE_MAX: Duration = Duration::from_secs(120);
 async fn main() -> ExitCode {
     let only: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     let work = tempfile::tempdir().expect("a temporary directory");
-    let pcap = sipp::tone_capture(work.path()).await.expect("sox makes the in-band tone");
-    let capture = capture::Capture::start(work.path()).await.expect("tshark captures on lo");
+    let pcap = sipp::tone_capture(work.path())
+        .await
+        .expect("sox makes the in-band tone");
+    let capture = capture::Capture::start(work.path())
+        .await
+        .expect("tshark captures on lo");
     let permits = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
     let mut running = tokio::task::JoinSet::new();
     for (index, case) in cases::all().into_iter().enumerate() {
@@ -39,7 +43,8 @@ async fn main() -> ExitCode {
             let _permit = permits.acquire_owned().await;
             let began = Instant::now();
             let name = case.name;
-            let result = match tokio::time::timeout(CASE_MAX, cases::run(case, index, directory, pcap)).await {
+            let result = match tokio::time::timeout(CASE_MAX, cases::run(case, index, directory, pcap)).await
+            {
                 Ok(result) => result,
                 Err(_) => Err(format!("not over after {} s", CASE_MAX.as_secs())),
             };
@@ -77,5 +82,9 @@ async fn main() -> ExitCode {
         println!("\n--- {name}\n{why}");
     }
     println!("\n{passed} passed, {} failed", failed.len());
-    if failed.is_empty() && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed.is_empty() && passed > 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

@@ -94,6 +94,10 @@ pub struct HttpLimits {
     pub requests_max: usize,
     /// Time for a whole request that does not wait, seconds.
     pub request_timeout_s: u64,
+    /// Time for the head of a request, the pause before it on a kept connection included, seconds.
+    pub head_timeout_s: u64,
+    /// Connections open at once; further ones wait in the kernel's backlog.
+    pub connections_max: usize,
 }
 
 impl Default for HttpLimits {
@@ -104,6 +108,8 @@ impl Default for HttpLimits {
             streams_max: 10_000,
             requests_max: 2_000,
             request_timeout_s: 15,
+            head_timeout_s: 30,
+            connections_max: 8_000,
         }
     }
 }

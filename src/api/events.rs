@@ -194,7 +194,7 @@ impl Follower {
         tokio::select! {
             () = changed => true,
             () = tokio::time::sleep(POLL) => true,
-            () = self.state.admission().drained() => false,
+            () = self.state.admission().stopping() => false,
         }
     }
 }

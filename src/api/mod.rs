@@ -34,6 +34,7 @@ mod regions;
 mod request;
 mod request_id;
 mod schema;
+mod serve;
 mod state;
 mod verifications;
 mod view;
@@ -57,12 +58,12 @@ pub use openapi::document as openapi_document;
 pub use problem::{Code, Problem};
 pub use regions::{RegionView, guessed_region, language_of, preferred_language, regions as region_list};
 pub use request::{Call, Dialled, EndUser, extension};
+pub use serve::serve;
 pub use state::{Admission, ApiState, Clock, system_clock};
 pub use view::render_webhook;
 
 /// All routes of the API, and of `pages` (which share the layers), ready to serve.
-///
-/// Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: the limit on wrong keys counts by address.
+/// [`serve`] it: the limit on wrong keys counts by the peer's address, which it adds.
 pub fn router(state: ApiState, pages: Router<ApiState>) -> Router {
     let limits = state.config().limits.clone();
     let timeout = TimeoutLayer::with_status_code(

@@ -149,26 +149,46 @@ fn client_address(trusted: &[IpAddr], peer: IpAddr, forwarded_for: Option<&str>)
     address
 }
 
+/// How far the server is on its way down. It only goes forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Serving,
+    /// New calls get 503; live ones are followed to their end.
+    Draining,
+    /// Long polls, streams and the listener end.
+    Stopping,
+}
+
 /// Whether new calls are taken: set by `app`, read at each POST.
 #[derive(Clone)]
 pub struct Admission {
-    draining: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
     trunks_up: watch::Sender<bool>,
 }
 
 impl Default for Admission {
     fn default() -> Self {
         Self {
-            draining: watch::Sender::new(false),
+            phase: watch::Sender::new(Phase::Serving),
             trunks_up: watch::Sender::new(true),
         }
     }
 }
 
 impl Admission {
-    /// From now on new calls get 503, and long polls and streams end.
+    /// From now on new calls get 503.
     pub fn drain(&self) {
-        self.draining.send_replace(true);
+        self.advance(Phase::Draining);
+    }
+
+    /// From now on long polls and streams end, and then the listener.
+    pub fn stop(&self) {
+        self.advance(Phase::Stopping);
+    }
+
+    fn advance(&self, to: Phase) {
+        self.phase
+            .send_if_modified(|phase| std::mem::replace(phase, (*phase).max(to)) < to);
     }
 
     pub fn set_trunks_up(&self, up: bool) {
@@ -177,7 +197,7 @@ impl Admission {
 
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        *self.draining.borrow()
+        *self.phase.borrow() >= Phase::Draining
     }
 
     #[must_use]
@@ -185,10 +205,14 @@ impl Admission {
         *self.trunks_up.borrow()
     }
 
-    /// Returns once draining has begun. Cancel-safe.
-    pub async fn drained(&self) {
+    /// Returns once [`Self::stop`] was called. Cancel-safe.
+    pub async fn stopping(&self) {
         // The sender lives in `self`, so waiting cannot fail.
-        let _ = self.draining.subscribe().wait_for(|draining| *draining).await;
+        let _ = self
+            .phase
+            .subscribe()
+            .wait_for(|phase| *phase == Phase::Stopping)
+            .await;
     }
 }
 

@@ -186,7 +186,7 @@ pub(super) async fn wait_for_change(
         tokio::select! {
             () = changed => {}
             () = tokio::time::sleep(POLL) => {}
-            () = state.admission().drained() => break,
+            () = state.admission().stopping() => break,
             () = tokio::time::sleep_until(deadline) => break,
         }
         verification = find(state, id, visibility).await?;

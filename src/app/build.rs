@@ -68,13 +68,23 @@ pub(super) fn dialer(config: &Config) -> Result<DialerConfig, AppError> {
 fn trunk(trunk: &config::Trunk) -> Result<Trunk, AppError> {
     let from_domain = match &trunk.from_domain {
         Some(domain) => Some(domain.parse().map_err(|_| {
-            AppError::Config(format!("trunk.{}.from_domain: expected a host name, found {domain:?}", trunk.name))
+            AppError::Config(format!(
+                "trunk.{}.from_domain: expected a host name, found {domain:?}",
+                trunk.name
+            ))
         })?),
         None => None,
     };
     Ok(Trunk {
         name: trunk.name.clone(),
-        targets: trunk.targets.iter().map(|t| Target { host: t.host.clone(), port: t.port }).collect(),
+        targets: trunk
+            .targets
+            .iter()
+            .map(|t| Target {
+                host: t.host.clone(),
+                port: t.port,
+            })
+            .collect(),
         credentials: trunk.auth.as_ref().map(|auth| Credentials {
             username: auth.username.clone(),
             password: auth.password.clone(),
@@ -95,7 +105,11 @@ fn trunk(trunk: &config::Trunk) -> Result<Trunk, AppError> {
             config::Identity::Asserted => Some("P-Asserted-Identity"),
             config::Identity::Preferred => Some("P-Preferred-Identity"),
         },
-        headers: trunk.headers.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+        headers: trunk
+            .headers
+            .iter()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect(),
         cps: trunk.cps,
         calls_max: trunk.calls_max,
         dtmf: match trunk.dtmf {
@@ -115,7 +129,10 @@ fn profile_plan(profile: &config::Profile) -> Result<ProfilePlan, AppError> {
         keys: Keys {
             confirm: profile.confirm_key,
             repeat: profile.repeat_key,
-            fraud: Some(FraudKeys { first: profile.fraud_key, second: profile.confirm_key }),
+            fraud: Some(FraudKeys {
+                first: profile.fraud_key,
+                second: profile.confirm_key,
+            }),
             ..Keys::default()
         },
         first_word: profile.first_word,
@@ -127,10 +144,17 @@ fn profile_plan(profile: &config::Profile) -> Result<ProfilePlan, AppError> {
         goodbye: profile.goodbye,
         ..Script::default()
     };
-    script.check().map_err(|e| AppError::Config(format!("profile.{}: {e}", profile.name)))?;
+    script
+        .check()
+        .map_err(|e| AppError::Config(format!("profile.{}: {e}", profile.name)))?;
     Ok(ProfilePlan {
         script,
-        timings: CallTimings { ring_max: profile.ring, trying_max: profile.no_18x, unanswered_max: profile.ring_hard, ..CallTimings::default() },
+        timings: CallTimings {
+            ring_max: profile.ring,
+            trying_max: profile.no_18x,
+            unanswered_max: profile.ring_hard,
+            ..CallTimings::default()
+        },
         brand: profile.brand.clone(),
         locale: profile.locale.clone(),
         prompts: profile.prompts.as_deref().map(prompt_set),
@@ -139,7 +163,11 @@ fn profile_plan(profile: &config::Profile) -> Result<ProfilePlan, AppError> {
 
 /// `lab` is the set `en-US-x-lab`; any other name is a language tag.
 fn prompt_set(name: &str) -> String {
-    if name == "lab" { "en-US-x-lab".to_owned() } else { name.to_owned() }
+    if name == "lab" {
+        "en-US-x-lab".to_owned()
+    } else {
+        name.to_owned()
+    }
 }
 
 pub(super) fn api(config: &Config, public_url: String, seed: [u8; 32]) -> Result<ApiConfig, AppError> {
@@ -192,11 +220,19 @@ fn policy(policy: &config::Policy) -> PolicySettings {
 fn profile(config: &Config, profile: &config::Profile) -> Result<Profile, AppError> {
     let urls = |key: &str, list: &[String]| {
         list.iter()
-            .map(|url| url.parse::<AllowedUrl>().map_err(|e| AppError::Config(format!("profile.{}.{key}: {e}", profile.name))))
+            .map(|url| {
+                url.parse::<AllowedUrl>()
+                    .map_err(|e| AppError::Config(format!("profile.{}.{key}: {e}", profile.name)))
+            })
             .collect::<Result<Vec<_>, _>>()
     };
     let mut subscription = Subscription::terminal_only();
-    for event in config.webhook.progress_events.iter().filter_map(|e| e.parse::<EventType>().ok()) {
+    for event in config
+        .webhook
+        .progress_events
+        .iter()
+        .filter_map(|e| e.parse::<EventType>().ok())
+    {
         subscription = subscription.with(event);
     }
     Ok(Profile {
@@ -215,11 +251,24 @@ fn profile(config: &Config, profile: &config::Profile) -> Result<Profile, AppErr
 pub(super) fn webhooks(config: &Config) -> Result<WebhookConfig, AppError> {
     let signer = Signer::new(config.webhook.secrets.iter().map(Masked::reveal))
         .map_err(|e| AppError::Config(format!("webhook.secret: {e}")))?;
-    Ok(WebhookConfig::new(signer, Guard::new(config.webhook.allow_private.iter().filter_map(|block| block.to_string().parse().ok()).collect())))
+    Ok(WebhookConfig::new(
+        signer,
+        Guard::new(
+            config
+                .webhook
+                .allow_private
+                .iter()
+                .filter_map(|block| block.to_string().parse().ok())
+                .collect(),
+        ),
+    ))
 }
 
 pub(super) fn retention(config: &Config) -> Retention {
-    Retention { personal: config.store.retention, ..Retention::default() }
+    Retention {
+        personal: config.store.retention,
+        ..Retention::default()
+    }
 }
 
 /// Addresses that may talk to us outside a call: every trunk's targets and peers. Names are looked up once, at start.
@@ -231,7 +280,9 @@ pub(super) async fn peer_check(config: &Config) -> PeerCheck {
         for target in &trunk.targets {
             match tokio::net::lookup_host((target.host.as_str(), target.port)).await {
                 Ok(found) => addresses.extend(found.map(|a| a.ip().to_canonical())),
-                Err(error) => tracing::warn!(trunk = %trunk.name, host = %target.host, %error, "the target has no address yet"),
+                Err(error) => {
+                    tracing::warn!(trunk = %trunk.name, host = %target.host, %error, "the target has no address yet")
+                }
             }
         }
     }

@@ -46,7 +46,11 @@ pub enum AppError {
     #[error("{0}")]
     Policy(#[from] PolicyError),
     #[error("{key}: cannot listen on {address}: {source}")]
-    Http { key: &'static str, address: SocketAddr, source: std::io::Error },
+    Http {
+        key: &'static str,
+        address: SocketAddr,
+        source: std::io::Error,
+    },
     #[error("{0}")]
     Entropy(#[from] NoEntropy),
     #[error("{0}")]
@@ -65,7 +69,6 @@ pub struct App {
     webhooks: JoinHandle<()>,
     stop_webhooks: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
-    stop_http: watch::Sender<bool>,
     loops: Vec<JoinHandle<()>>,
     voices: Arc<Catalogue>,
 }
@@ -93,27 +96,46 @@ impl App {
         let admission = Admission::default();
         let seed = signing_key::seed(config)?;
         let api_config = build::api(config, public_url, seed)?;
-        let state = ApiState::new(store.clone(), api_config, admission.clone(), entropy()?, api::system_clock());
+        let state = ApiState::new(
+            store.clone(),
+            api_config,
+            admission.clone(),
+            entropy()?,
+            api::system_clock(),
+        );
         let deliverer = Deliverer::new(store.clone(), build::webhooks(config)?, entropy()?)?;
         let (stop_webhooks, webhooks_stopped) = watch::channel(false);
         let webhooks = tokio::spawn(deliverer.run(webhooks_stopped));
-        let dialer = Dialer::start(dialer_config, store.clone(), media.clone(), sip.clone(), Arc::clone(&voices));
+        let dialer = Dialer::start(
+            dialer_config,
+            store.clone(),
+            media.clone(),
+            sip.clone(),
+            Arc::clone(&voices),
+        );
         let loops = vec![
-            tokio::spawn(out_of_call::run(sip.clone(), inbound, build::peer_check(config).await)),
+            tokio::spawn(out_of_call::run(
+                sip.clone(),
+                inbound,
+                build::peer_check(config).await,
+            )),
             tokio::spawn(keep_house(store.clone(), build::retention(config))),
             tokio::spawn(report(store.clone(), media, sip)),
         ];
-        let (stop_http, stopped) = watch::channel(false);
         let mut servers = Vec::new();
         let mut router = api::router(state.clone(), crate::web::routes());
         if let Some(metrics) = metrics.filter(|_| config.telemetry.metrics) {
             let page = Router::new().route("/metrics", get(move || std::future::ready(metrics.render())));
             match config.server.admin_listen {
-                Some(address) => servers.push(serve(listen("server.admin_listen", address).await?, page, stopped.clone())),
+                Some(address) => servers.push(tokio::spawn(api::serve(
+                    listen("server.admin_listen", address).await?,
+                    page,
+                    state.clone(),
+                ))),
                 None => router = router.merge(page),
             }
         }
-        servers.push(serve(listener, router, stopped));
+        servers.push(tokio::spawn(api::serve(listener, router, state)));
         Ok(Self {
             http,
             sip: sip_addresses,
@@ -123,7 +145,6 @@ impl App {
             webhooks,
             stop_webhooks,
             servers,
-            stop_http,
             loops,
             voices,
         })
@@ -137,7 +158,11 @@ impl App {
     /// The voice that a call in this language gets.
     #[must_use]
     pub fn voice(&self, locale: &str) -> Arc<Voice> {
-        self.voices.voice(crate::prompt::Wanted { request: Some(locale), country: None, profile: None })
+        self.voices.voice(crate::prompt::Wanted {
+            request: Some(locale),
+            country: None,
+            profile: None,
+        })
     }
 
     /// Calls that are live now.
@@ -153,7 +178,7 @@ impl App {
         let canceled = self.dialer.drain(limit).await;
         self.stop_webhooks.send_replace(true);
         finish(self.webhooks, Duration::from_secs(16)).await;
-        self.stop_http.send_replace(true);
+        self.admission.stop();
         for server in self.servers {
             finish(server, Duration::from_secs(3)).await;
         }
@@ -176,26 +201,20 @@ async fn finish(task: JoinHandle<()>, limit: Duration) {
 }
 
 async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, AppError> {
-    TcpListener::bind(address).await.map_err(|source| AppError::Http { key, address, source })
-}
-
-fn serve(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let served = axum::serve(listener, service)
-            .with_graceful_shutdown(async move {
-                let _ = stopped.wait_for(|stopped| *stopped).await;
-            })
-            .await;
-        if let Err(error) = served {
-            tracing::error!(%error, "HTTP ended");
-        }
-    })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| AppError::Http { key, address, source })
 }
 
 async fn open_store(config: &Config, public_url: &str) -> Result<Store, AppError> {
-    let store = Store::open(StoreOptions::new(&config.store.url, api::render_webhook(public_url))).await?;
-    let recovered = store.recover(&config.server.node, entropy()?, wallclock()).await?;
+    let store = Store::open(StoreOptions::new(
+        &config.store.url,
+        api::render_webhook(public_url),
+    ))
+    .await?;
+    let recovered = store
+        .recover(&config.server.node, entropy()?, wallclock())
+        .await?;
     if !recovered.unknown.is_empty() {
         tracing::warn!(
             calls = recovered.unknown.len(),
@@ -247,7 +266,8 @@ async fn report(store: Store, media: MediaEngine, sip: SipUdp) {
         metrics::counter!("ringproof_rtp_packets_sent_total").absolute(engine.packets_sent);
         metrics::counter!("ringproof_rtp_packets_received_total").absolute(engine.packets_received);
         metrics::counter!("ringproof_rtp_packets_skipped_total").absolute(engine.packets_skipped);
-        metrics::counter!("ringproof_media_refused_total", "reason" => "no_port").absolute(engine.refused_no_port);
+        metrics::counter!("ringproof_media_refused_total", "reason" => "no_port")
+            .absolute(engine.refused_no_port);
         metrics::counter!("ringproof_media_refused_total", "reason" => "full").absolute(engine.refused_full);
         metrics::counter!("ringproof_media_refused_total", "reason" => "late").absolute(engine.refused_late);
         let sip = sip.metrics();

@@ -6,9 +6,18 @@ use crate::sip::message::Message;
 use crate::sip::out_of_call;
 
 pub(super) async fn run(sip: SipUdp, mut inbound: mpsc::Receiver<Inbound>, is_peer: PeerCheck) {
-    while let Some(Inbound { message, source, local }) = inbound.recv().await {
-        let Message::Request(request) = message else { continue };
-        let Some(response) = out_of_call::answer(&request, source, is_peer(source.ip())) else { continue };
+    while let Some(Inbound {
+        message,
+        source,
+        local,
+    }) = inbound.recv().await
+    {
+        let Message::Request(request) = message else {
+            continue;
+        };
+        let Some(response) = out_of_call::answer(&request, source, is_peer(source.ip())) else {
+            continue;
+        };
         if let Err(error) = sip.send_from(local, source, &response.to_bytes()).await {
             tracing::debug!(%error, "an answer outside a call was not sent");
         }

@@ -20,7 +20,10 @@ pub(super) fn seed(config: &Config) -> Result<[u8; 32], AppError> {
     match std::fs::read_to_string(&path) {
         Ok(text) => decode(text.trim(), &path.display().to_string()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => create(&path),
-        Err(error) => Err(AppError::Config(format!("cannot read {}: {error}", path.display()))),
+        Err(error) => Err(AppError::Config(format!(
+            "cannot read {}: {error}",
+            path.display()
+        ))),
     }
 }
 
@@ -68,9 +71,20 @@ mod tests {
         let url = format!("sqlite://{}/r.db", directory.path().display());
         let path = beside_the_store(&url).unwrap();
         let first = create(&path).unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(decode(std::fs::read_to_string(&path).unwrap().trim(), "x").unwrap(), first);
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert_eq!(
+            decode(std::fs::read_to_string(&path).unwrap().trim(), "x").unwrap(),
+            first
+        );
         assert!(create(&path).is_err(), "a key that exists is never written over");
-        assert!(decode("c2hvcnQ=", "the file").unwrap_err().to_string().contains("the file: expected 32 octets"));
+        assert!(
+            decode("c2hvcnQ=", "the file")
+                .unwrap_err()
+                .to_string()
+                .contains("the file: expected 32 octets")
+        );
     }
 }

@@ -14,7 +14,9 @@ use crate::store::{Scope, StoreError};
 
 /// Place one confirmation call and watch it
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 approved or delivered, 2 denied, 3 expired, 4 failed, 5 blocked, 6 canceled, 1 no call was placed")]
+#[command(
+    after_help = "Exit codes: 0 approved or delivered, 2 denied, 3 expired, 4 failed, 5 blocked, 6 canceled, 1 no call was placed"
+)]
 pub(super) struct CallArgs {
     /// Number: +14255550123, a national number with --region, or an internal number
     number: String,
@@ -69,7 +71,9 @@ pub(super) fn run(args: &CallArgs) -> ExitCode {
             if args.json {
                 println!("{verification}");
             } else {
-                outcome_lines(&verification).iter().for_each(|line| println!("{line}"));
+                outcome_lines(&verification)
+                    .iter()
+                    .for_each(|line| println!("{line}"));
             }
             ExitCode::from(exit_code(verification["status"].as_str().unwrap_or_default()))
         }
@@ -104,9 +108,14 @@ async fn place(args: &CallArgs) -> Result<Value, CallError> {
     let directory = beside_a_server(&mut config)?;
     let profiles = config.profiles.keys().cloned().collect();
     let app = App::start(&config, None).await?;
-    let (_, key) =
-        super::keys::create(app.store(), "ringproof call".to_owned(), vec![Scope::Verifications], profiles, Some(1))
-            .await?;
+    let (_, key) = super::keys::create(
+        app.store(),
+        "ringproof call".to_owned(),
+        vec![Scope::Verifications],
+        profiles,
+        Some(1),
+    )
+    .await?;
     let client = Client::new(format!("http://{}", app.http), key)?;
     let result = watch(args, &client).await;
     app.shutdown(config.server.drain).await;
@@ -119,7 +128,10 @@ async fn place(args: &CallArgs) -> Result<Value, CallError> {
 fn beside_a_server(config: &mut Config) -> Result<super::Scratch, CallError> {
     let directory = super::Scratch::new()?;
     config.store.url = format!("sqlite://{}", directory.path().join("call.db").display());
-    config.server.listen.set_ip(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+    config
+        .server
+        .listen
+        .set_ip(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
     config.server.listen.set_port(0);
     config.server.admin_listen = None;
     for address in &mut config.sip.listen {
@@ -135,7 +147,10 @@ fn only_trunk(config: &mut Config, name: Option<&str>) -> Result<(), CallError> 
     let known: Vec<String> = config.trunks.iter().map(|t| t.name.clone()).collect();
     config.trunks.retain(|t| t.name == name);
     if config.trunks.is_empty() {
-        return Err(CallError::Trunk { name: name.to_owned(), known: known.join(", ") });
+        return Err(CallError::Trunk {
+            name: name.to_owned(),
+            known: known.join(", "),
+        });
     }
     Ok(())
 }
@@ -160,7 +175,11 @@ fn body(args: &CallArgs) -> Value {
 
 async fn watch(args: &CallArgs, client: &Client) -> Result<Value, CallError> {
     let created = client.create(&body(args)).await?;
-    eprintln!("Calling {} from {}", created["to_masked"].as_str().unwrap_or("?"), created["caller_id"].as_str().unwrap_or("?"));
+    eprintln!(
+        "Calling {} from {}",
+        created["to_masked"].as_str().unwrap_or("?"),
+        created["caller_id"].as_str().unwrap_or("?")
+    );
     if let Some(code) = created["display_code"].as_str() {
         eprintln!("Key this code, then #: {code}");
     }
@@ -181,7 +200,12 @@ async fn watch(args: &CallArgs, client: &Client) -> Result<Value, CallError> {
     }
     // The outcome is told before the goodbye has played; the rest of the evidence follows when the call is over.
     for _ in 0..10 {
-        if verification["attempts"].as_array().into_iter().flatten().all(|a| !a["ended_at"].is_null()) {
+        if verification["attempts"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .all(|a| !a["ended_at"].is_null())
+        {
             break;
         }
         verification = client.changed(&id, 1).await?;
@@ -196,8 +220,18 @@ mod tests {
 
     #[test]
     fn each_status_has_its_documented_exit_code() {
-        let codes: Vec<u8> =
-            ["approved", "delivered", "denied", "expired", "failed", "blocked", "canceled", "odd"].map(exit_code).to_vec();
+        let codes: Vec<u8> = [
+            "approved",
+            "delivered",
+            "denied",
+            "expired",
+            "failed",
+            "blocked",
+            "canceled",
+            "odd",
+        ]
+        .map(exit_code)
+        .to_vec();
         assert_eq!(codes, [0, 0, 2, 3, 4, 5, 6, 1]);
     }
 }

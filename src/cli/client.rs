@@ -9,7 +9,12 @@ pub(super) enum ClientError {
     #[error("the API cannot be reached: {0}")]
     Http(#[from] reqwest::Error),
     #[error("{status} {code}: {detail}")]
-    Problem { status: u16, code: String, detail: String, retry_after_s: Option<u64> },
+    Problem {
+        status: u16,
+        code: String,
+        detail: String,
+        retry_after_s: Option<u64>,
+    },
     #[error("the API answered something unexpected: {0}")]
     Unexpected(String),
 }
@@ -17,7 +22,13 @@ pub(super) enum ClientError {
 impl ClientError {
     /// Refused by policy or limits, not by a mistake of the caller.
     pub(super) const fn is_refusal(&self) -> bool {
-        matches!(self, Self::Problem { status: 403 | 429, .. })
+        matches!(
+            self,
+            Self::Problem {
+                status: 403 | 429,
+                ..
+            }
+        )
     }
 }
 
@@ -30,12 +41,18 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(base: String, key: String) -> Result<Self, ClientError> {
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(70)).build()?;
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(70))
+            .build()?;
         Ok(Self { http, base, key })
     }
 
     pub(super) async fn create(&self, body: &Value) -> Result<Value, ClientError> {
-        let request = self.http.post(format!("{}/v1/verifications", self.base)).json(body);
+        let request = self
+            .http
+            .post(format!("{}/v1/verifications", self.base))
+            .json(body);
         answer(request.bearer_auth(&self.key).send().await?).await
     }
 
@@ -58,7 +75,14 @@ impl Client {
 
     /// Any other page of the same server, such as the simulator's.
     pub(super) async fn read(&self, path: &str) -> Result<Value, ClientError> {
-        answer(self.http.get(format!("{}{path}", self.base)).bearer_auth(&self.key).send().await?).await
+        answer(
+            self.http
+                .get(format!("{}{path}", self.base))
+                .bearer_auth(&self.key)
+                .send()
+                .await?,
+        )
+        .await
     }
 }
 

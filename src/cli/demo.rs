@@ -85,13 +85,23 @@ async fn demo(args: &DemoArgs) -> Result<bool, DemoError> {
     let mut stage = set_up(args).await?;
     println!("Ringproof demo: everything in this process, on loopback\n");
     println!("  API        http://{}/v1   (pages at /docs)", stage.app.http);
-    println!("  SIP        udp:{} -> simulated carrier udp:{}", stage.app.sip[0], stage.simulator.sip);
+    println!(
+        "  SIP        udp:{} -> simulated carrier udp:{}",
+        stage.app.sip[0], stage.simulator.sip
+    );
     println!("  simulator  http://{}/sim/calls\n", stage.sim_http);
     let good = one_call(&mut stage, &args.number).await?;
     if !args.once {
         stay(args, &mut stage).await?;
     }
-    stage.app.shutdown(if args.once { Duration::from_secs(3) } else { stage.drain }).await;
+    stage
+        .app
+        .shutdown(if args.once {
+            Duration::from_secs(3)
+        } else {
+            stage.drain
+        })
+        .await;
     Ok(good)
 }
 
@@ -108,16 +118,39 @@ async fn set_up(args: &DemoArgs) -> Result<Stage, DemoError> {
     let config = configuration(args, scratch.path(), simulator.sip, &hooks, &secret)?;
     let app = App::start(&config, None).await?;
     let scopes = vec![Scope::Verifications, Scope::Enrollments];
-    let (_, key) = super::keys::create(app.store(), "demo".to_owned(), scopes, vec!["default".to_owned()], Some(1)).await?;
+    let (_, key) = super::keys::create(
+        app.store(),
+        "demo".to_owned(),
+        scopes,
+        vec!["default".to_owned()],
+        Some(1),
+    )
+    .await?;
     let client = Client::new(format!("http://{}", app.http), key.clone())?;
     let drain = config.server.drain;
-    Ok(Stage { app, simulator, sim_http, client, key, hooks, webhooks, drain, _scratch: scratch })
+    Ok(Stage {
+        app,
+        simulator,
+        sim_http,
+        client,
+        key,
+        hooks,
+        webhooks,
+        drain,
+        _scratch: scratch,
+    })
 }
 
 /// The box, with the languages that the server speaks.
 fn simulator() -> Result<Simulator, DemoError> {
     let (voices, _) = Catalogue::load(&CatalogueOptions::default())?;
-    let voice = |tag| voices.voice(Wanted { request: Some(tag), country: None, profile: None });
+    let voice = |tag| {
+        voices.voice(Wanted {
+            request: Some(tag),
+            country: None,
+            profile: None,
+        })
+    };
     Ok(Simulator::start(SimConfig {
         sip: SocketAddr::from(([127, 0, 0, 1], 0)),
         rtp_ports: 41_000..=42_999,
@@ -132,7 +165,10 @@ fn new_secret() -> std::io::Result<String> {
     use base64::Engine as _;
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
-    Ok(format!("whsec_{}", base64::engine::general_purpose::STANDARD.encode(bytes)))
+    Ok(format!(
+        "whsec_{}",
+        base64::engine::general_purpose::STANDARD.encode(bytes)
+    ))
 }
 
 /// Written as a file would be, so that the demo says nothing that a configuration could not.
@@ -185,7 +221,11 @@ async fn one_call(stage: &mut Stage, number: &str) -> Result<bool, DemoError> {
     let body = json!({"to": number, "client_ref": "demo", "callback_url": stage.hooks});
     let began = Instant::now();
     let created = stage.client.create(&body).await?;
-    println!("Calling {} from {}", text(&created["to_masked"]), text(&created["caller_id"]));
+    println!(
+        "Calling {} from {}",
+        text(&created["to_masked"]),
+        text(&created["caller_id"])
+    );
     let id = text(&created["id"]).to_owned();
     let mut progress = Progress::new();
     let mut verification = created;
@@ -194,13 +234,18 @@ async fn one_call(stage: &mut Stage, number: &str) -> Result<bool, DemoError> {
         verification = stage.client.changed(&id, 25).await?;
     }
     progress.finish();
-    let webhook = tokio::time::timeout(WEBHOOK_MAX, stage.webhooks.recv()).await.ok().flatten();
+    let webhook = tokio::time::timeout(WEBHOOK_MAX, stage.webhooks.recv())
+        .await
+        .ok()
+        .flatten();
     // The ladder ends with BYE, after the goodbye has played.
     let call = sim_call(stage, &verification).await?;
     let verification = stage.client.changed(&id, 0).await?;
     ladder(&call);
     media_lines(&call, &verification);
-    let Some(webhook) = webhook else { return Err(DemoError::NoWebhook) };
+    let Some(webhook) = webhook else {
+        return Err(DemoError::NoWebhook);
+    };
     Ok(tell_webhook(&webhook, began) && verification["status"] == "approved")
 }
 
@@ -212,7 +257,9 @@ fn text(value: &Value) -> &str {
 async fn sim_call(stage: &Stage, verification: &Value) -> Result<Value, DemoError> {
     let simulator = Client::new(format!("http://{}", stage.sim_http), String::new())?;
     let number = text(&verification["to"]).replace('+', "%2B");
-    Ok(simulator.read(&format!("/sim/wait?number={number}&state=ended&timeout=60")).await?)
+    Ok(simulator
+        .read(&format!("/sim/wait?number={number}&state=ended&timeout=60"))
+        .await?)
 }
 
 fn ladder(call: &Value) {
@@ -233,9 +280,18 @@ fn ladder(call: &Value) {
 
 fn media_lines(call: &Value, verification: &Value) {
     let heard: Vec<&str> = call["heard"].as_array().into_iter().flatten().map(text).collect();
-    println!("  prompt   {:.1} s of audio reached the callee: {}", call["audio_ms"].as_u64().unwrap_or_default() as f32 / 1000.0, heard.join(", "));
+    println!(
+        "  prompt   {:.1} s of audio reached the callee: {}",
+        call["audio_ms"].as_u64().unwrap_or_default() as f32 / 1000.0,
+        heard.join(", ")
+    );
     for key in call["keys"].as_array().into_iter().flatten() {
-        println!("  pressed  {} by {} at {} ms", text(&key["digits"]), text(&key["transport"]), key["at_ms"]);
+        println!(
+            "  pressed  {} by {} at {} ms",
+            text(&key["digits"]),
+            text(&key["transport"]),
+            key["at_ms"]
+        );
     }
     println!("  outcome  {}", outcome_lines(verification).join("\n           "));
 }
@@ -243,7 +299,11 @@ fn media_lines(call: &Value, verification: &Value) {
 fn tell_webhook(webhook: &Received, began: Instant) -> bool {
     let after = webhook.at.saturating_duration_since(began).as_secs_f32();
     match &webhook.fault {
-        None => println!("  webhook  {} received {after:.1} s after the request, signature verified ({})", text(&webhook.body["type"]), webhook.id),
+        None => println!(
+            "  webhook  {} received {after:.1} s after the request, signature verified ({})",
+            text(&webhook.body["type"]),
+            webhook.id
+        ),
         Some(fault) => println!("  webhook  {} received, but {fault}", text(&webhook.body["type"])),
     }
     webhook.fault.is_none()

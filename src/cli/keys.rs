@@ -70,7 +70,14 @@ pub(super) fn run(command: KeysCommand) -> ExitCode {
 
 async fn work(command: KeysCommand) -> Result<(), KeysError> {
     match command {
-        KeysCommand::Create { file, name, scopes, profiles, expires_in_days, json } => {
+        KeysCommand::Create {
+            file,
+            name,
+            scopes,
+            profiles,
+            expires_in_days,
+            json,
+        } => {
             let config = config::load(&file.config)?;
             let profiles = known_profiles(&config, profiles)?;
             let store = open(&config).await?;
@@ -79,7 +86,11 @@ async fn work(command: KeysCommand) -> Result<(), KeysError> {
             if json {
                 println!("{}", serde_json::json!({"id": made.id, "key": text}));
             } else {
-                println!("{text}\n\n{} can do: {}. The key is not shown again.", made.id, scope_words(&made));
+                println!(
+                    "{text}\n\n{} can do: {}. The key is not shown again.",
+                    made.id,
+                    scope_words(&made)
+                );
             }
         }
         KeysCommand::List { file, json } => {
@@ -146,11 +157,16 @@ fn known_profiles(config: &Config, asked: Vec<String>) -> Result<Vec<String>, Ke
 }
 
 fn scope_words(key: &ApiKey) -> String {
-    key.scopes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    key.scopes
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn list(keys: &[ApiKey], json: bool) {
-    let day = |at: Option<UnixMillis>| at.map_or_else(|| "-".to_owned(), |at| at.to_rfc3339()[..10].to_owned());
+    let day =
+        |at: Option<UnixMillis>| at.map_or_else(|| "-".to_owned(), |at| at.to_rfc3339()[..10].to_owned());
     if json {
         let rows: Vec<_> = keys
             .iter()
@@ -167,7 +183,10 @@ fn list(keys: &[ApiKey], json: bool) {
         println!("{}", serde_json::Value::Array(rows));
         return;
     }
-    println!("{:<22} {:<20} {:<28} {:<11} {:<11} {:<11} STATE", "ID", "NAME", "SCOPES", "CREATED", "EXPIRES", "LAST USED");
+    println!(
+        "{:<22} {:<20} {:<28} {:<11} {:<11} {:<11} STATE",
+        "ID", "NAME", "SCOPES", "CREATED", "EXPIRES", "LAST USED"
+    );
     let now = wallclock();
     for key in keys {
         let state = match (key.revoked_at, key.is_valid(now)) {

@@ -79,12 +79,18 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Sim(args) => sim::run(&args),
-        Command::Dtmf(args) => {
-            dtmf::run(&args, &mut std::io::stdout().lock(), &mut std::io::stderr().lock()).into()
-        }
-        Command::Prompts(args) => {
-            prompts::run(&args, &mut std::io::stdout().lock(), &mut std::io::stderr().lock()).into()
-        }
+        Command::Dtmf(args) => dtmf::run(
+            &args,
+            &mut std::io::stdout().lock(),
+            &mut std::io::stderr().lock(),
+        )
+        .into(),
+        Command::Prompts(args) => prompts::run(
+            &args,
+            &mut std::io::stdout().lock(),
+            &mut std::io::stderr().lock(),
+        )
+        .into(),
         Command::Call(args) => call::run(&args),
         Command::Keys(command) => keys::run(command),
         Command::Config(command) => config::run(&command),
@@ -104,7 +110,10 @@ pub(crate) fn fail(error: &dyn std::error::Error) -> ExitCode {
 
 /// Runs `work` on a runtime with a thread for each core.
 pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
-    #[expect(clippy::expect_used, reason = "without threads there is no program to go on with")]
+    #[expect(
+        clippy::expect_used,
+        reason = "without threads there is no program to go on with"
+    )]
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -21,7 +21,11 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
-        Self { bar, began: Instant::now(), last: String::new() }
+        Self {
+            bar,
+            began: Instant::now(),
+            last: String::new(),
+        }
     }
 
     /// Shows the stage of `verification` if it is a new one.
@@ -63,16 +67,29 @@ fn words(stage: &str) -> &str {
 /// The outcome as one line, and what the person or the network did.
 pub(super) fn outcome_lines(verification: &Value) -> Vec<String> {
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-    let mut lines =
-        vec![format!("{}/{}", text(&verification["status"]), text(&verification["reason"]))];
+    let mut lines = vec![format!(
+        "{}/{}",
+        text(&verification["status"]),
+        text(&verification["reason"])
+    )];
     for attempt in verification["attempts"].as_array().into_iter().flatten() {
         let mut facts = vec![format!("trunk {}", text(&attempt["trunk"]))];
         if let Some(status) = attempt["sip_status"].as_u64() {
-            facts.push(format!("SIP {status} {}", attempt["sip_reason"].as_str().unwrap_or_default()).trim().to_owned());
+            facts.push(
+                format!(
+                    "SIP {status} {}",
+                    attempt["sip_reason"].as_str().unwrap_or_default()
+                )
+                .trim()
+                .to_owned(),
+            );
         }
         if let Some(key) = attempt["key"].as_str() {
             let delay = attempt["key_delay_ms"].as_u64().unwrap_or_default();
-            facts.push(format!("key {key} by {}, {delay} ms after it was named", text(&attempt["key_transport"])));
+            facts.push(format!(
+                "key {key} by {}, {delay} ms after it was named",
+                text(&attempt["key_transport"])
+            ));
         }
         if let Some(codec) = attempt["codec"].as_str() {
             let count = |key: &str| attempt[key].as_u64().unwrap_or_default();

@@ -36,7 +36,11 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
         };
         tell(&app, args.json);
         match stop_asked().await {
-            Ok(name) => tracing::info!("{name}: no new calls; {} live may finish within {} s", app.live_calls(), config.server.drain.as_secs()),
+            Ok(name) => tracing::info!(
+                "{name}: no new calls; {} live may finish within {} s",
+                app.live_calls(),
+                config.server.drain.as_secs()
+            ),
             Err(error) => tracing::error!(%error, "signals cannot be received; stopping"),
         }
         let canceled = app.shutdown(config.server.drain).await;
@@ -50,7 +54,10 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
 fn tell(app: &App, json: bool) {
     let sip: Vec<String> = app.sip.iter().map(|a| format!("udp:{a}")).collect();
     if json {
-        println!("{}", serde_json::json!({"http": format!("http://{}", app.http), "sip": sip}));
+        println!(
+            "{}",
+            serde_json::json!({"http": format!("http://{}", app.http), "sip": sip})
+        );
     } else {
         println!("ringproof listens: http://{} , SIP {}", app.http, sip.join(" "));
     }

@@ -13,7 +13,9 @@ use crate::sim::{Callee, SimConfig, SimError, Simulator};
 
 /// The carrier and its callees in the box, as a SIP server with an HTTP API
 #[derive(Debug, Args)]
-#[command(after_help = "Point a trunk at it: targets = [\"sip:127.0.0.1:5070\"]. GET /sim/numbers lists the callees.")]
+#[command(
+    after_help = "Point a trunk at it: targets = [\"sip:127.0.0.1:5070\"]. GET /sim/numbers lists the callees."
+)]
 pub(super) struct SimArgs {
     /// SIP over UDP
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5070")]
@@ -46,7 +48,10 @@ enum SimCliError {
     #[error("{path}: {message}")]
     File { path: String, message: String },
     #[error("--http: cannot listen on {address}: {source}")]
-    Http { address: SocketAddr, source: std::io::Error },
+    Http {
+        address: SocketAddr,
+        source: std::io::Error,
+    },
     #[error(transparent)]
     Prompts(#[from] PromptError),
     #[error(transparent)]
@@ -54,7 +59,9 @@ enum SimCliError {
 }
 
 fn ports(text: &str) -> Result<(u16, u16), String> {
-    let range = text.split_once('-').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    let range = text
+        .split_once('-')
+        .and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
     match range {
         Some((first, last)) if first >= 1024 && last > first => Ok((first, last)),
         _ => Err("expected FIRST-LAST within 1024-65535 such as 41000-42999".to_owned()),
@@ -75,13 +82,24 @@ async fn serve(args: &SimArgs) -> Result<(), SimCliError> {
     let mut callees = crate::sim::defaults();
     if let Some(path) = &args.config {
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|source| SimCliError::Read { path: name.clone(), source })?;
-        let file: SimFile = toml::from_str(&text)
-            .map_err(|e| SimCliError::File { path: name, message: e.to_string().trim().replace('\n', " ") })?;
+        let text = std::fs::read_to_string(path).map_err(|source| SimCliError::Read {
+            path: name.clone(),
+            source,
+        })?;
+        let file: SimFile = toml::from_str(&text).map_err(|e| SimCliError::File {
+            path: name,
+            message: e.to_string().trim().replace('\n', " "),
+        })?;
         callees.extend(file.callee);
     }
     let (voices, _) = Catalogue::load(&CatalogueOptions::default())?;
-    let voice = |tag| voices.voice(Wanted { request: Some(tag), country: None, profile: None });
+    let voice = |tag| {
+        voices.voice(Wanted {
+            request: Some(tag),
+            country: None,
+            profile: None,
+        })
+    };
     let simulator = Simulator::start(SimConfig {
         sip: args.sip,
         rtp_ports: args.rtp_ports.0..=args.rtp_ports.1,
@@ -90,13 +108,22 @@ async fn serve(args: &SimArgs) -> Result<(), SimCliError> {
         codecs: vec![Codec::Pcmu, Codec::Pcma],
         calls_max: 2000,
     })?;
-    let http = |source| SimCliError::Http { address: args.http, source };
+    let http = |source| SimCliError::Http {
+        address: args.http,
+        source,
+    };
     let listener = tokio::net::TcpListener::bind(args.http).await.map_err(http)?;
     let address = listener.local_addr().map_err(http)?;
-    println!("simulator listens: SIP udp:{} , http://{address}/sim/calls", simulator.sip);
+    println!(
+        "simulator listens: SIP udp:{} , http://{address}/sim/calls",
+        simulator.sip
+    );
     let stop = async {
         // Without a signal handler the process ends by the signal itself.
         let _ = tokio::signal::ctrl_c().await;
     };
-    axum::serve(listener, crate::sim::router(&simulator)).with_graceful_shutdown(stop).await.map_err(http)
+    axum::serve(listener, crate::sim::router(&simulator))
+        .with_graceful_shutdown(stop)
+        .await
+        .map_err(http)
 }

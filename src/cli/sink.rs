@@ -33,8 +33,12 @@ struct Sink {
 /// Listens on loopback at a free port; the address ends in `/hooks`.
 pub(super) async fn start(secret: &str) -> std::io::Result<(SocketAddr, mpsc::Receiver<Received>)> {
     let (send, receive) = mpsc::channel(64);
-    let secret = STANDARD.decode(secret.trim_start_matches("whsec_")).map_err(std::io::Error::other)?;
-    let app = Router::new().route("/hooks", post(hook)).with_state(Sink { secret, send });
+    let secret = STANDARD
+        .decode(secret.trim_start_matches("whsec_"))
+        .map_err(std::io::Error::other)?;
+    let app = Router::new()
+        .route("/hooks", post(hook))
+        .with_state(Sink { secret, send });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move { axum::serve(listener, app).await });
@@ -43,28 +47,53 @@ pub(super) async fn start(secret: &str) -> std::io::Result<(SocketAddr, mpsc::Re
 
 async fn hook(State(sink): State<Sink>, headers: HeaderMap, body: Bytes) -> StatusCode {
     let at = Instant::now();
-    let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    let header = |name: &str| {
+        headers
+            .get(name)
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or_default()
+            .to_owned()
+    };
     let id = header("webhook-id");
-    let fault = verify(&sink.secret, &id, &header("webhook-timestamp"), &header("webhook-signature"), &body).err();
+    let fault = verify(
+        &sink.secret,
+        &id,
+        &header("webhook-timestamp"),
+        &header("webhook-signature"),
+        &body,
+    )
+    .err();
     let good = fault.is_none();
     let body = serde_json::from_slice(&body).unwrap_or_default();
     if sink.send.send(Received { id, at, fault, body }).await.is_err() {
         return StatusCode::GONE;
     }
-    if good { StatusCode::NO_CONTENT } else { StatusCode::UNAUTHORIZED }
+    if good {
+        StatusCode::NO_CONTENT
+    } else {
+        StatusCode::UNAUTHORIZED
+    }
 }
 
 /// Standard Webhooks: one of the `v1` signatures is HMAC-SHA256 of `id.timestamp.body`.
 fn verify(secret: &[u8], id: &str, timestamp: &str, signatures: &str, body: &[u8]) -> Result<(), String> {
     let mut given = signatures.split(' ').filter_map(|s| s.strip_prefix("v1,"));
     let fits = |signature: &str| {
-        let Ok(signature) = STANDARD.decode(signature) else { return false };
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) else { return false };
+        let Ok(signature) = STANDARD.decode(signature) else {
+            return false;
+        };
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) else {
+            return false;
+        };
         mac.update(format!("{id}.{timestamp}.").as_bytes());
         mac.update(body);
         mac.verify_slice(&signature).is_ok()
     };
-    if given.any(fits) { Ok(()) } else { Err(format!("no signature of {signatures:?} fits")) }
+    if given.any(fits) {
+        Ok(())
+    } else {
+        Err(format!("no signature of {signatures:?} fits"))
+    }
 }
 
 #[cfg(test)]
@@ -77,7 +106,10 @@ mod tests {
         let key = STANDARD.decode(secret).unwrap();
         let webhook = standardwebhooks::Webhook::new(secret).unwrap();
         let signature = webhook.sign("evt_1", 1_614_265_330, b"{}").unwrap();
-        assert_eq!(verify(&key, "evt_1", "1614265330", &format!("v1a,x {signature}"), b"{}"), Ok(()));
+        assert_eq!(
+            verify(&key, "evt_1", "1614265330", &format!("v1a,x {signature}"), b"{}"),
+            Ok(())
+        );
         assert!(verify(&key, "evt_1", "1614265330", &signature, b"{ }").is_err());
         assert!(verify(&key, "evt_2", "1614265330", &signature, b"{}").is_err());
         assert!(verify(&key, "evt_1", "1614265330", "v1,AAAA v1,", b"{}").is_err());

@@ -28,7 +28,10 @@ pub(super) enum TaskEnd {
     /// Refused before the claim; the verification has ended with this outcome.
     Refused(Outcome),
     /// The call ran; `trunk_failed` speaks of the trunk's side.
-    Ran { outcome: Option<Outcome>, trunk_failed: bool },
+    Ran {
+        outcome: Option<Outcome>,
+        trunk_failed: bool,
+    },
 }
 
 /// Runs one attempt to its end.
@@ -54,20 +57,40 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, cancel: mpsc::Receive
             return TaskEnd::NotClaimed;
         }
     };
-    let Prepared { leg, route, call_id, target, local, entropy } = prepared;
+    let Prepared {
+        leg,
+        route,
+        call_id,
+        target,
+        local,
+        entropy,
+    } = prepared;
     let spec = plan::call_spec(
         &shared,
         &start.trunk,
         &verification,
-        plan::Wire { call_id, target, local_sip: local, local_media: leg.local },
+        plan::Wire {
+            call_id,
+            target,
+            local_sip: local,
+            local_media: leg.local,
+        },
     );
-    let mut ledger =
-        Ledger::new(shared.store.clone(), attempt, shared.config.node.clone(), shared.config.fraud_block);
+    let mut ledger = Ledger::new(
+        shared.store.clone(),
+        attempt,
+        shared.config.node.clone(),
+        shared.config.fraud_block,
+    );
     match spec {
         Ok(spec) => {
             tracing::info!(%attempt, verification = %verification.id, to = %verification.to, trunk = %start.trunk.name, "dialling");
             let call = Call::new(Instant::now(), spec, entropy);
-            let untried = shared.config.trunks.len().saturating_sub(start.due.tried_trunks.len() + 1);
+            let untried = shared
+                .config
+                .trunks
+                .len()
+                .saturating_sub(start.due.tried_trunks.len() + 1);
             let pump = Pump {
                 shared,
                 attempt,
@@ -90,7 +113,10 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, cancel: mpsc::Receive
             while !ledger.is_idle() {
                 ledger.next().await;
             }
-            TaskEnd::Ran { outcome: Some(Outcome::new(Reason::Internal)), trunk_failed: false }
+            TaskEnd::Ran {
+                outcome: Some(Outcome::new(Reason::Internal)),
+                trunk_failed: false,
+            }
         }
     }
 }
@@ -118,15 +144,28 @@ async fn prepare(shared: &Shared, start: &Start) -> Result<Prepared, PlanError> 
     let leg = shared.media.open().map_err(PlanError::Media)?;
     let call_id = entropy.token();
     let (guard, inbound) = shared.sip.register(&call_id).map_err(PlanError::Sip)?;
-    let route = Route { inbound, _guard: guard };
-    Ok(Prepared { leg, route, call_id, target, local, entropy })
+    let route = Route {
+        inbound,
+        _guard: guard,
+    };
+    Ok(Prepared {
+        leg,
+        route,
+        call_id,
+        target,
+        local,
+        entropy,
+    })
 }
 
 async fn refuse(shared: &Shared, start: &Start, refused: PlanError) -> TaskEnd {
     let outcome = refused.outcome();
     tracing::warn!(attempt = %start.due.id, trunk = %start.trunk.name, error = %refused, "refused before dialling");
     if let Ok(entropy) = crate::telemetry::entropy() {
-        let ended = shared.store.end_queued(start.due.verification, outcome, entropy, wallclock()).await;
+        let ended = shared
+            .store
+            .end_queued(start.due.verification, outcome, entropy, wallclock())
+            .await;
         if let Err(error) = ended {
             tracing::error!(attempt = %start.due.id, %error, "the refusal was not written; it will be tried again");
             return TaskEnd::NotClaimed;
@@ -181,7 +220,10 @@ impl Pump {
                 self.drain().await;
             }
         }
-        TaskEnd::Ran { outcome: self.outcome, trunk_failed: self.trunk_failed }
+        TaskEnd::Ran {
+            outcome: self.outcome,
+            trunk_failed: self.trunk_failed,
+        }
     }
 
     fn decided(&mut self, outcome: Outcome, report: AttemptReport) {

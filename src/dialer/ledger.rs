@@ -20,7 +20,11 @@ const TRIES_MAX: u32 = 600;
 #[derive(Debug)]
 enum Entry {
     Stage(Stage),
-    Decide { outcome: Outcome, report: Box<AttemptReport>, next_trunk: bool },
+    Decide {
+        outcome: Outcome,
+        report: Box<AttemptReport>,
+        next_trunk: bool,
+    },
     Report(Box<AttemptReport>),
 }
 
@@ -47,7 +51,14 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub(super) fn new(store: Store, attempt: AttemptId, node: String, fraud_block: Duration) -> Self {
-        Self { store, attempt, node, fraud_block, queue: VecDeque::new(), running: None }
+        Self {
+            store,
+            attempt,
+            node,
+            fraud_block,
+            queue: VecDeque::new(),
+            running: None,
+        }
     }
 
     pub(super) fn stage(&mut self, stage: Stage) {
@@ -57,7 +68,11 @@ impl Ledger {
 
     pub(super) fn decide(&mut self, outcome: Outcome, report: AttemptReport, next_trunk: bool) {
         self.queue.retain(|entry| !matches!(entry, Entry::Stage(_)));
-        self.queue.push_back(Entry::Decide { outcome, report: Box::new(report), next_trunk });
+        self.queue.push_back(Entry::Decide {
+            outcome,
+            report: Box::new(report),
+            next_trunk,
+        });
     }
 
     pub(super) fn report(&mut self, report: AttemptReport) {
@@ -91,7 +106,9 @@ impl Ledger {
         match entry {
             Entry::Stage(stage) => Box::pin(async move {
                 // Progress is worth one try: the next stage or the outcome says more.
-                let Ok(entropy) = entropy() else { return Written::Lost };
+                let Ok(entropy) = entropy() else {
+                    return Written::Lost;
+                };
                 match store.set_stage(attempt, stage, entropy, wallclock()).await {
                     Ok(_) => Written::Stage,
                     Err(error) => {
@@ -100,7 +117,11 @@ impl Ledger {
                     }
                 }
             }),
-            Entry::Decide { outcome, report, next_trunk } => {
+            Entry::Decide {
+                outcome,
+                report,
+                next_trunk,
+            } => {
                 let decision = self.decision(outcome, *report, next_trunk);
                 Box::pin(decide(store, decision))
             }
@@ -109,7 +130,9 @@ impl Ledger {
                     let (store, report) = (store.clone(), (*report).clone());
                     async move { store.finish_report(attempt, report, wallclock()).await }
                 };
-                persist(attempt, write).await.map_or(Written::Lost, |()| Written::Reported)
+                persist(attempt, write)
+                    .await
+                    .map_or(Written::Lost, |()| Written::Reported)
             }),
         }
     }
@@ -122,7 +145,11 @@ impl Ledger {
             node: self.node.clone(),
             outcome,
             report,
-            next: if next_trunk { Next::Retry { due_at: now } } else { Next::Finish },
+            next: if next_trunk {
+                Next::Retry { due_at: now }
+            } else {
+                Next::Finish
+            },
             block_until: (fraud && !self.fraud_block.is_zero()).then(|| now.plus(self.fraud_block)),
         }
     }
@@ -137,7 +164,9 @@ async fn decide(store: Store, decision: Decision) -> Written {
             store.decide(decision, entropy, wallclock()).await
         }
     };
-    persist(attempt, write).await.map_or(Written::Lost, Written::Decided)
+    persist(attempt, write)
+        .await
+        .map_or(Written::Lost, Written::Decided)
 }
 
 /// Tries until the store has it, as long as the failure may pass.

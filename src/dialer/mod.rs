@@ -89,7 +89,11 @@ impl Dialer {
         sip: SipUdp,
         voices: Arc<Catalogue>,
     ) -> Self {
-        let rotation = config.trunks.iter().map(|t| (t.name.clone(), AtomicUsize::new(0))).collect();
+        let rotation = config
+            .trunks
+            .iter()
+            .map(|t| (t.name.clone(), AtomicUsize::new(0)))
+            .collect();
         let shared = Arc::new(Shared {
             config,
             store,
@@ -103,7 +107,11 @@ impl Dialer {
         });
         let accepting = watch::Sender::new(true);
         let selection = tokio::spawn(selection::run(Arc::clone(&shared), accepting.subscribe()));
-        Self { shared, accepting, selection }
+        Self {
+            shared,
+            accepting,
+            selection,
+        }
     }
 
     /// Calls that are live now.
@@ -119,7 +127,11 @@ impl Dialer {
         let deadline = Instant::now() + limit;
         while self.live_calls() > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || tokio::time::timeout(left, self.shared.room.notified()).await.is_err() {
+            if left.is_zero()
+                || tokio::time::timeout(left, self.shared.room.notified())
+                    .await
+                    .is_err()
+            {
                 break;
             }
         }
@@ -146,23 +158,32 @@ impl Shared {
 
     /// Address of the trunk's target whose turn it is.
     async fn target_for(&self, trunk: &Trunk) -> Result<SocketAddr, TargetError> {
-        let turn = self.rotation.get(&trunk.name).map_or(0, |at| at.load(Ordering::Relaxed));
+        let turn = self
+            .rotation
+            .get(&trunk.name)
+            .map_or(0, |at| at.load(Ordering::Relaxed));
         let count = trunk.targets.len();
         let mut failure = None;
         for offset in 0..count {
-            let Some(target) = trunk.targets.get((turn + offset) % count) else { continue };
+            let Some(target) = trunk.targets.get((turn + offset) % count) else {
+                continue;
+            };
             match self.resolver.addresses(target).await {
                 Ok(addresses) => {
                     let usable = addresses.into_iter().find(|a| self.sip.local_for(*a).is_ok());
                     if let Some(address) = usable {
                         return Ok(address);
                     }
-                    failure = Some(TargetError::Empty { host: target.host.clone() });
+                    failure = Some(TargetError::Empty {
+                        host: target.host.clone(),
+                    });
                 }
                 Err(error) => failure = Some(error),
             }
         }
-        Err(failure.unwrap_or_else(|| TargetError::Empty { host: trunk.name.clone() }))
+        Err(failure.unwrap_or_else(|| TargetError::Empty {
+            host: trunk.name.clone(),
+        }))
     }
 
     /// The target that was tried gave no answer: the next call takes the next one.

@@ -93,7 +93,7 @@ impl PlanError {
         Outcome::new(match self {
             Self::Target(_) | Self::NoRoute(_) => Reason::TrunkDown,
             Self::Media(_) | Self::Sip(_) => Reason::Congestion,
-            Self::Message(_) | Self::Entropy(_) | Self::Profile(_) | Self::Spec(_) => Reason::Internal,
+            Self::Entropy(_) | Self::Profile(_) | Self::Spec(_) | Self::Message(_) => Reason::Internal,
         })
     }
 }

@@ -29,8 +29,15 @@ struct Desk {
 }
 
 pub(super) async fn run(shared: Arc<Shared>, mut accepting: watch::Receiver<bool>) {
-    let rules = shared.config.trunks.iter().map(|t| TrunkRules::new(&t.name, t.cps, t.calls_max));
-    let desk = Arc::new(Mutex::new(Desk { board: TrunkBoard::new(rules), picked: BTreeSet::new() }));
+    let rules = shared
+        .config
+        .trunks
+        .iter()
+        .map(|t| TrunkRules::new(&t.name, t.cps, t.calls_max));
+    let desk = Arc::new(Mutex::new(Desk {
+        board: TrunkBoard::new(rules),
+        picked: BTreeSet::new(),
+    }));
     let mut due_changed = shared.store.attempts_changed();
     let mut cancels = shared.store.cancels();
     let mut sleep = Duration::ZERO;
@@ -48,7 +55,11 @@ pub(super) async fn run(shared: Arc<Shared>, mut accepting: watch::Receiver<bool
             }
             changed = accepting.changed() => if changed.is_err() { return },
         }
-        sleep = if *accepting.borrow() { round(&shared, &desk).await } else { POLL };
+        sleep = if *accepting.borrow() {
+            round(&shared, &desk).await
+        } else {
+            POLL
+        };
     }
 }
 
@@ -104,7 +115,11 @@ fn pick(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, due: &DueAttempt) -> Pick
     if guard.picked.len() >= shared.config.calls_max {
         return Picked::Wait(None);
     }
-    let need = CallNeed { country: due.country.as_deref(), internal: due.internal, tried: &due.tried_trunks };
+    let need = CallNeed {
+        country: due.country.as_deref(),
+        internal: due.internal,
+        tried: &due.tried_trunks,
+    };
     let name = match guard.board.select(Instant::now(), &need) {
         Selection::Start { trunk } => trunk,
         Selection::Wait { until } => return Picked::Wait(until),
@@ -115,7 +130,10 @@ fn pick(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, due: &DueAttempt) -> Pick
     };
     guard.picked.insert(due.id);
     drop(guard);
-    let start = Start { due: due.clone(), trunk: Arc::new(trunk.clone()) };
+    let start = Start {
+        due: due.clone(),
+        trunk: Arc::new(trunk.clone()),
+    };
     let (cancel, canceled) = mpsc::channel(2);
     shared.live().insert(due.id, cancel);
     tokio::spawn(attend(Arc::clone(shared), Arc::clone(desk), start, canceled));
@@ -130,14 +148,20 @@ async fn attend(shared: Arc<Shared>, desk: Arc<Mutex<Desk>>, start: Start, cance
         Ok(end) => end,
         Err(error) => {
             tracing::error!(attempt = %id, %error, "a call task failed; the next start will tell its outcome");
-            TaskEnd::Ran { outcome: None, trunk_failed: false }
+            TaskEnd::Ran {
+                outcome: None,
+                trunk_failed: false,
+            }
         }
     };
     {
         let mut guard = lock(&desk);
         guard.board.ended(&trunk.name);
         guard.picked.remove(&id);
-        if let TaskEnd::Ran { outcome: Some(outcome), trunk_failed: true } = end
+        if let TaskEnd::Ran {
+            outcome: Some(outcome),
+            trunk_failed: true,
+        } = end
             && matches!(outcome.reason(), Reason::TrunkDown | Reason::Congestion)
         {
             shared.rotate(&trunk);
@@ -155,8 +179,14 @@ async fn attend(shared: Arc<Shared>, desk: Arc<Mutex<Desk>>, start: Start, cance
 }
 
 async fn refuse(shared: &Shared, due: &DueAttempt, outcome: Outcome) {
-    let Ok(entropy) = crate::telemetry::entropy() else { return };
-    if let Err(error) = shared.store.end_queued(due.verification, outcome, entropy, wallclock()).await {
+    let Ok(entropy) = crate::telemetry::entropy() else {
+        return;
+    };
+    if let Err(error) = shared
+        .store
+        .end_queued(due.verification, outcome, entropy, wallclock())
+        .await
+    {
         tracing::warn!(attempt = %due.id, %error, "no trunk carries it, and that was not written");
     }
 }

@@ -74,7 +74,10 @@ mod tests {
     use super::*;
 
     fn target(host: &str) -> Target {
-        Target { host: host.to_owned(), port: 5060 }
+        Target {
+            host: host.to_owned(),
+            port: 5060,
+        }
     }
 
     #[tokio::test]
@@ -89,7 +92,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_does_not_exist_is_named() {
-        let error = Resolver::default().addresses(&target("no-such-host.invalid")).await.unwrap_err();
+        let error = Resolver::default()
+            .addresses(&target("no-such-host.invalid"))
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains("no-such-host.invalid"), "{error}");
     }
 }

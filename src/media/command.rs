@@ -33,16 +33,21 @@ pub struct StreamConfig {
     pub collect_audio: bool,
 }
 
-/// How digits are sent.
+/// How keys are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keying {
-    /// `None`: telephone-event if it was agreed, else tones in the audio. [`KeyTransport::Info`] belongs to
-    /// signalling and is sent as `None` is.
+    /// `None`: telephone-event if it was agreed, else tones in the audio. `Inband` forces tones.
+    /// [`KeyTransport::Info`] belongs to signalling and is sent as `None` is.
     pub transport: Option<KeyTransport>,
-    /// Length of one key, rounded up to whole packets.
+    /// Length of one key, rounded up to whole packets; at most 8 s.
     pub tone_ms: u16,
-    /// Silence between two keys, rounded up to whole packets.
+    /// Silence after each key, rounded up to whole packets.
     pub gap_ms: u16,
+}
+
+impl Keying {
+    /// A telephone-event counts its length in 16 bits of 8 kHz.
+    pub const TONE_MS_MAX: u16 = 8000;
 }
 
 impl Default for Keying {
@@ -76,7 +81,7 @@ pub enum MediaCommand {
     Play { id: u32, clips: Vec<Arc<Clip>> },
     /// Ends the prompt, and digits not yet sent; silence goes on. Gives no [`MediaEvent::PlayDone`].
     Stop,
-    /// Sends keys, for an extension. A prompt that plays waits meanwhile.
+    /// Sends keys, for an extension. A prompt that plays waits meanwhile, and so do more keys.
     SendDigits { digits: Digits, keying: Keying },
     /// A key in a SIP INFO: merged with what the media brought, so that one press is reported once.
     Info(InfoKey),
@@ -132,6 +137,8 @@ pub enum MediaEvent {
 pub enum MediaRefusal {
     #[error("expected Start first, got {0} on a leg without agreed media")]
     NotStarted(&'static str),
+    #[error("expected at most {0} groups of keys to wait, got one more")]
+    TooManyKeys(usize),
     #[error("expected an address that this leg's socket can reach, connect failed: {0}")]
     NoRoute(std::io::ErrorKind),
 }

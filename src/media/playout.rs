@@ -112,11 +112,11 @@ mod tests {
     fn every_packet_length_carries_the_same_octets_and_then_silence() {
         let clips = [clip(1000, 3), clip(-2000, 2), clip(50, 1)];
         let mut expected: Vec<u8> = clips.iter().flat_map(|c| c.audio(Codec::Pcmu).to_vec()).collect();
-        expected.resize(1440, codec::silence(Codec::Pcmu));
+        expected.resize(1920, codec::silence(Codec::Pcmu));
         for ptime_ms in [10, 20, 30, 40, 60] {
             let octets = ptime_ms * 8;
-            let (audio, _) = played(&clips, octets, 1440 / octets);
-            assert_eq!(audio, expected, "{ptime_ms}");
+            let (audio, _) = played(&clips, octets, 1920 / octets);
+            assert!(audio == expected, "{ptime_ms}");
         }
     }
 

@@ -18,19 +18,26 @@
 //! - [`MediaEvent::ClipDone`] comes with the packet that holds the clip's last octet, neither before nor without.
 //! - Whatever octets come in, at most a counter changes unless source, payload type and order are right.
 //! - The path of a packet allocates nothing.
+mod impair;
+mod order;
 mod receive;
 mod recording;
 mod send;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Instant;
 
+pub use self::receive::Rejects;
 pub use self::send::Outgoing;
 
 use self::receive::Receiver;
 use self::send::Sender;
 use super::command::{MediaCommand, MediaEvent, StreamConfig};
 use super::playout::Playout;
-use crate::model::{Entropy, UnixMillis};
+use super::rtcp::{self, RtcpSession};
+use crate::model::Entropy;
 
 /// One leg with agreed media.
 #[derive(Debug)]
@@ -39,32 +46,37 @@ pub struct Stream {
     playout: Playout,
     sender: Sender,
     receiver: Receiver,
+    rtcp: RtcpSession,
 }
 
 impl Stream {
-    /// Begins at `now`: the first packet is due at once. `wallclock` is the same moment on the calendar, for the
-    /// sender reports of RTCP.
+    /// Begins at `now`: the first packet is due at once.
     #[must_use]
-    pub fn new(now: Instant, wallclock: UnixMillis, config: StreamConfig, mut entropy: Entropy) -> Self {
+    pub fn new(now: Instant, config: StreamConfig, mut entropy: Entropy) -> Self {
         let config = normalized(config);
-        let sender = Sender::new(now, &config, &mut entropy);
+        let sender = Sender::new(now, &config, entropy.fork());
         let receiver = Receiver::new(&config);
-        let _ = wallclock;
+        let rtcp = RtcpSession::new(now, sender.ssrc(), entropy);
         Self {
             config,
             playout: Playout::default(),
             sender,
             receiver,
+            rtcp,
         }
     }
 
     pub fn command(&mut self, now: Instant, command: MediaCommand, events: &mut Vec<MediaEvent>) {
-        let _ = now;
         match command {
             MediaCommand::Start(config) | MediaCommand::Update(config) => self.update(config),
             MediaCommand::Play { id, clips } => self.playout.play(id, clips, events),
-            MediaCommand::Stop => self.playout.stop(),
-            MediaCommand::SendDigits { .. } | MediaCommand::Info(_) | MediaCommand::Impair(_) => {}
+            MediaCommand::Stop => {
+                self.playout.stop();
+                self.sender.stop_digits();
+            }
+            MediaCommand::SendDigits { digits, keying } => self.sender.send_digits(digits, keying, events),
+            MediaCommand::Info(key) => self.receiver.info(now, key, events),
+            MediaCommand::Impair(impairment) => self.sender.impair(impairment),
             MediaCommand::ReportQuality => self.report_quality(events),
             MediaCommand::TakeAudio => self.receiver.take_audio(events),
             MediaCommand::Close => {
@@ -81,23 +93,38 @@ impl Stream {
     }
 
     fn report_quality(&self, events: &mut Vec<MediaEvent>) {
-        let report = self.receiver.quality().report(self.sender.packets_sent(), None);
+        let report = self
+            .receiver
+            .quality()
+            .report(self.sender.packets_sent(), self.rtcp.round_trip_ms());
         events.push(MediaEvent::Quality(report));
     }
 
     /// Takes one datagram from the RTP socket; with multiplexing it may be RTCP (RFC 5761 §4).
     pub fn handle_rtp(&mut self, now: Instant, datagram: &[u8], events: &mut Vec<MediaEvent>) {
+        if rtcp::is_rtcp(datagram) {
+            self.handle_rtcp(now, datagram);
+            return;
+        }
         self.receiver.handle(now, datagram, &self.config, events);
     }
 
-    pub fn handle_rtcp(&mut self, now: Instant, datagram: &[u8], events: &mut Vec<MediaEvent>) {
-        let _ = (now, datagram, events);
+    /// Takes one datagram from the RTCP socket. A bad one changes nothing; a BYE ends no call.
+    pub fn handle_rtcp(&mut self, now: Instant, datagram: &[u8]) {
+        let _ = self.rtcp.on_packet(now, datagram);
     }
 
     /// When something is to be done next: a packet, a report or a decision about a press.
     #[must_use]
     pub fn next_due(&self) -> Instant {
-        self.sender.due()
+        let mut due = self.sender.due();
+        if self.config.remote_rtcp.is_some() {
+            due = due.min(self.rtcp.due_at());
+        }
+        match self.receiver.poll_timeout() {
+            Some((at, _)) => due.min(at),
+            None => due,
+        }
     }
 
     /// The next packet that is due, written to the front of `buffer`; `None` when there is none yet. To be called
@@ -114,24 +141,36 @@ impl Stream {
 
     /// The report that is due, written to the front of `buffer`.
     pub fn next_rtcp(&mut self, now: Instant, buffer: &mut [u8]) -> Option<usize> {
-        let _ = (now, buffer);
-        None
+        if self.config.remote_rtcp.is_none() || now < self.rtcp.due_at() {
+            return None;
+        }
+        let sent = self.sender.take_figures(now);
+        let received = self.receiver.take_figures();
+        self.rtcp.write_report(now, sent, received, buffer).ok()
     }
 
     /// The last report, with the RTCP BYE.
     pub fn goodbye(&mut self, now: Instant, buffer: &mut [u8]) -> Option<usize> {
-        let _ = (now, buffer);
-        None
+        self.config.remote_rtcp?;
+        let sent = self.sender.take_figures(now);
+        let received = self.receiver.take_figures();
+        self.rtcp.write_goodbye(now, sent, received, buffer).ok()
     }
 
     /// Lets deadlines pass that send nothing.
     pub fn poll(&mut self, now: Instant, events: &mut Vec<MediaEvent>) {
-        let _ = (now, events);
+        self.receiver.poll(now, events);
     }
 
     /// Packets not sent since the last call of this, because their time had passed.
     pub fn take_skipped(&mut self) -> u64 {
         self.sender.take_skipped()
+    }
+
+    /// Received datagrams that were not believed, by reason.
+    #[must_use]
+    pub const fn rejects(&self) -> Rejects {
+        self.receiver.rejects()
     }
 }
 

@@ -373,6 +373,8 @@ pub enum SendStep {
 pub struct EventSender {
     digits: Digits,
     ptime_ms: u32,
+    tone_ms: u32,
+    gap_ms: u32,
     /// Index of the digit and of the packet time within it.
     digit: usize,
     tick: u32,
@@ -385,9 +387,22 @@ impl EventSender {
         Self {
             digits,
             ptime_ms: u32::from(ptime_ms.max(1)),
+            tone_ms: SEND_TONE_MS,
+            gap_ms: SEND_GAP_MS,
             digit: 0,
             tick: 0,
             timestamp: 0,
+        }
+    }
+
+    /// Other lengths of key and pause, both at least one packet time.
+    #[must_use]
+    pub fn with_timing(self, tone_ms: u32, gap_ms: u32) -> Self {
+        let (tone_ms, gap_ms) = (tone_ms.max(1), gap_ms.max(1));
+        Self {
+            tone_ms,
+            gap_ms,
+            ..self
         }
     }
 
@@ -400,10 +415,10 @@ impl EventSender {
         if tick == 0 {
             self.timestamp = media_timestamp;
         }
-        let tone_ticks = SEND_TONE_MS.div_ceil(self.ptime_ms);
+        let tone_ticks = self.tone_ms.div_ceil(self.ptime_ms);
         let last_end = tone_ticks + END_PACKETS - 1;
         // The pause is silence on the wire, so it begins after the repeated end packets.
-        let ticks = last_end + SEND_GAP_MS.div_ceil(self.ptime_ms);
+        let ticks = last_end + self.gap_ms.div_ceil(self.ptime_ms);
         self.tick += 1;
         if self.tick >= ticks {
             self.tick = 0;

@@ -112,6 +112,8 @@ pub fn to_sample(value: f32) -> i16 {
 #[derive(Debug, Clone)]
 pub struct ToneSender {
     digits: Digits,
+    tone_len: usize,
+    gap_len: usize,
     digit: usize,
     sample: usize,
     generator: Option<ToneGenerator>,
@@ -122,9 +124,21 @@ impl ToneSender {
     pub const fn new(digits: Digits) -> Self {
         Self {
             digits,
+            tone_len: SEND_TONE_MS as usize * SAMPLES_PER_MS,
+            gap_len: SEND_GAP_MS as usize * SAMPLES_PER_MS,
             digit: 0,
             sample: 0,
             generator: None,
+        }
+    }
+
+    /// Other lengths of key and pause.
+    #[must_use]
+    pub fn with_timing(self, tone_ms: u32, gap_ms: u32) -> Self {
+        Self {
+            tone_len: tone_ms.max(1) as usize * SAMPLES_PER_MS,
+            gap_len: gap_ms as usize * SAMPLES_PER_MS,
+            ..self
         }
     }
 
@@ -144,11 +158,11 @@ impl ToneSender {
         let Some(digit) = self.digits.as_slice().get(self.digit).copied() else {
             return 0.0;
         };
-        let tone_len = SEND_TONE_MS as usize * SAMPLES_PER_MS;
+        let tone_len = self.tone_len;
         let ramp_len = RAMP_MS as usize * SAMPLES_PER_MS;
         let place = self.sample;
         self.sample += 1;
-        if self.sample >= tone_len + SEND_GAP_MS as usize * SAMPLES_PER_MS {
+        if self.sample >= tone_len + self.gap_len {
             self.sample = 0;
             self.digit += 1;
         }

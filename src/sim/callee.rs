@@ -51,8 +51,12 @@ pub enum Step {
     /// 180.
     Ring,
     /// 183 with SDP, and a tone that is no answer.
-    EarlyMedia { ms: u32 },
-    Wait { ms: u32 },
+    EarlyMedia {
+        ms: u32,
+    },
+    Wait {
+        ms: u32,
+    },
     Reject(Rejection),
     /// 200 with SDP.
     Answer,
@@ -63,14 +67,24 @@ pub enum Step {
     /// Until the caller has stopped speaking.
     WaitForPause,
     /// Until the clip of this name has been heard to its end.
-    WaitForClip { clip: String },
-    Press { digits: String, #[serde(default)] by: PressBy },
+    WaitForClip {
+        clip: String,
+    },
+    Press {
+        digits: String,
+        #[serde(default)]
+        by: PressBy,
+    },
     /// The digit of the last `digit-…` clip that was heard.
     PressHeardDigit,
     /// The code that `PUT /sim/numbers/{number}` gave, then `#`.
     PressCode,
     /// Plays the greeting of a machine, then a beep.
-    Greeting { ms: u32, #[serde(default)] all_tones: bool },
+    Greeting {
+        ms: u32,
+        #[serde(default)]
+        all_tones: bool,
+    },
     /// Speaks like a call-screening robot.
     Screening,
     HangUp,
@@ -118,19 +132,31 @@ impl Callee {
     }
 
     fn new(about: &str, steps: Vec<Step>) -> Self {
-        Self { about: about.to_owned(), steps, at_first: None, dtmf: Dtmf::default(), rtp: Rtp::default() }
+        Self {
+            about: about.to_owned(),
+            steps,
+            at_first: None,
+            dtmf: Dtmf::default(),
+            rtp: Rtp::default(),
+        }
     }
 }
 
 fn press(digits: &str, by: PressBy) -> Step {
-    Step::Press { digits: digits.to_owned(), by }
+    Step::Press {
+        digits: digits.to_owned(),
+        by,
+    }
 }
 
 fn reject(status: u16, phrase: Option<&str>, headers: &[(&str, &str)]) -> Rejection {
     Rejection {
         status,
         phrase: phrase.map(str::to_owned),
-        headers: headers.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        headers: headers
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect(),
     }
 }
 
@@ -152,52 +178,173 @@ pub fn defaults() -> BTreeMap<String, Callee> {
     let told = || Step::WaitUntilTold;
     let table = [
         ("0001", confirms("answers and presses # by RFC 4733", Rfc4733)),
-        ("0002", Callee { dtmf: Dtmf::None, ..confirms("answers and presses # as a tone", Inband) }),
+        (
+            "0002",
+            Callee {
+                dtmf: Dtmf::None,
+                ..confirms("answers and presses # as a tone", Inband)
+            },
+        ),
         ("0003", confirms("answers and presses # by SIP INFO", Info)),
-        ("0004", Callee::new("is busy", vec![Step::Reject(reject(486, None, &[]))])),
+        (
+            "0004",
+            Callee::new("is busy", vec![Step::Reject(reject(486, None, &[]))]),
+        ),
         ("0005", Callee::new("rings for ever", vec![Step::Ring])),
-        ("0006", Callee::new("declines", vec![Step::Ring, Step::Wait { ms: 500 }, Step::Reject(reject(603, None, &[]))])),
-        ("0007", Callee::new("is not allocated", vec![Step::Reject(reject(404, None, &[("Reason", "Q.850;cause=1")]))])),
+        (
+            "0006",
+            Callee::new(
+                "declines",
+                vec![
+                    Step::Ring,
+                    Step::Wait { ms: 500 },
+                    Step::Reject(reject(603, None, &[])),
+                ],
+            ),
+        ),
+        (
+            "0007",
+            Callee::new(
+                "is not allocated",
+                vec![Step::Reject(reject(404, None, &[("Reason", "Q.850;cause=1")]))],
+            ),
+        ),
         (
             "0008",
             Callee {
-                at_first: Some(AtFirst { calls: 1, reject: reject(503, None, &[("Retry-After", "1")]) }),
-                ..confirms("503 with Retry-After at first, then answers and confirms", Rfc4733)
+                at_first: Some(AtFirst {
+                    calls: 1,
+                    reject: reject(503, None, &[("Retry-After", "1")]),
+                }),
+                ..confirms(
+                    "503 with Retry-After at first, then answers and confirms",
+                    Rfc4733,
+                )
             },
         ),
         ("0009", answers("answers and presses nothing", vec![])),
-        ("0010", answers("presses a wrong key first", vec![told(), press("5", Rfc4733), told(), press("#", Rfc4733)])),
-        ("0011", answers("reports fraud: 0#", vec![told(), press("0#", Rfc4733)])),
-        ("0012", answers("hangs up mid-prompt", vec![Step::Wait { ms: 2500 }, Step::HangUp])),
-        ("0013", answers("asks to repeat, then confirms", vec![told(), press("*", Rfc4733), told(), press("#", Rfc4733)])),
-        ("0014", answers("voicemail with a beep", vec![Step::Greeting { ms: 4000, all_tones: false }])),
-        ("0015", answers("voicemail whose greeting plays all twelve tones", vec![Step::Greeting { ms: 20_000, all_tones: true }])),
+        (
+            "0010",
+            answers(
+                "presses a wrong key first",
+                vec![told(), press("5", Rfc4733), told(), press("#", Rfc4733)],
+            ),
+        ),
+        (
+            "0011",
+            answers("reports fraud: 0#", vec![told(), press("0#", Rfc4733)]),
+        ),
+        (
+            "0012",
+            answers("hangs up mid-prompt", vec![Step::Wait { ms: 2500 }, Step::HangUp]),
+        ),
+        (
+            "0013",
+            answers(
+                "asks to repeat, then confirms",
+                vec![told(), press("*", Rfc4733), told(), press("#", Rfc4733)],
+            ),
+        ),
+        (
+            "0014",
+            answers(
+                "voicemail with a beep",
+                vec![Step::Greeting {
+                    ms: 4000,
+                    all_tones: false,
+                }],
+            ),
+        ),
+        (
+            "0015",
+            answers(
+                "voicemail whose greeting plays all twelve tones",
+                vec![Step::Greeting {
+                    ms: 20_000,
+                    all_tones: true,
+                }],
+            ),
+        ),
         ("0016", answers("call-screening robot", vec![Step::Screening])),
         (
             "0017",
             Callee::new(
                 "announcement in early media, then 480",
-                vec![Step::EarlyMedia { ms: 2000 }, Step::Reject(reject(480, None, &[]))],
+                vec![
+                    Step::EarlyMedia { ms: 2000 },
+                    Step::Reject(reject(480, None, &[])),
+                ],
             ),
         ),
-        ("0018", Callee { rtp: Rtp::Silent, ..answers("answers with no RTP at all", vec![Step::Wait { ms: 4000 }, Step::HangUp]) }),
-        ("0019", confirms("RFC 4733 without marker and with three end packets", Rfc4733NoMarker)),
-        ("0020", Callee { rtp: Rtp::Lossy, ..confirms("10 % loss and reordering", Rfc4733) }),
-        ("0021", answers("keys the code that the API gave", vec![told(), Step::PressCode])),
-        ("0022", answers("keys the random digit that it heard", vec![told(), Step::PressHeardDigit])),
-        ("0023", Callee::new("answers exactly when CANCEL is sent", vec![Step::Ring, Step::AnswerWhenCanceled])),
+        (
+            "0018",
+            Callee {
+                rtp: Rtp::Silent,
+                ..answers(
+                    "answers with no RTP at all",
+                    vec![Step::Wait { ms: 4000 }, Step::HangUp],
+                )
+            },
+        ),
+        (
+            "0019",
+            confirms(
+                "RFC 4733 without marker and with three end packets",
+                Rfc4733NoMarker,
+            ),
+        ),
+        (
+            "0020",
+            Callee {
+                rtp: Rtp::Lossy,
+                ..confirms("10 % loss and reordering", Rfc4733)
+            },
+        ),
+        (
+            "0021",
+            answers("keys the code that the API gave", vec![told(), Step::PressCode]),
+        ),
+        (
+            "0022",
+            answers(
+                "keys the random digit that it heard",
+                vec![told(), Step::PressHeardDigit],
+            ),
+        ),
+        (
+            "0023",
+            Callee::new(
+                "answers exactly when CANCEL is sent",
+                vec![Step::Ring, Step::AnswerWhenCanceled],
+            ),
+        ),
         (
             "0024",
-            answers("extension 1234 behind an auto-attendant", vec![Step::WaitUntilTold, press("#", Rfc4733)]),
+            answers(
+                "extension 1234 behind an auto-attendant",
+                vec![Step::WaitUntilTold, press("#", Rfc4733)],
+            ),
         ),
-        ("0025", answers("presses 1 and hears a code", vec![told(), press("1", Rfc4733)])),
+        (
+            "0025",
+            answers("presses 1 and hears a code", vec![told(), press("1", Rfc4733)]),
+        ),
         (
             "0026",
-            Callee::new("is blocked by the network", vec![Step::Reject(reject(603, Some("Network Blocked"), &[]))]),
+            Callee::new(
+                "is blocked by the network",
+                vec![Step::Reject(reject(603, Some("Network Blocked"), &[]))],
+            ),
         ),
-        ("0027", confirms("telephone-event agreed, but the key comes as a tone", Inband)),
+        (
+            "0027",
+            confirms("telephone-event agreed, but the key comes as a tone", Inband),
+        ),
     ];
-    table.into_iter().map(|(tail, callee)| (format!("+1500555{tail}"), callee)).collect()
+    table
+        .into_iter()
+        .map(|(tail, callee)| (format!("+1500555{tail}"), callee))
+        .collect()
 }
 
 #[cfg(test)]

@@ -88,8 +88,11 @@ impl Simulator {
             entropy: entropy()?,
         })?;
         // A test carrier answers whoever calls it.
-        let (sip, inbound) =
-            SipUdp::bind(SipUdpConfig { bind: vec![config.sip], calls_max: config.calls_max, is_peer: Arc::new(|_: IpAddr| true) })?;
+        let (sip, inbound) = SipUdp::bind(SipUdpConfig {
+            bind: vec![config.sip],
+            calls_max: config.calls_max,
+            is_peer: Arc::new(|_: IpAddr| true),
+        })?;
         let address = sip.locals().next().unwrap_or(config.sip);
         let exchange = Arc::new(Exchange {
             sip,
@@ -105,7 +108,11 @@ impl Simulator {
             entropy: Mutex::new(entropy()?),
         });
         let carrier = tokio::spawn(serve(Arc::clone(&exchange), inbound));
-        Ok(Self { sip: address, exchange, carrier })
+        Ok(Self {
+            sip: address,
+            exchange,
+            carrier,
+        })
     }
 
     pub(super) fn exchange(&self) -> Arc<Exchange> {
@@ -125,22 +132,38 @@ impl Exchange {
     }
 
     pub(super) fn callees(&self) -> BTreeMap<String, Callee> {
-        self.callees.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.callees
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub(super) fn set_callee(&self, number: &str, callee: Callee) {
-        self.callees.write().unwrap_or_else(PoisonError::into_inner).insert(number.to_owned(), callee);
-        self.tries.lock().unwrap_or_else(PoisonError::into_inner).remove(number);
+        self.callees
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(number.to_owned(), callee);
+        self.tries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(number);
     }
 
     /// The digits that [`Step::PressCode`] keys at this number.
     pub(super) fn set_code(&self, number: &str, code: &str) {
-        self.codes.lock().unwrap_or_else(PoisonError::into_inner).insert(number.to_owned(), code.to_owned());
+        self.codes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(number.to_owned(), code.to_owned());
         self.records.touch();
     }
 
     pub(super) fn code(&self, number: &str) -> Option<String> {
-        self.codes.lock().unwrap_or_else(PoisonError::into_inner).get(number).cloned()
+        self.codes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(number)
+            .cloned()
     }
 
     pub(super) fn forget(&self) {
@@ -151,21 +174,40 @@ impl Exchange {
 
     /// Whether a clip ends a sentence that names a key: the last clip of such a phrase, or the one before its digit.
     pub(super) fn names_a_key(&self, clip: &str) -> bool {
-        const NAMING: [&str; 4] = [phrase::CONFIRM, phrase::RANDOM, phrase::MATCH_CODE, phrase::SPEAK_CODE_INTRO];
-        self.voices.iter().flat_map(|voice| voice.phrases()).any(|(name, items)| {
-            NAMING.contains(&name)
-                && items.last().is_some_and(|last| match last.strip_prefix("digit:") {
-                    Some(_) => clip.starts_with("digit-"),
-                    None => last == clip,
-                })
-        })
+        const NAMING: [&str; 4] = [
+            phrase::CONFIRM,
+            phrase::RANDOM,
+            phrase::MATCH_CODE,
+            phrase::SPEAK_CODE_INTRO,
+        ];
+        self.voices
+            .iter()
+            .flat_map(|voice| voice.phrases())
+            .any(|(name, items)| {
+                NAMING.contains(&name)
+                    && items
+                        .last()
+                        .is_some_and(|last| match last.strip_prefix("digit:") {
+                            Some(_) => clip.starts_with("digit-"),
+                            None => last == clip,
+                        })
+            })
     }
 
     /// What the phone of this number does now, its first tries counted.
     fn answer_for(&self, number: &str) -> Callee {
-        let found = self.callees.read().unwrap_or_else(PoisonError::into_inner).get(number).cloned();
+        let found = self
+            .callees
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(number)
+            .cloned();
         let Some(mut callee) = found else {
-            let rejection = Rejection { status: 404, phrase: None, headers: BTreeMap::new() };
+            let rejection = Rejection {
+                status: 404,
+                phrase: None,
+                headers: BTreeMap::new(),
+            };
             return Callee::rejecting("nobody has this number", rejection);
         };
         if let Some(first) = callee.at_first.take() {
@@ -182,7 +224,9 @@ impl Exchange {
 
 async fn serve(exchange: Arc<Exchange>, mut inbound: mpsc::Receiver<Inbound>) {
     while let Some(inbound) = inbound.recv().await {
-        let Message::Request(request) = &inbound.message else { continue };
+        let Message::Request(request) = &inbound.message else {
+            continue;
+        };
         match request.method {
             Method::Invite => ring(&exchange, inbound),
             Method::Options => reply(&exchange, &inbound, request, 200).await,
@@ -195,19 +239,38 @@ async fn serve(exchange: Arc<Exchange>, mut inbound: mpsc::Receiver<Inbound>) {
 
 /// Gives the call a task, unless one has it: the INVITE may be a repetition that crossed.
 fn ring(exchange: &Arc<Exchange>, inbound: Inbound) {
-    let Message::Request(request) = &inbound.message else { return };
-    let Ok(call_id) = request.headers.call_id().map(str::to_owned) else { return };
+    let Message::Request(request) = &inbound.message else {
+        return;
+    };
+    let Ok(call_id) = request.headers.call_id().map(str::to_owned) else {
+        return;
+    };
     let number = called_number(request);
-    let caller = request.headers.from().ok().and_then(|f| f.uri.user().map(str::to_owned)).unwrap_or_default();
+    let caller = request
+        .headers
+        .from()
+        .ok()
+        .and_then(|f| f.uri.user().map(str::to_owned))
+        .unwrap_or_default();
     let Ok((route, messages)) = exchange.sip.register(&call_id) else {
         let _ = exchange.sip.reroute(inbound);
         return;
     };
     let callee = exchange.answer_for(&number);
     let id = format!("sim_{}", &exchange.entropy().token()[..16]);
-    let record = exchange.records.begin(id, &call_id, &number, &caller, &callee.about, wallclock());
+    let record = exchange
+        .records
+        .begin(id, &call_id, &number, &caller, &callee.about, wallclock());
     tracing::info!(callee = %callee.about, "a call has come in");
-    tokio::spawn(phone::run(Arc::clone(exchange), callee, number, record, inbound, route, messages));
+    tokio::spawn(phone::run(
+        Arc::clone(exchange),
+        callee,
+        number,
+        record,
+        inbound,
+        route,
+        messages,
+    ));
 }
 
 /// With a `+`, whatever form the trunk was configured for.
@@ -215,12 +278,20 @@ fn called_number(request: &Request) -> String {
     let user = request.uri.user().unwrap_or_default();
     let digits = user.trim_start_matches('+');
     let digits = digits.strip_prefix("00").unwrap_or(digits);
-    if digits.len() > 6 { format!("+{digits}") } else { digits.to_owned() }
+    if digits.len() > 6 {
+        format!("+{digits}")
+    } else {
+        digits.to_owned()
+    }
 }
 
 async fn reply(exchange: &Exchange, inbound: &Inbound, request: &Request, status: u16) {
     let response = Response::reply_to(request, status, None).with_to_tag(&exchange.entropy().token());
-    if let Err(error) = exchange.sip.send_from(inbound.local, inbound.source, &response.to_bytes()).await {
+    if let Err(error) = exchange
+        .sip
+        .send_from(inbound.local, inbound.source, &response.to_bytes())
+        .await
+    {
         tracing::debug!(%error, "an answer was not sent");
     }
 }

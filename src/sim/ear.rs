@@ -48,7 +48,10 @@ impl Memory {
         for clip in voices.iter().flat_map(|voice| voice.all_clips()) {
             for law in [Codec::Pcmu, Codec::Pcma] {
                 let frames = clip.frames(law);
-                let loudest = frames.iter().enumerate().max_by_key(|(_, f)| level(law, f.payload()));
+                let loudest = frames
+                    .iter()
+                    .enumerate()
+                    .max_by_key(|(_, f)| level(law, f.payload()));
                 let Some((index, frame)) = loudest else { continue };
                 if level(law, frame.payload()) < SPEECH_LEVEL_MIN {
                     continue;
@@ -80,7 +83,15 @@ pub(super) struct Ear {
 
 impl Ear {
     pub(super) const fn new(law: Codec) -> Self {
-        Self { law, tail: Vec::new(), passed: 0, heard: Vec::new(), speech_ms: 0, pause_ms: 0, window: Vec::new() }
+        Self {
+            law,
+            tail: Vec::new(),
+            passed: 0,
+            heard: Vec::new(),
+            speech_ms: 0,
+            pause_ms: 0,
+            window: Vec::new(),
+        }
     }
 
     /// Takes the next piece of audio.
@@ -102,9 +113,15 @@ impl Ear {
             if let Some(at) = find(&self.tail, &excerpt.octets) {
                 let end_octet = self.passed + at + EXCERPT;
                 let ends_at_ms = end_octet / OCTETS_PER_MS + excerpt.rest_ms;
-                let again = self.heard.iter().any(|h| h.clip == excerpt.clip && h.ends_at_ms.abs_diff(ends_at_ms) < 100);
+                let again = self
+                    .heard
+                    .iter()
+                    .any(|h| h.clip == excerpt.clip && h.ends_at_ms.abs_diff(ends_at_ms) < 100);
                 if !again && self.heard.len() < 1024 {
-                    self.heard.push(Heard { clip: excerpt.clip.clone(), ends_at_ms });
+                    self.heard.push(Heard {
+                        clip: excerpt.clip.clone(),
+                        ends_at_ms,
+                    });
                 }
             }
         }
@@ -147,7 +164,9 @@ fn level(law: Codec, octets: &[u8]) -> u32 {
 
 /// Where `needle` begins, by a search for its first two octets; both are short.
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|w| w[0] == needle[0] && w == needle)
+    haystack
+        .windows(needle.len())
+        .position(|w| w[0] == needle[0] && w == needle)
 }
 
 #[cfg(test)]
@@ -158,14 +177,20 @@ mod tests {
 
     fn noise(seed: u64, ms: usize) -> Vec<i16> {
         let mut entropy = crate::model::Entropy::from_number(seed);
-        (0..ms * OCTETS_PER_MS).map(|_| i16::try_from(entropy.below(8000)).unwrap() - 4000).collect()
+        (0..ms * OCTETS_PER_MS)
+            .map(|_| i16::try_from(entropy.below(8000)).unwrap() - 4000)
+            .collect()
     }
 
     fn memory() -> (Memory, Vec<Arc<Clip>>) {
-        let clips: Vec<Arc<Clip>> =
-            (0..3).map(|n| Arc::new(Clip::from_pcm(format!("clip-{n}"), &noise(n, 400)))).collect();
+        let clips: Vec<Arc<Clip>> = (0..3)
+            .map(|n| Arc::new(Clip::from_pcm(format!("clip-{n}"), &noise(n, 400))))
+            .collect();
         let map = clips.iter().map(|c| (c.name.clone(), Arc::clone(c))).collect();
-        (Memory::of(&[Arc::new(Voice::new("en-US", map, BTreeMap::new()))]), clips)
+        (
+            Memory::of(&[Arc::new(Voice::new("en-US", map, BTreeMap::new()))]),
+            clips,
+        )
     }
 
     #[test]
@@ -186,7 +211,10 @@ mod tests {
             let names: Vec<&str> = ear.finished().map(|h| h.clip.as_str()).collect();
             assert_eq!(names, ["clip-1"], "packet {packet}");
             let told_at = told_at.unwrap();
-            assert!((525..=575).contains(&told_at), "packet {packet}: told at {told_at} ms");
+            assert!(
+                (525..=575).contains(&told_at),
+                "packet {packet}: told at {told_at} ms"
+            );
             assert!(ear.is_prompt_over());
             ear.expect_more();
             assert!(!ear.is_prompt_over());

@@ -37,9 +37,10 @@ fn problem(status: StatusCode, detail: impl Into<String>) -> Response {
     let detail: String = detail.into();
     let body = json!({"title": status.canonical_reason(), "status": status.as_u16(), "detail": detail});
     let mut response = (status, Json(body)).into_response();
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static("application/problem+json"),
+    );
     response
 }
 
@@ -58,14 +59,20 @@ async fn call(State(exchange): Shared, Path(id): Path<String>) -> Response {
     std::future::ready(()).await;
     match exchange.records.find(&id) {
         Some(record) => Json(record.call()).into_response(),
-        None => problem(StatusCode::NOT_FOUND, format!("no call has the id or Call-ID {id:?}")),
+        None => problem(
+            StatusCode::NOT_FOUND,
+            format!("no call has the id or Call-ID {id:?}"),
+        ),
     }
 }
 
 async fn audio(State(exchange): Shared, Path(id): Path<String>) -> Response {
     std::future::ready(()).await;
     let Some(record) = exchange.records.find(&id) else {
-        return problem(StatusCode::NOT_FOUND, format!("no call has the id or Call-ID {id:?}"));
+        return problem(
+            StatusCode::NOT_FOUND,
+            format!("no call has the id or Call-ID {id:?}"),
+        );
     };
     match record.wav() {
         Ok(wav) => ([(header::CONTENT_TYPE, "audio/wav")], wav).into_response(),
@@ -113,7 +120,10 @@ async fn wait(State(exchange): Shared, Query(wanted): Query<WaitFor>) -> Respons
     };
     match tokio::time::timeout(timeout, search).await {
         Ok(Some(call)) => Json(call).into_response(),
-        _ => problem(StatusCode::REQUEST_TIMEOUT, format!("no such call within {} s", timeout.as_secs())),
+        _ => problem(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("no such call within {} s", timeout.as_secs()),
+        ),
     }
 }
 
@@ -147,7 +157,8 @@ async fn script(State(exchange): Shared, Path(number): Path<String>, body: Strin
         }
         Ok(Scripted::Callee(callee)) => exchange.set_callee(&number, callee),
         Err(error) => {
-            let detail = format!("expected {{\"code\": \"…\"}} or a callee as GET /sim/numbers shows them: {error}");
+            let detail =
+                format!("expected {{\"code\": \"…\"}} or a callee as GET /sim/numbers shows them: {error}");
             return problem(StatusCode::UNPROCESSABLE_ENTITY, detail);
         }
     }

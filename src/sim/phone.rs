@@ -59,7 +59,14 @@ pub(super) async fn run(
     messages: mpsc::Receiver<Inbound>,
 ) {
     record.message("in", &invite.message);
-    let Inbound { message: Message::Request(request), source, local } = invite else { return };
+    let Inbound {
+        message: Message::Request(request),
+        source,
+        local,
+    } = invite
+    else {
+        return;
+    };
     let leg = match exchange.media.open() {
         Ok(leg) => leg,
         Err(error) => {
@@ -78,7 +85,14 @@ pub(super) async fn run(
     };
     let offer = request.body_of_type("application/sdp").map(<[u8]>::to_vec);
     let mut out = Vec::new();
-    let started = UasSession::start(Instant::now(), config, request, source, exchange.entropy(), &mut out);
+    let started = UasSession::start(
+        Instant::now(),
+        config,
+        request,
+        source,
+        exchange.entropy(),
+        &mut out,
+    );
     let Ok(session) = started else { return };
     let local_media = LocalMedia {
         address: leg.local.ip(),
@@ -155,7 +169,10 @@ impl Phone {
                 Flow::On
             }
             Step::EarlyMedia { ms } => self.early_media(ms).await,
-            Step::Wait { ms } => self.pump(Until::At(Instant::now() + Duration::from_millis(ms.into()))).await,
+            Step::Wait { ms } => {
+                self.pump(Until::At(Instant::now() + Duration::from_millis(ms.into())))
+                    .await
+            }
             Step::Reject(rejection) => {
                 self.reject(rejection).await;
                 Flow::Over
@@ -197,7 +214,9 @@ impl Phone {
     async fn pump(&mut self, until: Until) -> Flow {
         let mut listen = tokio::time::interval(LISTEN_EVERY);
         loop {
-            if self.seen.over && (until != Until::TheEnd || self.session.as_ref().is_none_or(UasSession::is_ended)) {
+            if self.seen.over
+                && (until != Until::TheEnd || self.session.as_ref().is_none_or(UasSession::is_ended))
+            {
                 return Flow::Over;
             }
             if self.is_reached(&until) {
@@ -207,7 +226,11 @@ impl Phone {
                 self.signal(Input::Bye { reason: None }).await;
                 return Flow::Over;
             }
-            let deadline = self.session.as_ref().and_then(UasSession::poll_timeout).map(|(at, _)| at);
+            let deadline = self
+                .session
+                .as_ref()
+                .and_then(UasSession::poll_timeout)
+                .map(|(at, _)| at);
             tokio::select! {
                 biased;
                 inbound = self.messages.recv() => match inbound {
@@ -254,15 +277,23 @@ impl Phone {
                 }
                 over
             }),
-            Until::Heard(clip) => self.ear.as_ref().is_some_and(|ear| ear.finished().any(|h| h.clip == *clip)),
+            Until::Heard(clip) => self
+                .ear
+                .as_ref()
+                .is_some_and(|ear| ear.finished().any(|h| h.clip == *clip)),
             Until::Told => self.is_told(),
         }
     }
 
     /// A sentence that names a key was said since the last time, or somebody else's prompt has ended.
     fn is_told(&mut self) -> bool {
-        let Some(ear) = self.ear.as_mut() else { return false };
-        let told = ear.finished().filter(|h| self.exchange.names_a_key(&h.clip)).count();
+        let Some(ear) = self.ear.as_mut() else {
+            return false;
+        };
+        let told = ear
+            .finished()
+            .filter(|h| self.exchange.names_a_key(&h.clip))
+            .count();
         if told > self.seen.told {
             self.seen.told = told;
             ear.expect_more();
@@ -283,7 +314,11 @@ impl Phone {
             self.seen.answer_cancel = false;
             self.answer().await;
         }
-        self.signal(Input::Message { message: inbound.message, source: inbound.source }).await;
+        self.signal(Input::Message {
+            message: inbound.message,
+            source: inbound.source,
+        })
+        .await;
         if is_cancel {
             self.seen.canceled = true;
         }
@@ -313,7 +348,9 @@ impl Phone {
     }
 
     async fn signal(&mut self, input: Input) {
-        let Some(session) = self.session.take() else { return };
+        let Some(session) = self.session.take() else {
+            return;
+        };
         let mut out = Vec::new();
         self.session = Some(session.handle(Instant::now(), input, &mut out));
         self.flush(out).await;
@@ -332,7 +369,12 @@ impl Phone {
         if let Ok(message) = Message::parse(bytes) {
             self.record.message("out", &message);
         }
-        let loss = self.exchange.chaos.read().unwrap_or_else(PoisonError::into_inner).sip_loss_per_mille;
+        let loss = self
+            .exchange
+            .chaos
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .sip_loss_per_mille;
         if self.entropy.below(1000) < u64::from(loss) {
             return;
         }
@@ -361,13 +403,25 @@ impl Phone {
     }
 
     async fn provisional(&mut self, status: u16, sdp: Option<Vec<u8>>) {
-        self.signal(Input::Provisional { status, reason: None, sdp, reliable: false, headers: Vec::new() }).await;
+        self.signal(Input::Provisional {
+            status,
+            reason: None,
+            sdp,
+            reliable: false,
+            headers: Vec::new(),
+        })
+        .await;
         self.exchange.records.touch();
     }
 
     async fn reject(&mut self, rejection: Rejection) {
         let headers = rejection.headers.into_iter().collect();
-        self.signal(Input::Reject { status: rejection.status, reason: rejection.phrase, headers }).await;
+        self.signal(Input::Reject {
+            status: rejection.status,
+            reason: rejection.phrase,
+            headers,
+        })
+        .await;
         self.seen.over = true;
         self.record.state(CallState::Ended);
         self.exchange.records.touch();
@@ -403,7 +457,12 @@ impl Phone {
     }
 
     fn impair(&self) {
-        let chaos = self.exchange.chaos.read().unwrap_or_else(PoisonError::into_inner).rtp_loss_per_mille;
+        let chaos = self
+            .exchange
+            .chaos
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .rtp_loss_per_mille;
         let lossy = self.rtp == Rtp::Lossy;
         if lossy || chaos > 0 {
             let impairment = Impairment {
@@ -417,7 +476,11 @@ impl Phone {
 
     async fn answer(&mut self) {
         let sdp = self.agree();
-        self.signal(Input::Answer { sdp, headers: Vec::new() }).await;
+        self.signal(Input::Answer {
+            sdp,
+            headers: Vec::new(),
+        })
+        .await;
         self.record.state(CallState::Answered);
         self.exchange.records.touch();
     }
@@ -430,12 +493,17 @@ impl Phone {
 
     async fn play(&mut self, clip: Clip) -> Flow {
         self.seen.play_done = false;
-        let _ = self.leg.command(MediaCommand::Play { id: 0, clips: vec![Arc::new(clip)] });
+        let _ = self.leg.command(MediaCommand::Play {
+            id: 0,
+            clips: vec![Arc::new(clip)],
+        });
         self.pump(Until::PlayDone).await
     }
 
     async fn press(&mut self, digits: &str, by: PressBy) -> Flow {
-        let Ok(parsed) = Digits::parse(digits) else { return Flow::On };
+        let Ok(parsed) = Digits::parse(digits) else {
+            return Flow::On;
+        };
         let (word, transport) = match by {
             PressBy::Info => return self.press_by_info(parsed).await,
             PressBy::Inband => ("inband", KeyTransport::Inband),
@@ -443,8 +511,10 @@ impl Phone {
         };
         self.record.keys(digits, word);
         self.seen.digits_sent = false;
-        let keying = Keying { transport: Some(transport), tone_ms: 160, gap_ms: 100, ..Keying::default() };
-        let _ = self.leg.command(MediaCommand::SendDigits { digits: parsed, keying });
+        let _ = self.leg.command(MediaCommand::SendDigits {
+            digits: parsed,
+            transport: Some(transport),
+        });
         self.pump(Until::DigitsSent).await
     }
 
@@ -452,8 +522,16 @@ impl Phone {
         self.record.keys(&digits.reveal(), "info");
         for digit in digits.as_slice() {
             let body = format!("Signal={digit}\r\nDuration=160\r\n").into_bytes();
-            self.signal(Input::Info { content_type: "application/dtmf-relay".to_owned(), body }).await;
-            if self.pump(Until::At(Instant::now() + Duration::from_millis(260))).await == Flow::Over {
+            self.signal(Input::Info {
+                content_type: "application/dtmf-relay".to_owned(),
+                body,
+            })
+            .await;
+            if self
+                .pump(Until::At(Instant::now() + Duration::from_millis(260)))
+                .await
+                == Flow::Over
+            {
                 return Flow::Over;
             }
         }
@@ -472,12 +550,23 @@ impl Phone {
 
     /// The digit of the `digit-…` clip that was heard last.
     fn heard_digit(&self) -> Option<Digit> {
-        let heard = self.ear.as_ref()?.finished().filter_map(|h| h.clip.strip_prefix("digit-"));
-        heard.last().and_then(|name| name.chars().next()).and_then(Digit::from_char)
+        let heard = self
+            .ear
+            .as_ref()?
+            .finished()
+            .filter_map(|h| h.clip.strip_prefix("digit-"));
+        heard
+            .last()
+            .and_then(|name| name.chars().next())
+            .and_then(Digit::from_char)
     }
 
     async fn greeting(&mut self, ms: u32, all_tones: bool) -> Flow {
-        let clip = if all_tones { twelve_tones(ms) } else { speech(&self.exchange, ms) };
+        let clip = if all_tones {
+            twelve_tones(ms)
+        } else {
+            speech(&self.exchange, ms)
+        };
         if self.play(clip).await == Flow::Over {
             return Flow::Over;
         }
@@ -532,8 +621,13 @@ fn twelve_tones(ms: u32) -> Clip {
 fn speech(exchange: &Exchange, ms: u32) -> Clip {
     let mut pcm: Vec<i16> = Vec::new();
     let wanted = ms as usize * 8;
-    let clip = exchange.voices.first().and_then(|v| v.all_clips().max_by_key(|c| c.duration_ms).map(Arc::clone));
-    let Some(clip) = clip else { return Clip::silence(ms) };
+    let clip = exchange
+        .voices
+        .first()
+        .and_then(|v| v.all_clips().max_by_key(|c| c.duration_ms).map(Arc::clone));
+    let Some(clip) = clip else {
+        return Clip::silence(ms);
+    };
     let octets = clip.audio(Codec::Pcmu);
     while pcm.len() < wanted && !octets.is_empty() {
         let mut decoded = vec![0; octets.len()];

@@ -93,12 +93,23 @@ pub(super) struct Records {
 
 impl Default for Records {
     fn default() -> Self {
-        Self { calls: Mutex::default(), changed: watch::Sender::new(0) }
+        Self {
+            calls: Mutex::default(),
+            changed: watch::Sender::new(0),
+        }
     }
 }
 
 impl Records {
-    pub(super) fn begin(&self, id: String, call_id: &str, number: &str, caller: &str, about: &str, at: UnixMillis) -> Arc<Record> {
+    pub(super) fn begin(
+        &self,
+        id: String,
+        call_id: &str,
+        number: &str,
+        caller: &str,
+        about: &str,
+        at: UnixMillis,
+    ) -> Arc<Record> {
         let call = Call {
             id,
             call_id: call_id.to_owned(),
@@ -113,8 +124,15 @@ impl Records {
             audio_ms: 0,
             rtp: QualityReport::default(),
         };
-        let inner = Mutex::new(Inner { call, law: Codec::Pcmu, audio: Vec::new() });
-        let record = Arc::new(Record { began: Instant::now(), inner });
+        let inner = Mutex::new(Inner {
+            call,
+            law: Codec::Pcmu,
+            audio: Vec::new(),
+        });
+        let record = Arc::new(Record {
+            began: Instant::now(),
+            inner,
+        });
         let mut calls = lock(&self.calls);
         if calls.len() >= CALLS_MAX {
             calls.pop_front();
@@ -178,13 +196,22 @@ impl Record {
         let (summary, text) = (summary(message), text(message));
         let mut inner = self.inner();
         if inner.call.messages.len() < MESSAGES_MAX {
-            inner.call.messages.push(MessageRecord { at_ms, direction, summary, text });
+            inner.call.messages.push(MessageRecord {
+                at_ms,
+                direction,
+                summary,
+                text,
+            });
         }
     }
 
     pub(super) fn keys(&self, digits: &str, transport: &'static str) {
         let at_ms = self.at_ms();
-        self.inner().call.keys.push(KeyRecord { at_ms, digits: digits.to_owned(), transport });
+        self.inner().call.keys.push(KeyRecord {
+            at_ms,
+            digits: digits.to_owned(),
+            transport,
+        });
     }
 
     pub(super) fn audio(&self, law: Codec, octets: &[u8], heard: Vec<String>) {
@@ -213,7 +240,11 @@ fn summary(message: &Message) -> String {
     match message {
         Message::Request(request) => request.method.as_str().to_owned(),
         Message::Response(response) => {
-            let of = response.headers.cseq().map(|c| c.method.as_str().to_owned()).unwrap_or_default();
+            let of = response
+                .headers
+                .cseq()
+                .map(|c| c.method.as_str().to_owned())
+                .unwrap_or_default();
             format!("{} {} ({of})", response.status, response.reason)
         }
     }

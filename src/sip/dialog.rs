@@ -42,12 +42,12 @@ pub struct StaleSeq {
 }
 
 impl Dialog {
-    /// The UAC's side, from a 101–299 to our INVITE (§12.1.2). Without a usable Contact the peer is reached
-    /// where the INVITE went, since a 2xx has to be acknowledged all the same.
+    /// The UAC's side, from a 101–299 to our INVITE (§12.1.2). Without a usable Contact the peer is reached where the
+    /// INVITE went, and an unreadable Record-Route counts as none: a 2xx has to be acknowledged all the same.
     pub fn from_response(invite: &Request, response: &Response) -> Result<Self, HeaderError> {
         let local = invite.headers.from()?;
         let remote = response.headers.to()?;
-        let mut route_set = response.headers.record_routes()?;
+        let mut route_set = routes_of(&response.headers);
         route_set.reverse();
         Ok(Self {
             call_id: invite.headers.call_id()?.to_owned(),
@@ -74,7 +74,7 @@ impl Dialog {
             local_seq: 0,
             remote_seq: Some(invite.headers.cseq()?.seq),
             remote_target,
-            route_set: invite.headers.record_routes()?,
+            route_set: routes_of(&invite.headers),
             local,
             remote,
         })
@@ -82,10 +82,8 @@ impl Dialog {
 
     /// A 2xx replaces what an early dialog learnt from its 1xx (§13.2.2.4).
     pub fn confirm(&mut self, response: &Response) {
-        if let Ok(mut route_set) = response.headers.record_routes() {
-            route_set.reverse();
-            self.route_set = route_set;
-        }
+        self.route_set = routes_of(&response.headers);
+        self.route_set.reverse();
         self.refresh_target(&response.headers);
     }
 
@@ -170,6 +168,16 @@ impl Dialog {
         let mut routes: Vec<String> = rest.iter().map(NameAddr::to_string).collect();
         routes.push(format!("<{}>", self.remote_target));
         (first.uri.clone().into_request_uri(), routes)
+    }
+}
+
+/// Record-Route in its order; none where one entry cannot be a hop, since half a route leads nowhere.
+fn routes_of(headers: &Headers) -> Vec<NameAddr> {
+    let routes = headers.record_routes().unwrap_or_default();
+    if routes.iter().all(|route| matches!(route.uri, Uri::Sip(_))) {
+        routes
+    } else {
+        Vec::new()
     }
 }
 

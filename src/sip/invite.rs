@@ -91,6 +91,10 @@ pub struct InviteConfig {
 
 /// What happens to the session.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time goes in, and none is kept"
+)]
 pub enum Input {
     Message {
         message: Message,
@@ -194,6 +198,8 @@ struct Core {
     acked: Vec<AckedLeg>,
     /// Answered legs that are not, or no longer, the session.
     legs: Vec<InviteUsage>,
+    /// Early dialogs that lost.
+    retired: Vec<InviteUsage>,
     late: Option<LateWindow>,
 }
 
@@ -228,6 +234,7 @@ impl InviteSession {
             offer: sdp_offer,
             acked: Vec::new(),
             legs: Vec::new(),
+            retired: Vec::new(),
             late: None,
         });
         let mut events = Vec::new();

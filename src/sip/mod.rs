@@ -36,3 +36,16 @@ pub mod uas;
 mod cause;
 mod endpoint;
 mod usage;
+
+#[cfg(test)]
+mod simulation;
+
+/// Where virtual time begins.
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test has no other way to an `Instant`; all later ones follow from it"
+)]
+fn epoch() -> std::time::Instant {
+    std::time::Instant::now()
+}

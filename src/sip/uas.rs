@@ -19,21 +19,23 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::cause;
 use super::dialog::Dialog;
-use super::endpoint::{Endpoint, EndpointConfig, SDP};
-use super::message::{HeaderError, Message, Method, Request, Response, stateless_tag};
+use super::endpoint::{Endpoint, EndpointConfig};
+use super::message::{HeaderError, Message, Method, Request};
 use super::peer::IpNet;
-use super::transaction::table::{CancelledInvite, Received, ServerId};
+use super::transaction::table::Completion;
 use super::transaction::timer::{TimerConfig, Transport, earliest};
-use super::usage::{InviteUsage, Sent2xx, Side, UsageEvent, refusal_of_content};
+use super::usage::{InviteUsage, Side, UsageEvent, refusal_of_content};
 use crate::model::{Entropy, HangupCause};
 
+mod inbound;
+mod proceeding;
 mod reliable;
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 
+use proceeding::Proceeding;
 use reliable::Reliable;
 
 #[derive(Debug, Clone)]
@@ -156,13 +158,6 @@ enum State {
     Ended,
 }
 
-#[derive(Debug)]
-struct Proceeding {
-    id: ServerId,
-    invite: Request,
-    reliable: Reliable,
-}
-
 impl UasSession {
     /// Takes an INVITE outside any dialog. The error names the header field that cannot be used.
     pub fn start(
@@ -266,124 +261,6 @@ impl UasSession {
 }
 
 impl State {
-    fn message(
-        self,
-        now: Instant,
-        message: Message,
-        source: SocketAddr,
-        core: &mut Core,
-        events: &mut Vec<Event>,
-    ) -> Self {
-        let of_call = message.headers().call_id() == Ok(core.call_id.as_str());
-        if !of_call || !core.ua.listens_to(source, std::iter::once(&core.usage.dialog)) {
-            return self;
-        }
-        match message {
-            Message::Request(request) => self.request(now, request, source, core, events),
-            Message::Response(response) => {
-                if let Ok(completions) = core.ua.transactions.receive_response(now, Box::new(response)) {
-                    for completion in completions {
-                        core.completion(now, completion, events);
-                    }
-                }
-                self
-            }
-        }
-    }
-
-    fn request(
-        self,
-        now: Instant,
-        mut request: Request,
-        source: SocketAddr,
-        core: &mut Core,
-        events: &mut Vec<Event>,
-    ) -> Self {
-        request.stamp_source(source);
-        match core.ua.transactions.receive_request(now, Box::new(request)) {
-            Received::Absorbed => self,
-            Received::Ack(ack) => {
-                if core.usage.dialog.owns(&ack) {
-                    let mut told = Vec::new();
-                    core.usage.receive_ack(now, &ack, &mut core.ua, &mut told);
-                    events.extend(told.into_iter().map(event_of));
-                }
-                self
-            }
-            Received::New(request) if request.method == Method::Cancel => {
-                self.cancel(now, &request, source, core, events)
-            }
-            Received::New(request) => self.new_request(now, &request, source, core, events),
-        }
-    }
-
-    fn new_request(
-        self,
-        now: Instant,
-        request: &Request,
-        source: SocketAddr,
-        core: &mut Core,
-        events: &mut Vec<Event>,
-    ) -> Self {
-        let id = core.ua.transactions.accept(now, request, source);
-        let (Some(id), true) = (id, core.usage.dialog.owns(request)) else {
-            let response = core
-                .ua
-                .reply(request, 481)
-                .with_to_tag(&stateless_tag(&request.headers));
-            core.ua
-                .transactions
-                .respond_statelessly(request, source, &response);
-            return self;
-        };
-        match self {
-            Self::Proceeding(proceeding) if request.method == Method::Prack => {
-                proceeding.receive_prack(now, request, id, core)
-            }
-            state => {
-                let mut told = Vec::new();
-                core.usage
-                    .receive_request(now, request, id, &mut core.ua, &mut told);
-                events.extend(told.into_iter().map(event_of));
-                state
-            }
-        }
-    }
-
-    /// RFC 3261 §9.2: 200 to the CANCEL, 487 to the INVITE that has no final response yet.
-    fn cancel(
-        self,
-        now: Instant,
-        cancel: &Request,
-        source: SocketAddr,
-        core: &mut Core,
-        events: &mut Vec<Event>,
-    ) -> Self {
-        let met = core.ua.transactions.cancelled_invite(cancel);
-        let status = if met.is_some() { 200 } else { 481 };
-        let response = core
-            .ua
-            .reply(cancel, status)
-            .with_to_tag(&core.usage.dialog.local_tag);
-        if let Some(id) = core.ua.transactions.accept(now, cancel, source) {
-            core.ua.transactions.respond(now, id, &response);
-        }
-        match (met, self) {
-            (Some(CancelledInvite::Pending(id)), Self::Proceeding(proceeding)) if proceeding.id == id => {
-                proceeding.finish(now, 487, core);
-                events.push(Event::Cancelled {
-                    cause: cause::of_bye(cancel),
-                });
-                Self::Closing
-            }
-            (Some(CancelledInvite::Pending(id)), state) => {
-                core.usage.cancel_peer_offer(now, id, &mut core.ua);
-                state
-            }
-            (Some(CancelledInvite::Answered) | None, state) => state,
-        }
-    }
-
     fn timeout(self, now: Instant, core: &mut Core, events: &mut Vec<Event>) -> Self {
         let (completions, _) = core.ua.transactions.handle_timeout(now);
         for completion in completions {
@@ -425,103 +302,6 @@ impl State {
     }
 }
 
-impl Proceeding {
-    fn respond(mut self: Box<Self>, now: Instant, input: Input, core: &mut Core) -> State {
-        if self.reliable.is_waiting() && !matches!(input, Input::Reject { .. }) {
-            self.reliable.queue(input);
-            return State::Proceeding(self);
-        }
-        match input {
-            Input::Provisional {
-                status,
-                reason,
-                sdp,
-                reliable,
-                headers,
-            } => {
-                let mut response = self.response(status.clamp(101, 199), reason.as_deref(), headers, core);
-                if let Some(sdp) = sdp {
-                    response = response.with_body(SDP, sdp);
-                }
-                let is_reliable = reliable && self.invite.headers.supports("100rel");
-                if is_reliable {
-                    self.reliable.mark(&mut response);
-                }
-                let transmit = core.ua.transactions.respond(now, self.id, &response);
-                if let (true, Some(transmit)) = (is_reliable, transmit) {
-                    self.reliable
-                        .sent(now, core.ua.timers(), transmit, !response.body.is_empty());
-                }
-                State::Proceeding(self)
-            }
-            Input::Answer { sdp, headers } => self.answer(now, sdp, headers, core),
-            Input::Reject {
-                status,
-                reason,
-                headers,
-            } => {
-                let response = self.response(status.clamp(300, 699), reason.as_deref(), headers, core);
-                core.ua.transactions.respond(now, self.id, &response);
-                core.usage.abandon(now, &mut core.ua);
-                State::Closing
-            }
-            _ => State::Proceeding(self),
-        }
-    }
-
-    fn answer(
-        self: Box<Self>,
-        now: Instant,
-        sdp: Option<Vec<u8>>,
-        headers: Vec<(String, String)>,
-        core: &mut Core,
-    ) -> State {
-        let mut response = self.response(200, None, headers, core);
-        core.usage.grant_session_timer(now, &self.invite, &mut response);
-        let carries_offer = sdp.is_some() && self.invite.body_of_type(SDP).is_none();
-        if let Some(sdp) = &sdp {
-            response = response.with_body(SDP, sdp.clone());
-        }
-        let seq = self.invite.headers.cseq().map_or(0, |cseq| cseq.seq);
-        let Some(transmit) = core.ua.transactions.respond(now, self.id, &response) else {
-            return State::Closing;
-        };
-        let sent = Sent2xx {
-            transmit,
-            seq,
-            carries_offer,
-        };
-        core.usage.answered(now, &core.ua, sent, sdp.unwrap_or_default());
-        State::Confirmed
-    }
-
-    fn response(
-        &self,
-        status: u16,
-        reason: Option<&str>,
-        headers: Vec<(String, String)>,
-        core: &Core,
-    ) -> Response {
-        let mut response = core
-            .ua
-            .reply(&self.invite, status)
-            .with_to_tag(&core.usage.dialog.local_tag);
-        if let Some(reason) = reason {
-            response.reason = Response::new(status, Some(reason)).reason;
-        }
-        for (name, value) in headers {
-            response.headers.push(&name, value);
-        }
-        response
-    }
-
-    fn finish(&self, now: Instant, status: u16, core: &mut Core) {
-        let response = self.response(status, None, Vec::new(), core);
-        core.ua.transactions.respond(now, self.id, &response);
-        core.usage.abandon(now, &mut core.ua);
-    }
-}
-
 impl Core {
     fn in_session(&mut self, now: Instant, input: Input) {
         match input {
@@ -548,12 +328,7 @@ impl Core {
         }
     }
 
-    fn completion(
-        &mut self,
-        now: Instant,
-        completion: super::transaction::table::Completion,
-        events: &mut Vec<Event>,
-    ) {
+    fn completion(&mut self, now: Instant, completion: Completion, events: &mut Vec<Event>) {
         let mut told = Vec::new();
         self.usage
             .receive_completion(now, completion, &mut self.ua, &mut told);

@@ -25,15 +25,21 @@ use std::time::{Duration, Instant};
 
 use super::cause;
 use super::dialog::Dialog;
-use super::endpoint::{Endpoint, SDP};
+use super::endpoint::Endpoint;
 use super::message::{Method, Request, Response};
 use super::transaction::table::{ClientId, Completion, Reply, ServerId, Transmit};
-use super::transaction::timer::{Backoff, earliest};
+use super::transaction::timer::earliest;
 use crate::model::HangupCause;
 
+mod acknowledgement;
+mod content;
 mod negotiation;
 mod refresh;
 
+pub(crate) use acknowledgement::{Acknowledges, Sent2xx};
+pub(crate) use content::refusal_of_content;
+
+use acknowledgement::Unacked;
 use negotiation::Negotiation;
 use refresh::Refresh;
 
@@ -41,9 +47,6 @@ use refresh::Refresh;
 const REQUESTS_MAX: usize = 16;
 /// RFC 3261 §22.1 sets no number; two leaves room for a proxy and a server, or one stale nonce.
 pub(crate) const CHALLENGES_MAX: u8 = 2;
-/// Extensions that may stand in Require.
-const OPTION_TAGS: [&str; 2] = ["100rel", "timer"];
-
 #[derive(Debug)]
 pub(crate) struct InviteUsage {
     pub(crate) dialog: Dialog,
@@ -81,24 +84,6 @@ enum Phase {
 struct OpenRequest {
     id: ClientId,
     challenges: u8,
-}
-
-/// A 2xx of ours that is repeated until its ACK comes (RFC 3261 §13.3.1.4).
-#[derive(Debug)]
-struct Unacked {
-    transmit: Transmit,
-    seq: u32,
-    acknowledges: Acknowledges,
-    again: Backoff,
-    give_up_at: Instant,
-    /// Our 2xx carried an offer: the ACK carries the answer.
-    expects_answer: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Acknowledges {
-    FirstInvite,
-    Reinvite,
 }
 
 #[derive(Debug)]
@@ -206,10 +191,8 @@ impl InviteUsage {
         });
         let offer = match self.negotiation {
             Negotiation::OursLater { at, .. } => Some((at, "offer after glare")),
-            Negotiation::Initial
-            | Negotiation::Stable
-            | Negotiation::Ours { .. }
-            | Negotiation::Theirs { .. } => None,
+            Negotiation::Ours { give_up_at, .. } => Some((give_up_at, "re-INVITE without answer")),
+            Negotiation::Initial | Negotiation::Stable | Negotiation::Theirs { .. } => None,
         };
         let refresh = match self.phase {
             Phase::Confirmed => self.refresh.poll_timeout(),
@@ -220,6 +203,7 @@ impl InviteUsage {
 
     pub(crate) fn handle_timeout(&mut self, now: Instant, ua: &mut Endpoint, out: &mut Vec<UsageEvent>) {
         self.repeat_2xx(now, ua, out);
+        self.give_up_reinvite(now, ua, out);
         self.offer_after_glare(now, ua);
         self.refresh_session(now, ua);
     }
@@ -284,31 +268,6 @@ impl InviteUsage {
         }
     }
 
-    /// The ACK of a 2xx of ours, by its CSeq.
-    pub(crate) fn receive_ack(
-        &mut self,
-        now: Instant,
-        ack: &Request,
-        ua: &mut Endpoint,
-        out: &mut Vec<UsageEvent>,
-    ) {
-        let seq = ack.headers.cseq().map_or(0, |cseq| cseq.seq);
-        let Some(unacked) = self.unacked.take_if(|unacked| unacked.seq == seq) else {
-            return;
-        };
-        let sdp = ack.body_of_type(SDP).map(<[u8]>::to_vec);
-        let answer = sdp.filter(|_| unacked.expects_answer);
-        match (unacked.acknowledges, answer) {
-            (Acknowledges::FirstInvite, sdp) => out.push(UsageEvent::Acked { sdp }),
-            (Acknowledges::Reinvite, Some(sdp)) => out.push(UsageEvent::SdpAnswer { sdp }),
-            (Acknowledges::Reinvite, None) => {}
-        }
-        if let Phase::Closing { reason } = &mut self.phase {
-            let reason = reason.take();
-            self.send_bye(now, reason, ua);
-        }
-    }
-
     /// Ends the session from our side.
     pub(crate) fn bye(&mut self, now: Instant, reason: Option<String>, ua: &mut Endpoint) {
         if !self.is_confirmed() {
@@ -325,7 +284,7 @@ impl InviteUsage {
         }
     }
 
-    /// An early dialog ended by the final response to its INVITE.
+    /// An early dialog ended by the final response to its INVITE. A late 2xx of its own confirms it all the same.
     pub(crate) fn abandon(&mut self, now: Instant, ua: &mut Endpoint) {
         self.terminate_peer_offer(now, ua);
         self.phase = Phase::Gone;
@@ -460,78 +419,6 @@ impl InviteUsage {
         }
         true
     }
-
-    fn await_ack(&mut self, now: Instant, ua: &Endpoint, acknowledges: Acknowledges, sent: Sent2xx) {
-        let timers = ua.timers();
-        self.unacked = Some(Unacked {
-            transmit: sent.transmit,
-            seq: sent.seq,
-            acknowledges,
-            again: Backoff::start(now, timers.t1),
-            give_up_at: now + timers.t1_64(),
-            expects_answer: sent.carries_offer,
-        });
-    }
-
-    /// On every transport, since a proxy behind a reliable hop may use an unreliable one.
-    fn repeat_2xx(&mut self, now: Instant, ua: &mut Endpoint, out: &mut Vec<UsageEvent>) {
-        let Some(unacked) = &mut self.unacked else {
-            return;
-        };
-        if now >= unacked.give_up_at {
-            self.unacked = None;
-            self.lose(now, "no ACK came", ua, out);
-            return;
-        }
-        if now >= unacked.again.at {
-            ua.transactions
-                .send(unacked.transmit.to, unacked.transmit.bytes.clone());
-            unacked.again = unacked.again.doubled(now, Some(ua.timers().t2));
-        }
-    }
-}
-
-/// A 2xx as it left.
-#[derive(Debug)]
-pub(crate) struct Sent2xx {
-    pub(crate) transmit: Transmit,
-    pub(crate) seq: u32,
-    pub(crate) carries_offer: bool,
-}
-
-/// 420 for an extension that is required and unknown, 415 for a body that we cannot read.
-#[must_use]
-pub(crate) fn refusal_of_content(request: &Request, ua: &Endpoint) -> Option<Response> {
-    let unknown: Vec<&str> = request
-        .headers
-        .require()
-        .filter(|option| !OPTION_TAGS.iter().any(|known| known.eq_ignore_ascii_case(option)))
-        .collect();
-    if !unknown.is_empty() {
-        let unsupported = unknown.join(", ");
-        let mut response = ua.reply(request, 420);
-        response.headers.push("Unsupported", unsupported);
-        return Some(response);
-    }
-    let encoded = request
-        .headers
-        .tokens("Content-Encoding")
-        .any(|coding| !coding.eq_ignore_ascii_case("identity"));
-    if encoded && !request.body.is_empty() {
-        let mut response = ua.reply(request, 415);
-        response.headers.push("Accept-Encoding", "identity");
-        return Some(response);
-    }
-    let negotiates = matches!(request.method, Method::Invite | Method::Update);
-    let is_multipart = request
-        .headers
-        .content_type()
-        .and_then(|content| content.get(..10))
-        .is_some_and(|start| start.eq_ignore_ascii_case("multipart/"));
-    if negotiates && !request.body.is_empty() && !is_multipart && request.body_of_type(SDP).is_none() {
-        return Some(ua.reply(request, 415));
-    }
-    None
 }
 
 /// A pause short of nothing the peer could feel, long enough not to spin.

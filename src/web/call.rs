@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use sha2::{Digest as _, Sha256};
 
-use super::number::{confirm_key, formatted, parse_extension, show_review};
+use super::number::{confirm_key, formatted, parse_extension, show_review, shown_identity};
 use super::session::{Frame, Other, Session, WebError};
 use super::texts::{STEPS, StageText, end_text, field_error, key_name, stage_text};
 use crate::api::enrollment::{Draft, EnrollmentStatus};
@@ -202,7 +202,7 @@ fn show_status(session: &Session, verification: &Verification) -> Result<Respons
             .collect(),
         number: formatted(&verification.to),
         extension: verification.extension.as_ref().map(|e| e.digits.reveal()),
-        caller_id: Some(verification.caller_id.clone()),
+        caller_id: Some(shown_identity(&verification.caller_id)),
     };
     session.page(&page)
 }

@@ -10,7 +10,7 @@ use crate::api::enrollment::{Draft, EnrollmentStatus};
 use crate::api::{
     Dialled, Problem, RegionView, extension, guessed_region, judge_number, preferred_language, region_list,
 };
-use crate::model::{Destination, Digit, Extension, Masked, Method};
+use crate::model::{Destination, Digit, Extension, Masked, Method, NumberValidation, PhoneNumber};
 
 #[derive(Template)]
 #[template(path = "number.html")]
@@ -277,7 +277,7 @@ pub(super) async fn show_review(session: &Session, error: Option<FieldError>) ->
         caller_id: config
             .trunks
             .first()
-            .map(|ids| ids.for_country(destination.country()).to_owned()),
+            .map(|ids| shown_identity(ids.for_country(destination.country()))),
         instruction: what_to_do(draft.method, confirm_key(session)),
     };
     session.page_with(status, &page)
@@ -288,6 +288,14 @@ pub(super) fn formatted(destination: &Destination) -> String {
     match destination {
         Destination::E164(number) => number.reveal_formatted(),
         Destination::Internal(number) => number.clone(),
+    }
+}
+
+/// A caller ID as telephones show it; what is no public number stays as it is.
+pub(super) fn shown_identity(caller_id: &str) -> String {
+    match PhoneNumber::parse(caller_id, None, NumberValidation::Shape) {
+        Ok(number) => number.reveal_formatted(),
+        Err(_) => caller_id.to_owned(),
     }
 }
 

@@ -1,6 +1,5 @@
 //! A server, its store, a key, and a clock that can be moved.
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -68,6 +67,8 @@ pub(crate) struct Lab {
     pub(crate) key: String,
     pub(crate) client: reqwest::Client,
     pub(crate) clock_shift_ms: Arc<AtomicI64>,
+    /// Ends when the listener has closed.
+    pub(crate) served: tokio::task::JoinHandle<()>,
     _dir: tempfile::TempDir,
 }
 
@@ -115,10 +116,8 @@ impl Lab {
             clock,
         );
         let app = api::router(state.clone(), ringproof::web::routes());
-        tokio::spawn(async move {
-            let service = app.into_make_service_with_connect_info::<SocketAddr>();
-            axum::serve(listener, service).await.unwrap();
-        });
+        let serving = state.clone();
+        let served = tokio::spawn(api::serve(listener, app, serving));
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
@@ -131,6 +130,7 @@ impl Lab {
             key: String::new(),
             client,
             clock_shift_ms,
+            served,
             _dir: dir,
         };
         lab.key = lab

@@ -2,9 +2,10 @@
 use reqwest::Method;
 use ringproof::store::Scope;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::dialer;
-use super::harness::{Answer, Lab};
+use super::harness::{Answer, Lab, Setup};
 
 async fn with_key(lab: &Lab, key: &str, method: Method, path: &str) -> Answer {
     let request = lab
@@ -72,4 +73,41 @@ async fn wrong_keys_from_one_address_are_stopped_and_others_go_on() {
     assert_eq!(elsewhere.send().await.unwrap().status(), 200);
     lab.move_clock(60_000);
     assert_eq!(lab.get("/v1/regions").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_connection_that_sends_no_request_is_closed_and_others_are_served() {
+    let mut setup = Setup::default();
+    setup.limits.head_timeout_s = 1;
+    let lab = Lab::start_with(setup).await;
+    let address = lab.base.strip_prefix("http://").unwrap();
+    let mut silent = tokio::net::TcpStream::connect(address).await.unwrap();
+    let mut slow = tokio::net::TcpStream::connect(address).await.unwrap();
+    slow.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Slow: ")
+        .await
+        .unwrap();
+    assert_eq!(lab.get("/healthz").await.status, 200);
+    let mut rest = Vec::new();
+    silent.read_to_end(&mut rest).await.unwrap();
+    slow.read_to_end(&mut rest).await.unwrap();
+    assert!(!String::from_utf8_lossy(&rest).contains("200 OK"));
+}
+
+#[tokio::test]
+async fn stopping_ends_streams_lets_answers_leave_and_closes_the_listener() {
+    let lab = Lab::start().await;
+    let (id, _) = lab.create(&json!({"to": "+14255550150"})).await;
+    let events = lab.request(Method::GET, &format!("/v1/verifications/{id}/events"));
+    let mut open = events.send().await.unwrap();
+    assert!(open.chunk().await.unwrap().is_some(), "the stream is on");
+    lab.state.admission().stop();
+    while open.chunk().await.unwrap().is_some() {}
+    lab.served.await.unwrap();
+    assert!(
+        lab.client
+            .get(format!("{}/healthz", lab.base))
+            .send()
+            .await
+            .is_err()
+    );
 }

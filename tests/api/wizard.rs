@@ -204,7 +204,7 @@ async fn from_the_list_to_the_signed_return() {
     enter(&mut browser, "(425) 555-0101", "press_key").await;
     browser
         .sees("+1 425-555-0101")
-        .sees("+18005550199")
+        .sees("+1 800-555-0199")
         .sees("press # (pound or hash)");
     assert!(browser.path.ends_with("/review"));
     browser.submit(&[]).await;

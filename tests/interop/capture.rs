@@ -40,17 +40,29 @@ impl Capture {
     pub async fn finish(mut self) -> Result<String, String> {
         let pid = self.child.id().ok_or("tshark ended early")?;
         // SIGINT makes tshark write what it still holds.
-        Command::new("kill").args(["-INT", &pid.to_string()]).status().await.map_err(|e| e.to_string())?;
+        Command::new("kill")
+            .args(["-INT", &pid.to_string()])
+            .status()
+            .await
+            .map_err(|e| e.to_string())?;
         self.child.wait().await.map_err(|e| e.to_string())?;
         let sip = self.count("sip").await?;
         let rtp = self.count("rtp").await?;
         let ours = "sip.User-Agent contains \"Ringproof\" or sip.Server contains \"Ringproof\" or rtp";
-        let bad = self.list(&format!("({ours}) and (_ws.malformed or sip.unparsable or sdp.invalid_line_equal or rtp.version != 2)")).await?;
+        let bad = self
+            .list(&format!(
+                "({ours}) and (_ws.malformed or sip.unparsable or sdp.invalid_line_equal or rtp.version != 2)"
+            ))
+            .await?;
         if sip < 100 || rtp < 1000 {
-            return Err(format!("the capture is too small to prove anything: {sip} SIP, {rtp} RTP"));
+            return Err(format!(
+                "the capture is too small to prove anything: {sip} SIP, {rtp} RTP"
+            ));
         }
         if bad.is_empty() {
-            Ok(format!("{sip} SIP messages and {rtp} RTP packets, none malformed"))
+            Ok(format!(
+                "{sip} SIP messages and {rtp} RTP packets, none malformed"
+            ))
         } else {
             Err(format!("malformed:\n{}", bad.join("\n")))
         }
@@ -64,14 +76,27 @@ impl Capture {
         let output = Command::new("tshark")
             .arg("-r")
             .arg(&self.file)
-            .args(["-o", "rtp.heuristic_rtp:TRUE", "--enable-heuristic", "rtp_udp", "-Y", filter])
+            .args([
+                "-o",
+                "rtp.heuristic_rtp:TRUE",
+                "--enable-heuristic",
+                "rtp_udp",
+                "-Y",
+                filter,
+            ])
             .args(["-T", "fields", "-e", "frame.number", "-e", "_ws.col.Info"])
             .output()
             .await
             .map_err(|e| e.to_string())?;
         if !output.status.success() {
-            return Err(format!("tshark {filter}: {}", String::from_utf8_lossy(&output.stderr)));
+            return Err(format!(
+                "tshark {filter}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            ));
         }
-        Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+        Ok(String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .map(str::to_owned)
+            .collect())
     }
 }

@@ -29,27 +29,51 @@ pub enum Expected {
 use Expected::{AtLeast, Holds, Number, Text};
 
 const fn case(name: &'static str, status: &'static str, reason: &'static str) -> Case {
-    Case { name, status, reason, attempt: &[], trunk: "", profile: "", cancel_at: None }
+    Case {
+        name,
+        status,
+        reason,
+        attempt: &[],
+        trunk: "",
+        profile: "",
+        cancel_at: None,
+    }
 }
 
 const fn approved(name: &'static str, attempt: &'static [(&'static str, Expected)]) -> Case {
-    Case { attempt, ..case(name, "approved", "key_confirmed") }
+    Case {
+        attempt,
+        ..case(name, "approved", "key_confirmed")
+    }
 }
 
-const RFC4733: &[(&str, Expected)] =
-    &[("key_transport", Text("rfc4733")), ("key", Text("#")), ("codec", Text("PCMU")), ("packets_sent", AtLeast(200))];
+const RFC4733: &[(&str, Expected)] = &[
+    ("key_transport", Text("rfc4733")),
+    ("key", Text("#")),
+    ("codec", Text("PCMU")),
+    ("packets_sent", AtLeast(200)),
+];
 
 pub fn all() -> Vec<Case> {
     vec![
         approved("presses-pound-by-rfc4733", RFC4733),
-        approved("presses-pound-in-band", &[("key_transport", Text("inband")), ("flags", Holds("[]"))]),
+        approved(
+            "presses-pound-in-band",
+            &[("key_transport", Text("inband")), ("flags", Holds("[]"))],
+        ),
         approved(
             "presses-pound-in-band-despite-telephone-event",
-            &[("key_transport", Text("inband")), ("flags", Holds("dtmf_mismatch"))],
+            &[
+                ("key_transport", Text("inband")),
+                ("flags", Holds("dtmf_mismatch")),
+            ],
         ),
         approved("presses-pound-by-info", &[("key_transport", Text("info"))]),
         approved("presses-wrong-key-then-pound", RFC4733),
-        approved("answers-with-pcma-only", &[("key_transport", Text("rfc4733")), ("codec", Text("PCMA"))]),
+        approved(
+            "answers-with-pcma-only",
+            &[("key_transport", Text("rfc4733")), ("codec", Text("PCMA"))],
+        ),
         approved("answers-without-ringing", RFC4733),
         approved("sends-early-media-then-answers", RFC4733),
         approved("sends-reliable-provisional", RFC4733),
@@ -63,21 +87,42 @@ pub fn all() -> Vec<Case> {
             trunk: "auth = { username = \"lab\", password = \"open sesame\" }",
             ..approved("challenges-with-407", RFC4733)
         },
-        Case { attempt: &[("sip_status", Number(486))], ..case("is-busy", "failed", "busy") },
-        Case { attempt: &[("sip_status", Number(603))], ..case("declines", "denied", "declined") },
+        Case {
+            attempt: &[("sip_status", Number(486))],
+            ..case("is-busy", "failed", "busy")
+        },
+        Case {
+            attempt: &[("sip_status", Number(603))],
+            ..case("declines", "denied", "declined")
+        },
         Case {
             attempt: &[("flags", Holds("call_blocked"))],
             ..case("is-blocked-by-the-network", "failed", "rejected_by_network")
         },
-        Case { attempt: &[("q850", Number(1))], ..case("is-not-allocated", "failed", "not_allocated") },
+        Case {
+            attempt: &[("q850", Number(1))],
+            ..case("is-not-allocated", "failed", "not_allocated")
+        },
         case("is-unreachable", "failed", "unreachable"),
         case("stops-ringing-with-480", "expired", "no_answer"),
         case("refuses-the-codecs", "failed", "codec_mismatch"),
         case("is-congested", "failed", "congestion"),
-        Case { profile: "ring_s = 2", ..case("rings-until-cancelled", "expired", "no_answer") },
-        Case { cancel_at: Some("ringing"), ..case("answers-when-cancelled", "canceled", "by_client") },
-        Case { attempt: &[("hung_up_by", Text("callee"))], ..case("hangs-up-mid-prompt", "denied", "hung_up") },
-        Case { profile: "plays = 1", ..case("presses-nothing", "expired", "no_input") },
+        Case {
+            profile: "ring_s = 2",
+            ..case("rings-until-cancelled", "expired", "no_answer")
+        },
+        Case {
+            cancel_at: Some("ringing"),
+            ..case("answers-when-cancelled", "canceled", "by_client")
+        },
+        Case {
+            attempt: &[("hung_up_by", Text("callee"))],
+            ..case("hangs-up-mid-prompt", "denied", "hung_up")
+        },
+        Case {
+            profile: "plays = 1",
+            ..case("presses-nothing", "expired", "no_input")
+        },
     ]
 }
 
@@ -92,7 +137,10 @@ pub async fn run(case: Case, index: usize, directory: PathBuf, tone: PathBuf) ->
     };
     let mut server = Server::start(&directory, &settings).await?;
     let created = server.verify("1001", &json!({})).await?;
-    let id = created["id"].as_str().ok_or_else(|| format!("no id: {created}"))?.to_owned();
+    let id = created["id"]
+        .as_str()
+        .ok_or_else(|| format!("no id: {created}"))?
+        .to_owned();
     if let Some(stage) = case.cancel_at {
         server.wait_for_stage(&id, stage).await?;
         server.cancel(&id).await?;
@@ -113,8 +161,16 @@ pub async fn run(case: Case, index: usize, directory: PathBuf, tone: PathBuf) ->
     let log = server.log();
     let verification = settled(&server, &id).await?;
     server.stop().await?;
-    let attempt = verification["attempts"].as_array().and_then(|a| a.last()).cloned().unwrap_or_default();
-    wrong.extend(case.attempt.iter().filter_map(|(key, expected)| differs(&attempt, key, *expected)));
+    let attempt = verification["attempts"]
+        .as_array()
+        .and_then(|a| a.last())
+        .cloned()
+        .unwrap_or_default();
+    wrong.extend(
+        case.attempt
+            .iter()
+            .filter_map(|(key, expected)| differs(&attempt, key, *expected)),
+    );
     if wrong.is_empty() {
         return Ok(told);
     }

@@ -61,7 +61,11 @@ impl Server {
             match tokio::time::timeout(Duration::from_secs(20), lines.next_line()).await {
                 Ok(Ok(Some(line))) => {
                     if let Some(at) = line.find("http://") {
-                        break line[at..].split_whitespace().next().unwrap_or_default().to_owned();
+                        break line[at..]
+                            .split_whitespace()
+                            .next()
+                            .unwrap_or_default()
+                            .to_owned();
                     }
                 }
                 _ => return Err(format!("serve did not say its address\n{}", read(&log))),
@@ -69,7 +73,15 @@ impl Server {
         };
         // Somebody has to read on, or a full pipe would stop the server.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Ok(Self { child, url, key, client: reqwest::Client::new(), callback, webhooks, log })
+        Ok(Self {
+            child,
+            url,
+            key,
+            client: reqwest::Client::new(),
+            callback,
+            webhooks,
+            log,
+        })
     }
 
     /// Asks for a verification of the internal number `to`.
@@ -88,19 +100,39 @@ impl Server {
             .map_err(|e| e.to_string())?;
         let status = answer.status();
         let body: Value = answer.json().await.map_err(|e| e.to_string())?;
-        if status == StatusCode::CREATED { Ok(body) } else { Err(format!("{status}: {body}")) }
+        if status == StatusCode::CREATED {
+            Ok(body)
+        } else {
+            Err(format!("{status}: {body}"))
+        }
     }
 
     pub async fn cancel(&self, id: &str) -> Result<(), String> {
         let url = format!("{}/v1/verifications/{id}/cancel", self.url);
-        let answer = self.client.post(url).bearer_auth(&self.key).send().await.map_err(|e| e.to_string())?;
-        if answer.status().is_success() { Ok(()) } else { Err(format!("cancel: {}", answer.status())) }
+        let answer = self
+            .client
+            .post(url)
+            .bearer_auth(&self.key)
+            .send()
+            .await
+            .map_err(|e| e.to_string())?;
+        if answer.status().is_success() {
+            Ok(())
+        } else {
+            Err(format!("cancel: {}", answer.status()))
+        }
     }
 
     /// The verification as the API shows it now.
     pub async fn get(&self, id: &str) -> Result<Value, String> {
         let url = format!("{}/v1/verifications/{id}", self.url);
-        let answer = self.client.get(url).bearer_auth(&self.key).send().await.map_err(|e| e.to_string())?;
+        let answer = self
+            .client
+            .get(url)
+            .bearer_auth(&self.key)
+            .send()
+            .await
+            .map_err(|e| e.to_string())?;
         answer.json().await.map_err(|e| e.to_string())
     }
 
@@ -115,7 +147,12 @@ impl Server {
             if now["status"] != "pending" {
                 return Err(format!("ended before {stage}: {now}"));
             }
-            self.client.get(url).bearer_auth(&self.key).send().await.map_err(|e| e.to_string())?;
+            self.client
+                .get(url)
+                .bearer_auth(&self.key)
+                .send()
+                .await
+                .map_err(|e| e.to_string())?;
         }
         Err(format!("{stage} was not reached"))
     }
@@ -135,7 +172,11 @@ impl Server {
     /// SIGTERM, as a service manager does it; the exit code must be 0.
     pub async fn stop(mut self) -> Result<(), String> {
         let pid = self.child.id().ok_or("already gone")?;
-        Command::new("kill").arg(pid.to_string()).status().await.map_err(|e| e.to_string())?;
+        Command::new("kill")
+            .arg(pid.to_string())
+            .status()
+            .await
+            .map_err(|e| e.to_string())?;
         match tokio::time::timeout(Duration::from_secs(20), self.child.wait()).await {
             Ok(Ok(status)) if status.success() => Ok(()),
             other => Err(format!("serve did not stop cleanly: {other:?}\n{}", self.log())),
@@ -148,8 +189,17 @@ fn read(path: &Path) -> String {
 }
 
 fn configuration(directory: &Path, settings: &Settings, callback: &str) -> String {
-    let Settings { target, trunk, profile, sip } = settings;
-    let sip = if sip.is_empty() { "listen = [\"udp:127.0.0.1:0\"]" } else { sip };
+    let Settings {
+        target,
+        trunk,
+        profile,
+        sip,
+    } = settings;
+    let sip = if sip.is_empty() {
+        "listen = [\"udp:127.0.0.1:0\"]"
+    } else {
+        sip
+    };
     format!(
         r#"
 [server]
@@ -187,21 +237,35 @@ log = "debug"
 
 async fn create_key(config: &Path) -> Result<String, String> {
     let output = Command::new(env!("CARGO_BIN_EXE_ringproof"))
-        .args(["keys", "create", "--name", "interop", "--scope", "verifications", "--json", "--config"])
+        .args([
+            "keys",
+            "create",
+            "--name",
+            "interop",
+            "--scope",
+            "verifications",
+            "--json",
+            "--config",
+        ])
         .arg(config)
         .output()
         .await
         .map_err(|e| e.to_string())?;
     let told: Value = serde_json::from_slice(&output.stdout)
         .map_err(|e| format!("keys create: {e}: {}", String::from_utf8_lossy(&output.stderr)))?;
-    told["key"].as_str().map(str::to_owned).ok_or_else(|| format!("keys create: {told}"))
+    told["key"]
+        .as_str()
+        .map(str::to_owned)
+        .ok_or_else(|| format!("keys create: {told}"))
 }
 
 /// The identity platform: verifies each webhook with the Standard Webhooks library.
 async fn platform() -> Result<(String, mpsc::Receiver<Result<Value, String>>), String> {
     let (send, receive) = mpsc::channel(16);
     let app = Router::new().route("/hooks", post(hook)).with_state(send);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.map_err(|e| e.to_string())?;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .map_err(|e| e.to_string())?;
     let address = listener.local_addr().map_err(|e| e.to_string())?;
     tokio::spawn(async move { axum::serve(listener, app).await });
     Ok((format!("http://{address}/hooks"), receive))

@@ -30,16 +30,42 @@ impl Sipp {
         copy(tone.to_owned())?;
         let child = Command::new("sipp")
             .current_dir(directory)
-            .args(["-sf", &format!("{scenario}.xml"), "-i", "127.0.0.1", "-p", &port.to_string()])
-            .args(["-mi", "127.0.0.1", "-mp", &(port + 1000).to_string(), "-m", "1", "-nostdin"])
-            .args(["-timeout", "110s", "-trace_err", "-trace_msg", "-message_overwrite", "false"])
+            .args([
+                "-sf",
+                &format!("{scenario}.xml"),
+                "-i",
+                "127.0.0.1",
+                "-p",
+                &port.to_string(),
+            ])
+            .args([
+                "-mi",
+                "127.0.0.1",
+                "-mp",
+                &(port + 1000).to_string(),
+                "-m",
+                "1",
+                "-nostdin",
+            ])
+            .args([
+                "-timeout",
+                "110s",
+                "-trace_err",
+                "-trace_msg",
+                "-message_overwrite",
+                "false",
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .map_err(|e| format!("sipp (Debian package sip-tester): {e}"))?;
-        Ok(Self { child, directory: directory.to_owned(), port })
+        Ok(Self {
+            child,
+            directory: directory.to_owned(),
+            port,
+        })
     }
 
     /// Waits for the end of the scenario; anything but success comes back with SIPp's own words.
@@ -63,7 +89,9 @@ impl Sipp {
 pub async fn tone_capture(directory: &Path) -> Result<PathBuf, String> {
     let output = Command::new("sox")
         .args(["-n", "-r", "8000", "-c", "1", "-e", "mu-law", "-t", "raw", "-"])
-        .args(["synth", "0.2", "sine", "941", "synth", "0.2", "sine", "mix", "1477", "gain", "-12"])
+        .args([
+            "synth", "0.2", "sine", "941", "synth", "0.2", "sine", "mix", "1477", "gain", "-12",
+        ])
         .output()
         .await
         .map_err(|e| format!("sox: {e}"))?;
@@ -98,7 +126,12 @@ fn pcap(audio: &[u8]) -> Vec<u8> {
         }
         frame.extend(rtp);
         let microseconds = index * 20_000;
-        for word in [microseconds / 1_000_000, microseconds % 1_000_000, frame.len() as u32, frame.len() as u32] {
+        for word in [
+            microseconds / 1_000_000,
+            microseconds % 1_000_000,
+            frame.len() as u32,
+            frame.len() as u32,
+        ] {
             out.extend(word.to_le_bytes());
         }
         out.extend(frame);

@@ -232,6 +232,14 @@ pub(super) struct Block {
 }
 
 impl Block {
+    /// Below the gate: no tone is looked for.
+    pub(super) fn quiet(samples: &[f32; BLOCK_LEN]) -> Self {
+        Self {
+            total_energy: energy(samples),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn lost() -> Self {
         Self {
             lost: true,

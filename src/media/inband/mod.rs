@@ -136,12 +136,16 @@ impl Detector {
 
     /// Takes linear samples, 8 kHz.
     pub fn pcm(&mut self, pcm: &[i16], out: &mut Vec<ToneEvent>) {
-        for sample in pcm {
-            if let Some(place) = self.pending.get_mut(self.pending_len) {
-                *place = f32::from(*sample);
-            }
-            self.pending_len += 1;
-            self.position += 1;
+        let mut rest = pcm;
+        while !rest.is_empty() {
+            let room = self.pending.get_mut(self.pending_len..).unwrap_or_default();
+            let (now, later) = rest.split_at(room.len().min(rest.len()));
+            room.iter_mut()
+                .zip(now)
+                .for_each(|(place, sample)| *place = f32::from(*sample));
+            rest = later;
+            self.pending_len += now.len();
+            self.position += now.len() as u64;
             if self.pending_len == BLOCK_LEN {
                 self.pending_len = 0;
                 self.finish_block(out);
@@ -179,15 +183,12 @@ impl Detector {
 
     fn finish_block(&mut self, out: &mut Vec<ToneEvent>) {
         let samples = self.pending;
-        let loudest = samples.iter().fold(0.0, |max: f32, s| max.max(s.abs()));
-        if loudest < f32::from(GATE_PEAK) {
+        let gate = f32::from(GATE_PEAK);
+        // Not `all`: without an early exit the comparison runs on whole vectors.
+        let quiet = samples.iter().fold(true, |quiet, s| quiet & (s.abs() < gate));
+        if quiet {
             self.bank.clear();
-            let total_energy = samples.iter().map(|s| s * s).sum();
-            let quiet = Block {
-                total_energy,
-                ..Block::default()
-            };
-            return self.take(quiet, &samples, out);
+            return self.take(Block::quiet(&samples), &samples, out);
         }
         let block = self.bank.block(&samples);
         self.take(block, &samples, out);

@@ -1,26 +1,79 @@
-//! The receiving side: which packets are believed, and what is read from them.
+//! The receiving side: which packets are believed, and where they go.
+//!
+//! The socket admits only the agreed address. Of what comes from there, a packet counts if its payload type is one
+//! that can be meant, its source is the one that is followed, and its sequence number fits (SAFETY 3):
+//!
+//! - the first source is followed; another one takes its place after two packets in a row while the first is
+//!   silent, as after a transfer or a change of media server;
+//! - some gateways send events under a source of their own beside the audio: two in a row admit it, for events only.
 use std::time::Instant;
 
+use super::order::{Item, Order};
 use super::recording::Recorder;
 use crate::media::command::{MediaEvent, StreamConfig};
-use crate::media::quality::ReceiveQuality;
-use crate::media::rtp::Packet;
+use crate::media::keys::{Content, Keys, KeysConfig};
+use crate::media::press::{InfoKey, PressEvent};
+use crate::media::quality::{ReceiveQuality, ReceptionFigures};
+use crate::media::rtp::{Arrival, Packet};
+
+/// RFC 3389.
+const COMFORT_NOISE_PAYLOAD_TYPE: u8 = 13;
+
+/// Received datagrams that were not believed, by reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rejects {
+    /// No RTP, or no payload.
+    pub malformed: u64,
+    /// The agreed direction forbids the peer to send.
+    pub direction: u64,
+    pub payload_type: u64,
+    /// Another source than the one followed.
+    pub source: u64,
+    /// A duplicate, or a sequence number from nowhere.
+    pub order: u64,
+}
 
 #[derive(Debug)]
 pub(super) struct Receiver {
     quality: ReceiveQuality,
+    source: Option<u32>,
+    /// Another source that speaks, and its next sequence number.
+    candidate: Option<(u32, u16)>,
+    event_source: Option<u32>,
+    event_candidate: Option<(u32, u16)>,
+    order: Order,
+    keys: Keys,
+    /// Filled and emptied within one call; kept so that no packet allocates.
+    presses: Vec<PressEvent>,
     recorder: Option<Recorder>,
+    rejects: Rejects,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Admission {
+    Followed,
+    EventsOnly,
+    Refused,
 }
 
 impl Receiver {
     pub(super) fn new(config: &StreamConfig) -> Self {
         Self {
             quality: ReceiveQuality::default(),
+            source: None,
+            candidate: None,
+            event_source: None,
+            event_candidate: None,
+            order: Order::default(),
+            keys: Keys::new(keys_config(config)),
+            presses: Vec::with_capacity(4),
             recorder: config.collect_audio.then(|| Recorder::new(config.codec)),
+            rejects: Rejects::default(),
         }
     }
 
     pub(super) fn update(&mut self, config: &StreamConfig) {
+        self.keys.renegotiate(keys_config(config));
         if self.recorder.is_none() && config.collect_audio {
             self.recorder = Some(Recorder::new(config.codec));
         }
@@ -30,10 +83,34 @@ impl Receiver {
         &self.quality
     }
 
+    pub(super) const fn rejects(&self) -> Rejects {
+        self.rejects
+    }
+
+    pub(super) fn take_figures(&mut self) -> Option<ReceptionFigures> {
+        self.quality.take_figures()
+    }
+
     pub(super) fn take_audio(&mut self, events: &mut Vec<MediaEvent>) {
         if let Some(recorder) = &mut self.recorder {
             events.push(MediaEvent::Audio(Box::new(recorder.take())));
         }
+    }
+
+    pub(super) fn info(&mut self, now: Instant, key: InfoKey, events: &mut Vec<MediaEvent>) {
+        self.keys.on_info(now, key, &mut self.presses);
+        self.tell_presses(events);
+    }
+
+    pub(super) fn poll(&mut self, now: Instant, events: &mut Vec<MediaEvent>) {
+        if self.poll_timeout().is_some_and(|(at, _)| now >= at) {
+            self.keys.poll(now, &mut self.presses);
+            self.tell_presses(events);
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        self.keys.poll_timeout()
     }
 
     pub(super) fn handle(
@@ -44,8 +121,132 @@ impl Receiver {
         events: &mut Vec<MediaEvent>,
     ) {
         let Ok(packet) = Packet::parse(datagram) else {
+            self.rejects.malformed += 1;
             return;
         };
-        let _ = (now, packet, config, events);
+        if !config.receive {
+            self.rejects.direction += 1;
+            return;
+        }
+        let content = self.keys.content(&packet);
+        if content == Content::Other && packet.payload_type != COMFORT_NOISE_PAYLOAD_TYPE {
+            self.rejects.payload_type += 1;
+            return;
+        }
+        if packet.payload.is_empty() {
+            self.rejects.malformed += 1;
+            return;
+        }
+        match self.admit(&packet, content) {
+            Admission::Refused => self.rejects.source += 1,
+            // Its sequence numbers are not the audio's; the event's own timestamp tells repeats.
+            Admission::EventsOnly => {
+                let arrival = Arrival::InOrder { lost: 0 };
+                self.keys.on_packet(now, &packet, arrival, &mut self.presses);
+            }
+            Admission::Followed => self.follow(now, &packet, content, events),
+        }
+        self.tell_presses(events);
+    }
+
+    fn admit(&mut self, packet: &Packet<'_>, content: Content) -> Admission {
+        let ssrc = packet.ssrc;
+        match self.source {
+            None => {
+                self.source = Some(ssrc);
+                return Admission::Followed;
+            }
+            Some(source) if source == ssrc => {
+                self.candidate = None;
+                return Admission::Followed;
+            }
+            Some(_) => {}
+        }
+        let this = Some((ssrc, packet.sequence));
+        let next = Some((ssrc, packet.sequence.wrapping_add(1)));
+        if matches!(content, Content::Event { .. }) {
+            if self.event_source == Some(ssrc) {
+                return Admission::EventsOnly;
+            }
+            if std::mem::replace(&mut self.event_candidate, next) != this {
+                return Admission::Refused;
+            }
+            self.event_source = Some(ssrc);
+            return Admission::EventsOnly;
+        }
+        if std::mem::replace(&mut self.candidate, next) != this {
+            return Admission::Refused;
+        }
+        self.source = Some(ssrc);
+        self.candidate = None;
+        Admission::Followed
+    }
+
+    fn follow(&mut self, now: Instant, packet: &Packet<'_>, content: Content, events: &mut Vec<MediaEvent>) {
+        let audio_timestamp = match content {
+            Content::Audio(_) => Some(packet.timestamp),
+            Content::Event { .. } | Content::Other => None,
+        };
+        let first = self.quality.packets_received() == 0;
+        let arrival = self
+            .quality
+            .on_packet(now, packet.ssrc, packet.sequence, audio_timestamp);
+        match arrival {
+            Arrival::Duplicate | Arrival::Stray => {
+                self.rejects.order += 1;
+                return;
+            }
+            Arrival::Started => self.order.restart(),
+            Arrival::InOrder { .. } | Arrival::Late => {}
+        }
+        if first {
+            events.push(MediaEvent::FirstPacket);
+        }
+        let item = match content {
+            Content::Audio(codec) => {
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.put(codec, packet.ssrc, packet.timestamp, packet.payload);
+                }
+                Item::Audio(*packet)
+            }
+            Content::Event { .. } => {
+                self.keys.on_packet(now, packet, arrival, &mut self.presses);
+                Item::Other
+            }
+            Content::Other => Item::Other,
+        };
+        let (keys, presses) = (&mut self.keys, &mut self.presses);
+        self.order.take(packet.sequence, item, &mut |turn| {
+            let arrival = Arrival::InOrder { lost: turn.lost };
+            keys.on_packet(now, &turn.packet, arrival, presses);
+        });
+    }
+
+    fn tell_presses(&mut self, events: &mut Vec<MediaEvent>) {
+        events.extend(self.presses.drain(..).map(|press| match press {
+            PressEvent::Pressed(press) => MediaEvent::Press(press),
+            PressEvent::Ended {
+                digit,
+                transport,
+                duration_ms,
+            } => MediaEvent::PressEnded {
+                digit,
+                transport,
+                duration_ms,
+            },
+            PressEvent::UnnegotiatedEvents { payload_type } => {
+                MediaEvent::UnnegotiatedEvents { payload_type }
+            }
+        }));
+    }
+}
+
+const fn keys_config(config: &StreamConfig) -> KeysConfig {
+    KeysConfig {
+        mode: config.dtmf,
+        codec: config.codec,
+        payload_type: config.payload_type,
+        telephone_event: config.telephone_event,
+        ptime_ms: config.ptime_ms,
     }
 }

@@ -26,8 +26,11 @@ impl Recorder {
         }
     }
 
-    /// Puts a payload where its timestamp says; a late one fills its gap.
-    pub(super) fn put(&mut self, ssrc: u32, timestamp: u32, payload: &[u8]) {
+    /// Puts a payload where its timestamp says; a late one fills its gap. One of the other law leaves a gap.
+    pub(super) fn put(&mut self, codec: Codec, ssrc: u32, timestamp: u32, payload: &[u8]) {
+        if codec != self.codec {
+            return;
+        }
         let continued = self
             .origin
             .filter(|(_, source)| *source == ssrc)
@@ -73,9 +76,9 @@ mod tests {
     #[test]
     fn payloads_stand_where_their_timestamps_say() {
         let mut recorder = Recorder::new(Codec::Pcmu);
-        recorder.put(1, u32::MAX - 159, &[1; 160]);
-        recorder.put(1, 320, &[3; 160]);
-        recorder.put(1, 0, &[2; 160]);
+        recorder.put(Codec::Pcmu, 1, u32::MAX - 159, &[1; 160]);
+        recorder.put(Codec::Pcmu, 1, 320, &[3; 160]);
+        recorder.put(Codec::Pcmu, 1, 0, &[2; 160]);
         let recording = recorder.take();
         assert_eq!(recording.received, 480);
         let expected = [[1; 160], [2; 160], [0xff; 160], [3; 160]].concat();
@@ -86,11 +89,11 @@ mod tests {
     #[test]
     fn a_new_source_or_a_new_count_goes_on_at_the_end() {
         let mut recorder = Recorder::new(Codec::Pcma);
-        recorder.put(1, 1000, &[1; 80]);
-        recorder.put(2, 99, &[2; 80]);
-        recorder.put(2, 99 + 80, &[3; 80]);
-        recorder.put(2, 50_000_000, &[4; 80]);
-        recorder.put(2, 4, &[5; 80]);
+        recorder.put(Codec::Pcma, 1, 1000, &[1; 80]);
+        recorder.put(Codec::Pcma, 2, 99, &[2; 80]);
+        recorder.put(Codec::Pcma, 2, 99 + 80, &[3; 80]);
+        recorder.put(Codec::Pcma, 2, 50_000_000, &[4; 80]);
+        recorder.put(Codec::Pcma, 2, 4, &[5; 80]);
         assert_eq!(
             recorder.take().octets,
             [[1; 80], [2; 80], [3; 80], [4; 80], [5; 80]].concat()
@@ -101,7 +104,7 @@ mod tests {
     fn it_ends_at_its_bound() {
         let mut recorder = Recorder::new(Codec::Pcmu);
         for n in 0..2000_u32 {
-            recorder.put(1, n * 960, &[1; 960]);
+            recorder.put(Codec::Pcmu, 1, n * 960, &[1; 960]);
         }
         assert_eq!(recorder.take().octets.len(), Recording::OCTETS_MAX);
     }

@@ -26,14 +26,17 @@ impl TickClock {
 
     /// The last tick at or before `now`.
     pub(super) fn tick_at(&self, now: Instant) -> u64 {
-        let ns = now.saturating_duration_since(self.start).as_nanos();
-        u64::try_from(ns / u128::from(TICK_NS)).unwrap_or(u64::MAX)
+        self.ns_until(now) / TICK_NS
     }
 
     /// The first tick at or after `when`.
     pub(super) fn tick_reaching(&self, when: Instant) -> u64 {
-        let ns = when.saturating_duration_since(self.start).as_nanos();
-        u64::try_from(ns.div_ceil(u128::from(TICK_NS))).unwrap_or(u64::MAX)
+        self.ns_until(when).div_ceil(TICK_NS)
+    }
+
+    /// Centuries fit.
+    fn ns_until(&self, when: Instant) -> u64 {
+        when.saturating_duration_since(self.start).as_nanos() as u64
     }
 
     pub(super) fn instant_of(&self, tick: u64) -> Instant {

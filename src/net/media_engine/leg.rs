@@ -5,7 +5,7 @@
 //! ```
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -14,7 +14,7 @@ use super::metrics::ThreadMetrics;
 use super::ports::PortPair;
 use crate::media::command::{MediaCommand, MediaEvent, MediaRefusal, StreamConfig};
 use crate::media::stream::Stream;
-use crate::model::{Entropy, UnixMillis};
+use crate::model::Entropy;
 
 /// More than a receive buffer holds, so that draining ends even under a flood.
 const DRAIN_PACKETS_MAX: usize = 1024;
@@ -73,7 +73,7 @@ pub(super) struct Leg {
 
 #[derive(Debug)]
 enum Media {
-    Waiting(Entropy),
+    Waiting(Box<Entropy>),
     Running(Box<Running>),
 }
 
@@ -96,7 +96,7 @@ impl Leg {
             sockets,
             due_tick: 0,
             events,
-            media: Media::Waiting(entropy),
+            media: Media::Waiting(Box::new(entropy)),
             unreachable_said: false,
         }
     }
@@ -193,7 +193,7 @@ impl Leg {
                 Obeyed::Continue
             }
             Media::Waiting(entropy) => {
-                let stream = Stream::new(now, wallclock(), config, entropy.fork());
+                let stream = Stream::new(now, config, entropy.fork());
                 self.media = Media::Running(Box::new(Running {
                     stream,
                     remote,
@@ -268,7 +268,7 @@ impl Leg {
                     }
                     Channel::Rtcp => {
                         metrics.rtcp_received.add(1);
-                        running.stream.handle_rtcp(now, octets, &mut scratch.events);
+                        running.stream.handle_rtcp(now, octets);
                     }
                 }
             }
@@ -339,13 +339,6 @@ fn is_unreachable(error: &io::Error) -> bool {
         error.kind(),
         ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable
     )
-}
-
-fn wallclock() -> UnixMillis {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
-    UnixMillis(i64::try_from(since.as_millis()).unwrap_or(0))
 }
 
 fn name_of(command: &MediaCommand) -> &'static str {

@@ -180,9 +180,9 @@ impl Inviting {
     }
 
     /// Ends what the early dialogs still had open.
-    pub(super) fn close(mut self: Box<Self>, now: Instant, core: &mut Core) -> State {
-        for early in &mut self.early {
-            early.usage.abandon(now, &mut core.ua);
+    pub(super) fn close(self, now: Instant, core: &mut Core) -> State {
+        for early in self.early {
+            core.retire(now, early.usage);
         }
         State::Closing
     }
@@ -279,8 +279,8 @@ impl Inviting {
         let status = response.status;
         if status == 199 {
             // RFC 6228: this leg is over, others may go on.
-            early.usage.abandon(now, &mut core.ua);
-            self.early.swap_remove(index);
+            let early = self.early.swap_remove(index);
+            core.retire(now, early.usage);
         }
         events.push(Event::Provisional {
             status,
@@ -315,7 +315,7 @@ impl Inviting {
     }
 
     fn rejected(
-        mut self: Box<Self>,
+        mut self,
         now: Instant,
         response: Box<Response>,
         core: &mut Core,

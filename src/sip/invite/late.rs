@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::{Core, Event, State};
 use crate::sip::message::{Method, Request, Response};
 use crate::sip::transaction::client_invite::{ack_of_rejection, cancel_of};
-use crate::sip::transaction::table::same_identity;
+use crate::sip::transaction::same_identity;
 use crate::sip::transaction::timer::TimerConfig;
 
 #[derive(Debug)]

@@ -62,7 +62,7 @@ impl State {
                 let early = inviting.take_early(tag);
                 let (usage, early_sdp) = match early {
                     Some(early) => (Some(early.usage), early.sdp),
-                    None => (new_usage(request, response, core), None),
+                    None => (core.usage_of(request, response), None),
                 };
                 let Some(mut usage) = usage else {
                     return Self::Inviting(inviting);
@@ -86,7 +86,7 @@ impl State {
                 }
             }
             state => {
-                if let Some(mut usage) = new_usage(request, response, core) {
+                if let Some(mut usage) = core.usage_of(request, response) {
                     usage.confirm(now, response);
                     core.acknowledge(&usage, request);
                     core.end_leg(now, usage, None);
@@ -167,6 +167,27 @@ impl Core {
         true
     }
 
+    /// The early dialog that is not wanted any more. It is kept, since its telephone may still answer, and then our
+    /// CSeq goes on from the PRACKs that it has had.
+    pub(super) fn retire(&mut self, now: Instant, mut usage: InviteUsage) {
+        usage.abandon(now, &mut self.ua);
+        if self.retired.len() < LEGS_MAX {
+            self.retired.push(usage);
+        }
+    }
+
+    fn usage_of(&mut self, request: &Request, response: &Response) -> Option<InviteUsage> {
+        let dialog = Dialog::from_response(request, response).ok()?;
+        let known = self
+            .retired
+            .iter()
+            .position(|usage| usage.dialog.remote_tag == dialog.remote_tag);
+        Some(match known {
+            Some(index) => self.retired.swap_remove(index),
+            None => InviteUsage::early(dialog, Side::Uac, self.offer.clone()),
+        })
+    }
+
     fn acknowledge(&mut self, usage: &InviteUsage, invite: &Request) {
         let bytes = self.ua.ack_bytes(&usage.dialog, invite);
         let to = self.ua.next_hop(&usage.dialog);
@@ -182,11 +203,6 @@ impl Core {
         usage.bye(now, reason, &mut self.ua);
         self.legs.push(usage);
     }
-}
-
-fn new_usage(request: &Request, response: &Response, core: &Core) -> Option<InviteUsage> {
-    let dialog = Dialog::from_response(request, response).ok()?;
-    Some(InviteUsage::early(dialog, Side::Uac, core.offer.clone()))
 }
 
 /// The INVITE that makes a dialog has no To tag; a re-INVITE has one.

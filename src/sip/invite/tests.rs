@@ -58,11 +58,17 @@ impl Rig {
     }
 
     fn with(config: InviteConfig) -> Self {
-        let now = Instant::now();
+        let now = crate::sip::epoch();
         let mut out = Vec::new();
         let session = InviteSession::start(now, config, OFFER.to_vec(), Entropy::from_number(1), &mut out);
-        let mut rig =
-            Self { start: now, now, session: Some(session), sent: vec![], raw: vec![], events: vec![] };
+        let mut rig = Self {
+            start: now,
+            now,
+            session: Some(session),
+            sent: vec![],
+            raw: vec![],
+            events: vec![],
+        };
         rig.take(out);
         rig
     }
@@ -71,7 +77,14 @@ impl Rig {
         for output in out {
             match output {
                 Output::Send { to, bytes } => {
-                    self.sent.push((to, Message::parse(&bytes).unwrap()));
+                    let parsed = Message::parse(&bytes);
+                    let message = parsed.unwrap_or_else(|error| {
+                        panic!(
+                            "we sent what cannot be read: {error}\n{}",
+                            String::from_utf8_lossy(&bytes)
+                        )
+                    });
+                    self.sent.push((to, message));
                     self.raw.push(bytes);
                 }
                 Output::Event(event) => self.events.push(event),
@@ -100,7 +113,12 @@ impl Rig {
     fn advance(&mut self, ms: u64) {
         let end = self.now + Duration::from_millis(ms);
         for _ in 0..10_000 {
-            let due = self.session.as_ref().unwrap().poll_timeout().filter(|(at, _)| *at <= end);
+            let due = self
+                .session
+                .as_ref()
+                .unwrap()
+                .poll_timeout()
+                .filter(|(at, _)| *at <= end);
             let Some((at, why)) = due else {
                 self.now = end;
                 return;
@@ -109,7 +127,10 @@ impl Rig {
             self.now = self.now.max(at);
             self.input(Input::Timeout);
             let next = self.session.as_ref().unwrap().poll_timeout();
-            assert!(next.is_none_or(|(next, why)| (next, why) != (at, before.1)), "stuck at {why}");
+            assert!(
+                next.is_none_or(|(next, why)| (next, why) != (at, before.1)),
+                "stuck at {why}"
+            );
         }
         panic!("more than 10,000 deadlines in {ms} ms");
     }
@@ -132,7 +153,9 @@ impl Rig {
     }
 
     fn last_request(&self, method: &Method) -> Request {
-        self.requests(method).pop().unwrap_or_else(|| panic!("no {method} was sent"))
+        self.requests(method)
+            .pop()
+            .unwrap_or_else(|| panic!("no {method} was sent"))
     }
 
     fn count(&self, method: &Method) -> usize {
@@ -140,11 +163,11 @@ impl Rig {
     }
 
     fn last_response(&self) -> Response {
-        let responses = self.sent.iter().rev().filter_map(|(_, message)| match message {
+        let last = self.sent.iter().rev().find_map(|(_, message)| match message {
             Message::Response(response) => Some(response.clone()),
             Message::Request(_) => None,
         });
-        responses.into_iter().next().expect("no response was sent")
+        last.unwrap()
     }
 
     /// A response to the latest request of that method.
@@ -165,7 +188,9 @@ impl Rig {
     }
 
     fn answer(&mut self, tag: &str) {
-        let response = self.response(&Method::Invite, 200, tag).with_body("application/sdp", ANSWER.to_vec());
+        let response = self
+            .response(&Method::Invite, 200, tag)
+            .with_body("application/sdp", ANSWER.to_vec());
         self.receive(response);
     }
 
@@ -174,13 +199,19 @@ impl Rig {
         let mut rig = Self::new();
         rig.respond(180, "a");
         rig.answer("a");
-        assert_eq!(rig.events.last(), Some(&Event::Answered { sdp: Some(ANSWER.to_vec()) }));
+        assert_eq!(
+            rig.events.last(),
+            Some(&Event::Answered {
+                sdp: Some(ANSWER.to_vec())
+            })
+        );
         rig.clear();
         rig
     }
 
     fn clear(&mut self) {
-        self.sent.retain(|(_, message)| matches!(message, Message::Request(r) if r.method == Method::Invite));
+        self.sent
+            .retain(|(_, message)| matches!(message, Message::Request(r) if r.method == Method::Invite));
         self.raw.clear();
         self.events.clear();
     }
@@ -191,12 +222,20 @@ impl Rig {
         let contact = invite.headers.contacts().unwrap().remove(0);
         let mut request = Request::new(method.clone(), contact.uri);
         let branch = format!("z9hG4bKpeer{method}{seq}");
-        request.headers.push("Via", format!("SIP/2.0/UDP {TARGET};rport;branch={branch}"));
+        request
+            .headers
+            .push("Via", format!("SIP/2.0/UDP {TARGET};rport;branch={branch}"));
         request.headers.push("Max-Forwards", "70");
-        request.headers.push("From", format!("<sip:+493012345@trunk.example>;tag={tag}"));
-        request.headers.push("To", invite.headers.from().unwrap().to_string());
+        request
+            .headers
+            .push("From", format!("<sip:+493012345@trunk.example>;tag={tag}"));
+        request
+            .headers
+            .push("To", invite.headers.from().unwrap().to_string());
         request.headers.push("Call-ID", invite.headers.call_id().unwrap());
-        request.headers.push("CSeq", CSeq::new(seq, method.clone()).to_string());
+        request
+            .headers
+            .push("CSeq", CSeq::new(seq, method.clone()).to_string());
         if matches!(method, Method::Invite | Method::Update) {
             request.headers.push("Contact", format!("<sip:callee@{TARGET}>"));
         }
@@ -243,7 +282,10 @@ fn the_invite_carries_what_rfc_3261_asks_for() {
     assert_eq!(invite.uri.to_string(), "sip:+493012345@trunk.example");
     assert_eq!(invite.headers.vias().unwrap().len(), 1);
     let via = invite.headers.top_via().unwrap();
-    assert!(via.to_string().starts_with("SIP/2.0/UDP 203.0.113.7:5080;"), "{via}");
+    assert!(
+        via.to_string().starts_with("SIP/2.0/UDP 203.0.113.7:5080;"),
+        "{via}"
+    );
     assert!(via.wants_rport());
     assert_eq!(via.branch().unwrap().len(), "z9hG4bK".len() + 32);
     assert_eq!(invite.headers.from().unwrap().tag().unwrap().len(), 32);
@@ -251,7 +293,10 @@ fn the_invite_carries_what_rfc_3261_asks_for() {
     assert_eq!(invite.headers.get("CSeq"), Some("1 INVITE"));
     assert_eq!(invite.headers.get("Call-ID"), Some("call-1"));
     assert_eq!(invite.headers.get("Max-Forwards"), Some("70"));
-    assert_eq!(invite.headers.get("Contact"), Some("<sip:ringproof@203.0.113.7:5080>"));
+    assert_eq!(
+        invite.headers.get("Contact"),
+        Some("<sip:ringproof@203.0.113.7:5080>")
+    );
     assert_eq!(invite.headers.get("Route"), Some("<sip:edge.example;lr>"));
     assert_eq!(invite.headers.get("Privacy"), Some("id"));
     assert!(!invite.headers.contains("Injected"));
@@ -268,7 +313,34 @@ fn a_strict_preloaded_route_takes_the_request_uri() {
     config.route = vec![NameAddr::new("sip:strict.example".parse().unwrap())];
     let invite = Rig::with(config).last_request(&Method::Invite);
     assert_eq!(invite.uri.to_string(), "sip:strict.example");
-    assert_eq!(invite.headers.get("Route"), Some("<sip:+493012345@trunk.example>"));
+    assert_eq!(
+        invite.headers.get("Route"),
+        Some("<sip:+493012345@trunk.example>")
+    );
+}
+
+#[test]
+fn over_tcp_nothing_is_repeated_and_the_hop_is_named() {
+    let mut config = config();
+    config.transport = Transport::Tcp;
+    let mut rig = Rig::with(config);
+    let invite = rig.last_request(&Method::Invite);
+    assert!(
+        invite
+            .headers
+            .get("Via")
+            .is_some_and(|via| via.starts_with("SIP/2.0/TCP "))
+    );
+    assert!(
+        invite
+            .headers
+            .get("Contact")
+            .is_some_and(|contact| contact.contains(";transport=tcp"))
+    );
+    rig.advance(31_000);
+    assert_eq!(rig.count(&Method::Invite), 1);
+    rig.respond(486, "a");
+    assert!(rig.is_ended());
 }
 
 #[test]
@@ -297,7 +369,10 @@ fn a_debug_print_shows_no_number() {
     let mut config = config();
     config.extra_headers = vec![("P-Asserted-Identity".to_owned(), "<tel:+4930888777>".to_owned())];
     let printed = format!("{config:?}");
-    assert!(!printed.contains("493012345") && !printed.contains("4930888777"), "{printed}");
+    assert!(
+        !printed.contains("493012345") && !printed.contains("4930888777"),
+        "{printed}"
+    );
     let printed = format!("{:?}", Rig::with(config).session.unwrap());
     assert!(!printed.contains("493012345"), "{printed}");
 }

@@ -21,9 +21,11 @@ pub mod server_invite;
 pub mod server_non_invite;
 pub mod timer;
 
+mod slot;
 pub(crate) mod table;
 mod via;
 
+pub(crate) use slot::same_identity;
 pub use via::response_target;
 
 #[cfg(test)]

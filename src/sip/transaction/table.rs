@@ -13,13 +13,16 @@ use super::client_invite::{ClientInvite, Rules};
 use super::client_non_invite::ClientNonInvite;
 use super::server_invite::ServerInvite;
 use super::server_non_invite::ServerNonInvite;
+use super::slot::{Client, ClientMachine, Server, ServerEvent, ServerMachine};
 use super::timer::{TimerConfig, Transport, earliest};
 use super::via::{ServerKey, response_target};
-use super::{ClientInput, ClientOutput, ServerInput, ServerOutput};
+use super::{ClientInput, ClientOutput, ServerInput};
 use crate::sip::message::{Method, Request, Response};
 
 const CLIENTS_MAX: usize = 64;
 const SERVERS_MAX: usize = 32;
+/// Places that a BYE or CANCEL still finds when other requests have taken the rest.
+const SERVERS_RESERVED: usize = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ClientId(u32);
@@ -67,35 +70,6 @@ pub(crate) struct Transactions {
     clients: Vec<Client>,
     servers: Vec<Server>,
     transmits: Vec<Transmit>,
-}
-
-#[derive(Debug)]
-struct Client {
-    id: ClientId,
-    branch: String,
-    request: Arc<Request>,
-    to: SocketAddr,
-    machine: ClientMachine,
-}
-
-#[derive(Debug)]
-enum ClientMachine {
-    Invite(ClientInvite),
-    NonInvite(ClientNonInvite),
-}
-
-#[derive(Debug)]
-struct Server {
-    id: ServerId,
-    key: ServerKey,
-    to: SocketAddr,
-    machine: ServerMachine,
-}
-
-#[derive(Debug)]
-enum ServerMachine {
-    Invite(ServerInvite),
-    NonInvite(ServerNonInvite),
 }
 
 impl Transactions {
@@ -195,7 +169,13 @@ impl Transactions {
 
     /// Opens the server transaction of a new request. `None` when too many are under way or it has no Via.
     pub(crate) fn accept(&mut self, now: Instant, request: &Request, source: SocketAddr) -> Option<ServerId> {
-        if self.servers.len() >= SERVERS_MAX {
+        let ends = matches!(request.method, Method::Bye | Method::Cancel);
+        let places = if ends {
+            SERVERS_MAX
+        } else {
+            SERVERS_MAX - SERVERS_RESERVED
+        };
+        if self.servers.len() >= places {
             return None;
         }
         let key = ServerKey::of(request)?;
@@ -318,60 +298,16 @@ impl Transactions {
     }
 
     fn step_client(&mut self, now: Instant, index: usize, input: ClientInput) -> Vec<Completion> {
-        let Some(client) = self.clients.get_mut(index) else {
-            return Vec::new();
-        };
-        let mut out = Vec::new();
-        client.machine = match std::mem::replace(&mut client.machine, ClientMachine::TERMINATED) {
-            ClientMachine::Invite(machine) => {
-                ClientMachine::Invite(machine.handle(now, self.rules, input, &mut out))
-            }
-            ClientMachine::NonInvite(machine) => {
-                ClientMachine::NonInvite(machine.handle(now, self.rules, input, &mut out))
-            }
-        };
-        let mut completions = Vec::new();
-        for output in out {
-            let reply = match output {
-                ClientOutput::Send(bytes) => {
-                    self.transmits.push(Transmit { to: client.to, bytes });
-                    continue;
-                }
-                ClientOutput::Response(response) => Reply::Response(response),
-                ClientOutput::TimedOut => Reply::TimedOut,
-                ClientOutput::TransportFailed => Reply::TransportFailed,
-            };
-            completions.push(Completion {
-                id: client.id,
-                request: Arc::clone(&client.request),
-                reply,
-            });
+        match self.clients.get_mut(index) {
+            Some(client) => client.step(now, self.rules, input, &mut self.transmits),
+            None => Vec::new(),
         }
-        completions
     }
 
     fn step_server(&mut self, now: Instant, index: usize, input: ServerInput) -> Option<ServerEvent> {
-        let server = self.servers.get_mut(index)?;
-        let mut out = Vec::new();
-        server.machine = match std::mem::replace(&mut server.machine, ServerMachine::TERMINATED) {
-            ServerMachine::Invite(machine) => {
-                ServerMachine::Invite(machine.handle(now, self.rules, input, &mut out))
-            }
-            ServerMachine::NonInvite(machine) => {
-                ServerMachine::NonInvite(machine.handle(now, self.rules, input, &mut out))
-            }
-        };
-        let mut event = None;
-        for output in out {
-            match output {
-                ServerOutput::Send(bytes) => self.transmits.push(Transmit { to: server.to, bytes }),
-                ServerOutput::Ack(ack) => event = Some(ServerEvent::Ack(ack)),
-                ServerOutput::NoAck | ServerOutput::TransportFailed => {
-                    event = Some(ServerEvent::NoAck(server.id));
-                }
-            }
-        }
-        event
+        self.servers
+            .get_mut(index)?
+            .step(now, self.rules, input, &mut self.transmits)
     }
 }
 
@@ -381,94 +317,4 @@ pub(crate) enum CancelledInvite {
     Pending(ServerId),
     /// §9.2: a CANCEL after the final response has no effect.
     Answered,
-}
-
-enum ServerEvent {
-    Ack(Box<Request>),
-    NoAck(ServerId),
-}
-
-impl Client {
-    /// RFC 3261 §17.1.3 and §8.1.3.3, and the fields that a spoofer cannot know.
-    fn matches(&self, response: &Response) -> bool {
-        let headers = &response.headers;
-        let Ok(cseq) = headers.cseq() else {
-            return false;
-        };
-        let branch_matches = match headers.vias() {
-            Ok(vias) => matches!(vias.as_slice(), [via] if via.branch() == Some(self.branch.as_str())),
-            Err(_) => false,
-        };
-        branch_matches && cseq.method == self.request.method && same_identity(&self.request, response)
-    }
-}
-
-/// Same Call-ID, From tag and CSeq number; and the same To tag where the request had one.
-#[must_use]
-pub(crate) fn same_identity(request: &Request, response: &Response) -> bool {
-    let (sent, got) = (&request.headers, &response.headers);
-    let same = || {
-        let call_id = sent.call_id().ok()? == got.call_id().ok()?;
-        let seq = sent.cseq().ok()?.seq == got.cseq().ok()?.seq;
-        let from = sent.from().ok()?.tag() == got.from().ok()?.tag();
-        let to = match sent.to().ok()?.tag() {
-            Some(tag) => got.to().ok()?.tag() == Some(tag),
-            None => true,
-        };
-        Some(call_id && seq && from && to)
-    };
-    same().unwrap_or(false)
-}
-
-impl ClientMachine {
-    const TERMINATED: Self = Self::NonInvite(ClientNonInvite::Terminated);
-
-    fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
-        match self {
-            Self::Invite(machine) => machine.poll_timeout(),
-            Self::NonInvite(machine) => machine.poll_timeout(),
-        }
-    }
-
-    fn is_open(&self) -> bool {
-        match self {
-            Self::Invite(machine) => {
-                matches!(
-                    machine,
-                    ClientInvite::Calling { .. } | ClientInvite::Proceeding { .. }
-                )
-            }
-            Self::NonInvite(machine) => {
-                matches!(
-                    machine,
-                    ClientNonInvite::Trying { .. } | ClientNonInvite::Proceeding { .. }
-                )
-            }
-        }
-    }
-
-    fn is_terminated(&self) -> bool {
-        matches!(
-            self,
-            Self::Invite(ClientInvite::Terminated) | Self::NonInvite(ClientNonInvite::Terminated)
-        )
-    }
-}
-
-impl ServerMachine {
-    const TERMINATED: Self = Self::NonInvite(ServerNonInvite::Terminated);
-
-    fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
-        match self {
-            Self::Invite(machine) => machine.poll_timeout(),
-            Self::NonInvite(machine) => machine.poll_timeout(),
-        }
-    }
-
-    fn is_terminated(&self) -> bool {
-        matches!(
-            self,
-            Self::Invite(ServerInvite::Terminated) | Self::NonInvite(ServerNonInvite::Terminated)
-        )
-    }
 }

@@ -6,16 +6,19 @@ use crate::sip::endpoint::{Endpoint, SDP};
 use crate::sip::message::{Method, Request, Response};
 use crate::sip::transaction::table::{ClientId, Completion, Reply, ServerId, Transmit};
 
+const NO_ANSWER: &str = "a re-INVITE got no answer";
+
 /// The one offer that may be open.
 #[derive(Debug)]
 pub(super) enum Negotiation {
     /// That of the first INVITE.
     Initial,
     Stable,
-    /// Our re-INVITE waits for its response.
+    /// Our re-INVITE waits for its final response. After a 1xx its transaction has no timer, so this one bounds it.
     Ours {
         id: ClientId,
         offer: Vec<u8>,
+        give_up_at: Instant,
     },
     /// Our re-INVITE has to wait: it met the peer's (491), or an ACK is missing.
     OursLater {
@@ -172,6 +175,20 @@ impl InviteUsage {
         }
     }
 
+    pub(super) fn give_up_reinvite(&mut self, now: Instant, ua: &mut Endpoint, out: &mut Vec<UsageEvent>) {
+        let Negotiation::Ours { id, give_up_at, .. } = &self.negotiation else {
+            return;
+        };
+        if now < *give_up_at {
+            return;
+        }
+        let id = *id;
+        self.negotiation = Negotiation::Stable;
+        self.requests.retain(|request| request.id != id);
+        ua.transactions.forget(id);
+        self.lose(now, NO_ANSWER, ua, out);
+    }
+
     pub(super) fn send_reinvite(&mut self, now: Instant, offer: Vec<u8>, ua: &mut Endpoint) {
         let mut request = self
             .dialog
@@ -179,7 +196,11 @@ impl InviteUsage {
             .with_body(SDP, offer.clone());
         self.refresh.ask(&mut request);
         self.negotiation = match self.send(now, request, ua) {
-            Some(id) => Negotiation::Ours { id, offer },
+            Some(id) => Negotiation::Ours {
+                id,
+                offer,
+                give_up_at: now + ua.timers().t1_64(),
+            },
             None => Negotiation::OursLater {
                 at: now + SOON,
                 offer,
@@ -202,7 +223,7 @@ impl InviteUsage {
             }
         };
         let Reply::Response(response) = &completion.reply else {
-            return self.lose(now, "a re-INVITE got no answer", ua, out);
+            return self.lose(now, NO_ANSWER, ua, out);
         };
         match response.status {
             200..=299 => {

@@ -14,7 +14,13 @@ fn a_2xx_is_acknowledged_and_every_repetition_gets_the_same_ack() {
         assert_eq!(rig.raw.last().unwrap(), &first);
     }
     assert_eq!(rig.count(&Method::Ack), 4);
-    assert_eq!(rig.events.iter().filter(|event| matches!(event, Event::Answered { .. })).count(), 1);
+    assert_eq!(
+        rig.events
+            .iter()
+            .filter(|event| matches!(event, Event::Answered { .. }))
+            .count(),
+        1
+    );
     let ack = rig.last_request(&Method::Ack);
     assert_eq!(ack.headers.get("CSeq"), Some("1 ACK"));
     assert_eq!(ack.uri.to_string(), "sip:callee@192.0.2.10:5062");
@@ -29,7 +35,10 @@ fn a_2xx_is_acknowledged_and_every_repetition_gets_the_same_ack() {
 fn the_ack_follows_the_route_set_of_the_2xx() {
     let mut rig = Rig::new();
     let mut ok = rig.response(&Method::Invite, 200, "a");
-    ok.headers.push("Record-Route", "<sip:192.0.2.20:5070;lr>, <sip:192.0.2.21:5071;lr>");
+    ok.headers.push(
+        "Record-Route",
+        "<sip:192.0.2.20:5070;lr>, <sip:192.0.2.21:5071;lr>",
+    );
     rig.receive(ok);
     let ack = rig.last_request(&Method::Ack);
     let routes: Vec<&str> = ack.headers.all("Route").collect();
@@ -48,7 +57,13 @@ fn a_hop_known_by_name_is_reached_where_the_invite_went() {
 
 #[test]
 fn a_contact_that_no_packet_may_go_to_is_not_followed() {
-    for contact in ["sip:x@0.0.0.0", "sip:x@224.0.0.1", "sip:x@255.255.255.255", "sip:x@[2001:db8::1]", "sip:x@192.0.2.7:0"] {
+    for contact in [
+        "sip:x@0.0.0.0",
+        "sip:x@224.0.0.1",
+        "sip:x@255.255.255.255",
+        "sip:x@[2001:db8::1]",
+        "sip:x@192.0.2.7:0",
+    ] {
         let mut rig = Rig::new();
         let mut ok = rig.response(&Method::Invite, 200, "a");
         ok.headers.set("Contact", format!("<{contact}>"));
@@ -75,11 +90,33 @@ fn further_legs_of_a_fork_are_acknowledged_and_ended() {
     assert_eq!(rig.count(&Method::Ack), 3);
     rig.answer("a");
     assert_eq!((rig.count(&Method::Ack), rig.count(&Method::Bye)), (4, 2));
-    assert_eq!(rig.events.iter().filter(|event| matches!(event, Event::Answered { .. })).count(), 1);
+    assert_eq!(
+        rig.events
+            .iter()
+            .filter(|event| matches!(event, Event::Answered { .. }))
+            .count(),
+        1
+    );
     // The session itself goes on.
     let info = rig.peer_request(Method::Info, 1, "b");
     rig.receive(info);
     assert_eq!(rig.last_response().status, 200);
+}
+
+#[test]
+fn the_bye_to_a_leg_that_had_a_prack_counts_on_from_it() {
+    let mut rig = Rig::new();
+    let mut reliable = rig.response(&Method::Invite, 180, "b");
+    reliable.headers.push("Require", "100rel");
+    reliable.headers.push("RSeq", "1");
+    rig.receive(reliable);
+    rig.answer("a");
+    rig.answer("b");
+    assert_eq!(
+        rig.last_request(&Method::Prack).headers.get("CSeq"),
+        Some("2 PRACK")
+    );
+    assert_eq!(rig.last_request(&Method::Bye).headers.get("CSeq"), Some("3 BYE"));
 }
 
 #[test]
@@ -94,7 +131,9 @@ fn a_fork_without_end_is_bounded() {
 #[test]
 fn our_bye_is_answered_and_the_session_ends() {
     let mut rig = Rig::answered();
-    rig.input(Input::Bye { reason: Some("Q.850;cause=16".to_owned()) });
+    rig.input(Input::Bye {
+        reason: Some("Q.850;cause=16".to_owned()),
+    });
     let bye = rig.last_request(&Method::Bye);
     assert_eq!(bye.headers.get("Reason"), Some("Q.850;cause=16"));
     assert_eq!(bye.headers.get("CSeq"), Some("2 BYE"));
@@ -115,7 +154,8 @@ fn a_bye_that_nobody_answers_is_repeated_and_then_given_up() {
     rig.input(Input::Bye { reason: None });
     rig.advance(31_999);
     assert_eq!(rig.count(&Method::Bye), 11);
-    let branches: std::collections::BTreeSet<String> = rig.requests(&Method::Bye).iter().map(Rig::branch).collect();
+    let branches: std::collections::BTreeSet<String> =
+        rig.requests(&Method::Bye).iter().map(Rig::branch).collect();
     assert_eq!(branches.len(), 1);
     assert!(rig.events.is_empty());
     rig.advance(1);
@@ -129,8 +169,13 @@ fn the_peers_bye_is_answered_told_with_its_reason_and_repeated_without_effect() 
     bye.headers.push("Reason", "Q.850;cause=16;text=\"Terminated\"");
     rig.receive(bye.clone());
     assert_eq!(rig.last_response().status, 200);
-    let Event::PeerBye { cause } = &rig.events[0] else { panic!("{:?}", rig.events) };
-    assert_eq!((cause.q850, cause.reason_text.as_deref()), (Some(16), Some("Terminated")));
+    let Event::PeerBye { cause } = &rig.events[0] else {
+        panic!("{:?}", rig.events)
+    };
+    assert_eq!(
+        (cause.q850, cause.reason_text.as_deref()),
+        (Some(16), Some("Terminated"))
+    );
     assert_eq!(cause.hung_up_by, Some(HungUpBy::Callee));
     assert_eq!(rig.events[1], Event::Ended);
     let responses = rig.sent.len();
@@ -163,8 +208,13 @@ fn a_rejection_is_acknowledged_told_with_its_cause_and_repeated_without_effect()
     rig.receive(busy.clone());
     let ack = rig.last_request(&Method::Ack);
     assert_eq!(Rig::branch(&ack), Rig::branch(&rig.last_request(&Method::Invite)));
-    let Some(Event::Rejected { response, cause }) = rig.events.get(1) else { panic!("{:?}", rig.events) };
-    assert_eq!((response.status, cause.sip_status, cause.q850), (486, Some(486), Some(17)));
+    let Some(Event::Rejected { response, cause }) = rig.events.get(1) else {
+        panic!("{:?}", rig.events)
+    };
+    assert_eq!(
+        (response.status, cause.sip_status, cause.q850),
+        (486, Some(486), Some(17))
+    );
     assert_eq!(rig.events[2], Event::Ended);
     rig.receive(busy);
     assert_eq!((rig.count(&Method::Ack), rig.events.len()), (2, 3));
@@ -187,8 +237,15 @@ fn a_2xx_after_a_rejection_leaves_no_open_leg() {
     let mut rig = Rig::new();
     rig.respond(486, "a");
     rig.answer("b");
-    assert_eq!(rig.last_request(&Method::Bye).headers.to().unwrap().tag(), Some("b"));
-    assert!(!rig.events.iter().any(|event| matches!(event, Event::Answered { .. })));
+    assert_eq!(
+        rig.last_request(&Method::Bye).headers.to().unwrap().tag(),
+        Some("b")
+    );
+    assert!(
+        !rig.events
+            .iter()
+            .any(|event| matches!(event, Event::Answered { .. }))
+    );
 }
 
 #[test]
@@ -198,7 +255,10 @@ fn a_short_session_interval_is_raised_once() {
     small.headers.push("Min-SE", "240");
     rig.receive(small);
     let again = rig.last_request(&Method::Invite);
-    assert_eq!((again.headers.get("Min-SE"), again.headers.get("Session-Expires")), (Some("240"), Some("240")));
+    assert_eq!(
+        (again.headers.get("Min-SE"), again.headers.get("Session-Expires")),
+        (Some("240"), Some("240"))
+    );
     assert_eq!(again.headers.get("CSeq"), Some("2 INVITE"));
     let mut small = rig.response(&Method::Invite, 422, "a");
     small.headers.push("Min-SE", "480");
@@ -227,11 +287,17 @@ fn glare_and_security_agreement_get_one_more_invite_each() {
     assert_eq!(rig.count(&Method::Invite), 1);
     rig.advance(1_901);
     assert_eq!(rig.count(&Method::Invite), 2);
-    let (first, second) = (&rig.requests(&Method::Invite)[0], rig.last_request(&Method::Invite));
+    let (first, second) = (
+        &rig.requests(&Method::Invite)[0],
+        rig.last_request(&Method::Invite),
+    );
     assert_ne!(Rig::branch(first), Rig::branch(&second));
     assert_eq!(first.headers.from().unwrap(), second.headers.from().unwrap());
     rig.respond(494, "a");
-    assert_eq!(rig.last_request(&Method::Invite).headers.get("CSeq"), Some("3 INVITE"));
+    assert_eq!(
+        rig.last_request(&Method::Invite).headers.get("CSeq"),
+        Some("3 INVITE")
+    );
     rig.respond(491, "a");
     assert!(matches!(&rig.events[0], Event::Rejected { response, .. } if response.status == 491));
 }
@@ -244,7 +310,10 @@ fn a_late_1xx_is_cancelled_and_its_487_acknowledged() {
     rig.respond(180, "a");
     rig.respond(180, "a");
     assert_eq!(rig.count(&Method::Cancel), 1);
-    assert_eq!(Rig::branch(&rig.last_request(&Method::Cancel)), Rig::branch(&rig.last_request(&Method::Invite)));
+    assert_eq!(
+        Rig::branch(&rig.last_request(&Method::Cancel)),
+        Rig::branch(&rig.last_request(&Method::Invite))
+    );
     assert_eq!(rig.events[2..], [Event::LateResponse { status: 180 }]);
     let ok = rig.response(&Method::Cancel, 200, "a");
     rig.receive(ok);

@@ -15,11 +15,18 @@ fn with_account(realm: Option<&str>) -> InviteConfig {
 }
 
 fn server(realm: &str) -> (DigestServer, Entropy) {
-    (DigestServer::new(realm).with_user("trunk", "secret"), Entropy::from_number(9))
+    (
+        DigestServer::new(realm).with_user("trunk", "secret"),
+        Entropy::from_number(9),
+    )
 }
 
 fn challenge(rig: &mut Rig, method: &Method, status: u16, server: &mut (DigestServer, Entropy)) {
-    let name = if status == 407 { "Proxy-Authenticate" } else { "WWW-Authenticate" };
+    let name = if status == 407 {
+        "Proxy-Authenticate"
+    } else {
+        "WWW-Authenticate"
+    };
     let mut response = rig.response(method, status, "challenger");
     for value in server.0.challenge(false, &mut server.1) {
         response.headers.push(name, value);
@@ -28,11 +35,18 @@ fn challenge(rig: &mut Rig, method: &Method, status: u16, server: &mut (DigestSe
 }
 
 fn verdict(server: &mut DigestServer, request: &Request, name: &str) -> Verdict {
-    server.verify(request.headers.get(name), &request.method, &request.uri, &request.body)
+    server.verify(
+        request.headers.get(name),
+        &request.method,
+        &request.uri,
+        &request.body,
+    )
 }
 
 fn accepted() -> Verdict {
-    Verdict::Accepted { username: "trunk".to_owned() }
+    Verdict::Accepted {
+        username: "trunk".to_owned(),
+    }
 }
 
 #[test]
@@ -56,7 +70,10 @@ fn a_407_is_answered_with_a_new_branch_the_next_cseq_and_the_same_call() {
     rig.answer("a");
     let ack = rig.last_request(&Method::Ack);
     assert_eq!(ack.headers.get("CSeq"), Some("2 ACK"));
-    assert_eq!(ack.headers.get("Proxy-Authorization"), second.headers.get("Proxy-Authorization"));
+    assert_eq!(
+        ack.headers.get("Proxy-Authorization"),
+        second.headers.get("Proxy-Authorization")
+    );
 }
 
 #[test]
@@ -103,7 +120,10 @@ fn a_challenged_bye_is_sent_again_with_credentials() {
     let mut server = server("trunk.example");
     challenge(&mut rig, &Method::Bye, 407, &mut server);
     let bye = rig.last_request(&Method::Bye);
-    assert_eq!((rig.count(&Method::Bye), bye.headers.get("CSeq")), (2, Some("3 BYE")));
+    assert_eq!(
+        (rig.count(&Method::Bye), bye.headers.get("CSeq")),
+        (2, Some("3 BYE"))
+    );
     assert_eq!(verdict(&mut server.0, &bye, "Proxy-Authorization"), accepted());
     let ok = rig.response(&Method::Bye, 200, "a");
     rig.receive(ok);

@@ -2,7 +2,9 @@
 use super::*;
 
 fn cancel(rig: &mut Rig) {
-    rig.input(Input::Cancel { reason: Some("SIP;cause=480;text=\"no answer\"".to_owned()) });
+    rig.input(Input::Cancel {
+        reason: Some("SIP;cause=480;text=\"no answer\"".to_owned()),
+    });
 }
 
 #[test]
@@ -18,7 +20,10 @@ fn a_cancel_waits_for_the_first_1xx() {
     assert_eq!(sent.uri, invite.uri);
     assert_eq!(sent.headers.get("CSeq"), Some("1 CANCEL"));
     assert_eq!(sent.headers.to().unwrap().tag(), None);
-    assert_eq!(sent.headers.get("Reason"), Some("SIP;cause=480;text=\"no answer\""));
+    assert_eq!(
+        sent.headers.get("Reason"),
+        Some("SIP;cause=480;text=\"no answer\"")
+    );
     rig.respond(180, "a");
     assert_eq!(rig.count(&Method::Cancel), 1);
     assert!(rig.events.is_empty(), "{:?}", rig.events);
@@ -49,7 +54,10 @@ fn a_2xx_that_crosses_the_cancel_gets_ack_and_bye() {
     cancel(&mut rig);
     rig.answer("a");
     assert_eq!((rig.count(&Method::Ack), rig.count(&Method::Bye)), (1, 1));
-    assert_eq!(rig.last_request(&Method::Bye).headers.get("Reason"), Some("SIP;cause=480;text=\"no answer\""));
+    assert_eq!(
+        rig.last_request(&Method::Bye).headers.get("Reason"),
+        Some("SIP;cause=480;text=\"no answer\"")
+    );
     assert_eq!(rig.events[1..], [Event::AnsweredAfterCancel]);
     rig.answer("a");
     assert_eq!((rig.count(&Method::Ack), rig.count(&Method::Bye)), (2, 1));
@@ -67,7 +75,14 @@ fn a_2xx_before_any_1xx_after_the_wish_to_cancel_gets_ack_and_bye_and_no_cancel(
     let mut rig = Rig::new();
     cancel(&mut rig);
     rig.answer("a");
-    assert_eq!((rig.count(&Method::Cancel), rig.count(&Method::Ack), rig.count(&Method::Bye)), (0, 1, 1));
+    assert_eq!(
+        (
+            rig.count(&Method::Cancel),
+            rig.count(&Method::Ack),
+            rig.count(&Method::Bye)
+        ),
+        (0, 1, 1)
+    );
     assert_eq!(rig.events, [Event::AnsweredAfterCancel]);
 }
 

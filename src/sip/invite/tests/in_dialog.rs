@@ -14,8 +14,15 @@ fn a_reinvite_is_offered_answered_and_its_2xx_repeated_until_the_ack() {
     let mut rig = Rig::answered();
     let request = reinvite(&rig, 5, Some(b"hold"));
     rig.receive(request.clone());
-    assert_eq!(rig.events, [Event::Offer { sdp: Some(b"hold".to_vec()) }]);
-    rig.input(Input::AnswerOffer { sdp: b"held".to_vec() });
+    assert_eq!(
+        rig.events,
+        [Event::Offer {
+            sdp: Some(b"hold".to_vec())
+        }]
+    );
+    rig.input(Input::AnswerOffer {
+        sdp: b"held".to_vec(),
+    });
     let ok = rig.last_response();
     assert_eq!((ok.status, ok.body.as_slice()), (200, &b"held"[..]));
     assert!(ok.headers.contains("Contact") && ok.headers.contains("Allow"));
@@ -29,7 +36,10 @@ fn a_reinvite_is_offered_answered_and_its_2xx_repeated_until_the_ack() {
     assert_eq!((rig.sent.len(), rig.events.len()), (before + 2, 1));
     // The target moved with the re-INVITE's Contact.
     rig.input(Input::Bye { reason: None });
-    assert_eq!(rig.last_request(&Method::Bye).uri.to_string(), format!("sip:callee@{TARGET}"));
+    assert_eq!(
+        rig.last_request(&Method::Bye).uri.to_string(),
+        format!("sip:callee@{TARGET}")
+    );
 }
 
 #[test]
@@ -37,10 +47,14 @@ fn a_2xx_to_a_reinvite_without_ack_ends_the_session_by_bye() {
     let mut rig = Rig::answered();
     let request = reinvite(&rig, 5, Some(b"hold"));
     rig.receive(request);
-    rig.input(Input::AnswerOffer { sdp: b"held".to_vec() });
+    rig.input(Input::AnswerOffer {
+        sdp: b"held".to_vec(),
+    });
     rig.advance(32_000);
     assert_eq!(rig.count(&Method::Bye), 1);
-    let Event::PeerBye { cause } = &rig.events[1] else { panic!("{:?}", rig.events) };
+    let Event::PeerBye { cause } = &rig.events[1] else {
+        panic!("{:?}", rig.events)
+    };
     assert_eq!(cause.hung_up_by, Some(HungUpBy::Network));
 }
 
@@ -50,14 +64,25 @@ fn a_reinvite_without_offer_gets_ours_and_the_ack_brings_the_answer() {
     let request = reinvite(&rig, 5, None);
     rig.receive(request);
     assert_eq!(rig.events, [Event::Offer { sdp: None }]);
-    rig.input(Input::AnswerOffer { sdp: b"our offer".to_vec() });
+    rig.input(Input::AnswerOffer {
+        sdp: b"our offer".to_vec(),
+    });
     // While our offer is open the peer's UPDATE has to wait.
-    let update = rig.peer_request(Method::Update, 6, "a").with_body("application/sdp", b"x".to_vec());
+    let update = rig
+        .peer_request(Method::Update, 6, "a")
+        .with_body("application/sdp", b"x".to_vec());
     rig.receive(update);
     assert_eq!(rig.last_response().status, 491);
-    let ack = rig.peer_ack("a", 5).with_body("application/sdp", b"their answer".to_vec());
+    let ack = rig
+        .peer_ack("a", 5)
+        .with_body("application/sdp", b"their answer".to_vec());
     rig.receive(ack);
-    assert_eq!(rig.events[1..], [Event::SdpAnswer { sdp: b"their answer".to_vec() }]);
+    assert_eq!(
+        rig.events[1..],
+        [Event::SdpAnswer {
+            sdp: b"their answer".to_vec()
+        }]
+    );
 }
 
 #[test]
@@ -69,7 +94,10 @@ fn a_refused_reinvite_leaves_the_session_as_it_was() {
     assert_eq!(rig.last_response().status, 488);
     let ack = {
         let mut ack = rig.peer_ack("a", 5);
-        ack.headers.set("Via", format!("SIP/2.0/UDP {TARGET};rport;branch=z9hG4bKpeerINVITE5"));
+        ack.headers.set(
+            "Via",
+            format!("SIP/2.0/UDP {TARGET};rport;branch=z9hG4bKpeerINVITE5"),
+        );
         ack
     };
     rig.receive(ack);
@@ -88,14 +116,18 @@ fn a_second_offer_before_the_first_is_answered_has_to_wait() {
     rig.receive(request);
     for method in [Method::Invite, Method::Update] {
         let seq = if method == Method::Invite { 6 } else { 7 };
-        let second = rig.peer_request(method, seq, "a").with_body("application/sdp", b"two".to_vec());
+        let second = rig
+            .peer_request(method, seq, "a")
+            .with_body("application/sdp", b"two".to_vec());
         rig.receive(second);
         let refusal = rig.last_response();
         assert_eq!(refusal.status, 500);
         assert!(refusal.headers.retry_after().is_some_and(|seconds| seconds <= 10));
     }
     assert_eq!(rig.events.len(), 1);
-    rig.input(Input::AnswerOffer { sdp: b"first".to_vec() });
+    rig.input(Input::AnswerOffer {
+        sdp: b"first".to_vec(),
+    });
     assert_eq!(rig.last_response().headers.get("CSeq"), Some("5 INVITE"));
 }
 
@@ -107,13 +139,19 @@ fn a_cancelled_reinvite_gets_487_and_the_late_answer_none() {
     let mut cancel = rig.peer_request(Method::Cancel, 5, "a");
     cancel.headers.set("Via", request.headers.get("Via").unwrap());
     rig.receive(cancel);
-    let statuses: Vec<u16> = rig.sent.iter().filter_map(|(_, message)| match message {
-        Message::Response(response) => Some(response.status),
-        Message::Request(_) => None,
-    }).collect();
+    let statuses: Vec<u16> = rig
+        .sent
+        .iter()
+        .filter_map(|(_, message)| match message {
+            Message::Response(response) => Some(response.status),
+            Message::Request(_) => None,
+        })
+        .collect();
     assert_eq!(statuses, [200, 487]);
     let sent = rig.sent.len();
-    rig.input(Input::AnswerOffer { sdp: b"late".to_vec() });
+    rig.input(Input::AnswerOffer {
+        sdp: b"late".to_vec(),
+    });
     assert_eq!(rig.sent.len(), sent);
 }
 
@@ -128,16 +166,26 @@ fn a_cancel_of_nothing_gets_481() {
 #[test]
 fn an_update_with_an_offer_is_answered_in_its_200_and_one_without_refreshes() {
     let mut rig = Rig::answered();
-    let update = rig.peer_request(Method::Update, 1, "a").with_body("application/sdp", b"new".to_vec());
+    let update = rig
+        .peer_request(Method::Update, 1, "a")
+        .with_body("application/sdp", b"new".to_vec());
     rig.receive(update);
-    rig.input(Input::AnswerOffer { sdp: b"ours".to_vec() });
-    assert_eq!((rig.last_response().status, rig.last_response().body), (200, b"ours".to_vec()));
+    rig.input(Input::AnswerOffer {
+        sdp: b"ours".to_vec(),
+    });
+    assert_eq!(
+        (rig.last_response().status, rig.last_response().body),
+        (200, b"ours".to_vec())
+    );
     let mut refresh = rig.peer_request(Method::Update, 2, "a");
     refresh.headers.push("Session-Expires", "90;refresher=uac");
     refresh.headers.push("Supported", "timer");
     rig.receive(refresh);
     let ok = rig.last_response();
-    assert_eq!((ok.status, ok.headers.get("Session-Expires")), (200, Some("90;refresher=uac")));
+    assert_eq!(
+        (ok.status, ok.headers.get("Session-Expires")),
+        (200, Some("90;refresher=uac"))
+    );
     assert!(ok.headers.requires("timer"));
     assert_eq!(rig.events.len(), 1);
 }
@@ -149,7 +197,10 @@ fn a_session_interval_that_is_too_small_gets_422() {
     refresh.headers.push("Session-Expires", "30");
     refresh.headers.push("Supported", "timer");
     rig.receive(refresh);
-    assert_eq!((rig.last_response().status, rig.last_response().headers.min_se()), (422, Some(90)));
+    assert_eq!(
+        (rig.last_response().status, rig.last_response().headers.min_se()),
+        (422, Some(90))
+    );
 }
 
 #[test]
@@ -175,7 +226,9 @@ fn as_refresher_we_send_update_at_half_the_interval() {
     let gone = rig.response(&Method::Update, 481, "a");
     rig.receive(gone);
     assert_eq!(rig.count(&Method::Bye), 1);
-    assert!(matches!(rig.events.last(), Some(Event::PeerBye { cause }) if cause.hung_up_by == Some(HungUpBy::Network)));
+    assert!(
+        matches!(rig.events.last(), Some(Event::PeerBye { cause }) if cause.hung_up_by == Some(HungUpBy::Network))
+    );
 }
 
 #[test]
@@ -187,7 +240,10 @@ fn a_peer_without_update_is_refreshed_by_reinvite_with_the_same_description() {
     rig.advance(50_000);
     assert_eq!(rig.count(&Method::Invite), 2);
     let again = rig.last_request(&Method::Invite);
-    assert_eq!((again.body.as_slice(), again.headers.to().unwrap().tag()), (OFFER, Some("a")));
+    assert_eq!(
+        (again.body.as_slice(), again.headers.to().unwrap().tag()),
+        (OFFER, Some("a"))
+    );
     // The peer offers at the same time.
     let theirs = reinvite(&rig, 9, Some(b"theirs"));
     rig.receive(theirs);
@@ -198,9 +254,28 @@ fn a_peer_without_update_is_refreshed_by_reinvite_with_the_same_description() {
     rig.answer("a");
     let ack = rig.raw.last().unwrap().clone();
     assert_eq!(rig.last_request(&Method::Ack).headers.get("CSeq"), Some("3 ACK"));
-    assert_eq!(rig.events.last(), Some(&Event::SdpAnswer { sdp: ANSWER.to_vec() }));
+    assert_eq!(
+        rig.events.last(),
+        Some(&Event::SdpAnswer { sdp: ANSWER.to_vec() })
+    );
     rig.answer("a");
     assert_eq!(rig.raw.last().unwrap(), &ack);
+}
+
+#[test]
+fn a_refresh_that_hangs_after_a_1xx_ends_the_session() {
+    let mut rig = Rig::new();
+    let mut ok = rig.response(&Method::Invite, 200, "a");
+    ok.headers.push("Session-Expires", "100;refresher=uac");
+    rig.receive(ok);
+    rig.advance(50_000);
+    rig.respond(100, "");
+    rig.advance(32_000);
+    assert_eq!(rig.count(&Method::Bye), 1);
+    let ok = rig.response(&Method::Bye, 200, "a");
+    rig.receive(ok);
+    rig.advance(32_000);
+    assert!(rig.is_ended());
 }
 
 #[test]
@@ -229,7 +304,11 @@ fn each_request_in_the_dialog_has_its_answer() {
         rig.receive(request);
         let response = rig.last_response();
         assert_eq!(response.status, status, "{method}");
-        assert_eq!(response.headers.contains("Allow"), matches!(status, 200 | 405), "{method}");
+        assert_eq!(
+            response.headers.contains("Allow"),
+            matches!(status, 200 | 405),
+            "{method}"
+        );
     }
 }
 
@@ -237,10 +316,18 @@ fn each_request_in_the_dialog_has_its_answer() {
 fn info_hands_up_its_body() {
     let mut rig = Rig::answered();
     let body = b"Signal=#\r\nDuration=160\r\n".to_vec();
-    let info = rig.peer_request(Method::Info, 1, "a").with_body("application/dtmf-relay", body.clone());
+    let info = rig
+        .peer_request(Method::Info, 1, "a")
+        .with_body("application/dtmf-relay", body.clone());
     rig.receive(info.clone());
     rig.receive(info);
-    assert_eq!(rig.events, [Event::Info { content_type: "application/dtmf-relay".to_owned(), body }]);
+    assert_eq!(
+        rig.events,
+        [Event::Info {
+            content_type: "application/dtmf-relay".to_owned(),
+            body
+        }]
+    );
 }
 
 #[test]
@@ -249,8 +336,16 @@ fn what_we_cannot_honour_is_refused_by_name() {
     let mut request = rig.peer_request(Method::Info, 1, "a");
     request.headers.push("Require", "100rel, frob");
     rig.receive(request);
-    assert_eq!((rig.last_response().status, rig.last_response().headers.get("Unsupported")), (420, Some("frob")));
-    let request = rig.peer_request(Method::Invite, 2, "a").with_body("text/plain", b"hello".to_vec());
+    assert_eq!(
+        (
+            rig.last_response().status,
+            rig.last_response().headers.get("Unsupported")
+        ),
+        (420, Some("frob"))
+    );
+    let request = rig
+        .peer_request(Method::Invite, 2, "a")
+        .with_body("text/plain", b"hello".to_vec());
     rig.receive(request);
     assert_eq!(rig.last_response().status, 415);
     assert!(rig.last_response().headers.contains("Accept"));
@@ -284,10 +379,14 @@ fn the_peers_bye_during_its_own_reinvite_ends_both() {
     rig.receive(request);
     let bye = rig.peer_request(Method::Bye, 6, "a");
     rig.receive(bye);
-    let statuses: Vec<u16> = rig.sent.iter().filter_map(|(_, message)| match message {
-        Message::Response(response) => Some(response.status),
-        Message::Request(_) => None,
-    }).collect();
+    let statuses: Vec<u16> = rig
+        .sent
+        .iter()
+        .filter_map(|(_, message)| match message {
+            Message::Response(response) => Some(response.status),
+            Message::Request(_) => None,
+        })
+        .collect();
     assert_eq!(statuses, [487, 200]);
 }
 

@@ -3,7 +3,12 @@ use super::*;
 
 fn provisional(rig: &Rig, index: usize) -> (u16, Option<Vec<u8>>, EarlyDialogId, bool) {
     match &rig.events[index] {
-        Event::Provisional { status, sdp, dialog, forwarded } => (*status, sdp.clone(), *dialog, *forwarded),
+        Event::Provisional {
+            status,
+            sdp,
+            dialog,
+            forwarded,
+        } => (*status, sdp.clone(), *dialog, *forwarded),
         other => panic!("expected a provisional response, got {other:?}"),
     }
 }
@@ -37,26 +42,42 @@ fn early_dialogs_are_bounded_and_a_2xx_of_an_unknown_leg_still_counts() {
     }
     assert_eq!(rig.events.len(), 16);
     rig.answer("leg99");
-    assert_eq!(rig.events.last(), Some(&Event::Answered { sdp: Some(ANSWER.to_vec()) }));
+    assert_eq!(
+        rig.events.last(),
+        Some(&Event::Answered {
+            sdp: Some(ANSWER.to_vec())
+        })
+    );
 }
 
 #[test]
 fn the_early_description_answers_a_2xx_that_has_none_of_the_same_leg_only() {
     let mut rig = Rig::new();
-    let early = rig.response(&Method::Invite, 183, "a").with_body("application/sdp", b"early a".to_vec());
+    let early = rig
+        .response(&Method::Invite, 183, "a")
+        .with_body("application/sdp", b"early a".to_vec());
     rig.receive(early);
-    let early = rig.response(&Method::Invite, 183, "b").with_body("application/sdp", b"early b".to_vec());
+    let early = rig
+        .response(&Method::Invite, 183, "b")
+        .with_body("application/sdp", b"early b".to_vec());
     rig.receive(early);
     assert_eq!(provisional(&rig, 0).1.as_deref(), Some(&b"early a"[..]));
     rig.respond(200, "a");
-    assert_eq!(rig.events.last(), Some(&Event::Answered { sdp: Some(b"early a".to_vec()) }));
+    assert_eq!(
+        rig.events.last(),
+        Some(&Event::Answered {
+            sdp: Some(b"early a".to_vec())
+        })
+    );
 }
 
 #[test]
 fn a_description_inside_multipart_is_found() {
     let mut rig = Rig::new();
     let body = b"--x\r\nContent-Type: application/isup\r\n\r\n\x01\x02\r\n--x\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--x--\r\n";
-    let early = rig.response(&Method::Invite, 183, "a").with_body("multipart/mixed;boundary=x", body.to_vec());
+    let early = rig
+        .response(&Method::Invite, 183, "a")
+        .with_body("multipart/mixed;boundary=x", body.to_vec());
     rig.receive(early);
     assert_eq!(provisional(&rig, 0).1.as_deref(), Some(&b"v=0"[..]));
 }
@@ -67,12 +88,18 @@ fn forwarding_is_seen_in_181_diversion_and_history() {
     rig.respond(180, "a");
     rig.respond(181, "a");
     let mut diverted = rig.response(&Method::Invite, 180, "a");
-    diverted.headers.push("Diversion", "<sip:x@example.com>;reason=no-answer");
+    diverted
+        .headers
+        .push("Diversion", "<sip:x@example.com>;reason=no-answer");
     rig.receive(diverted);
     let mut history = rig.response(&Method::Invite, 180, "a");
-    history.headers.push("History-Info", "<sip:x@example.com>;index=1");
+    history
+        .headers
+        .push("History-Info", "<sip:x@example.com>;index=1");
     rig.receive(history.clone());
-    history.headers.push("History-Info", "<sip:y@example.com>;index=1.1");
+    history
+        .headers
+        .push("History-Info", "<sip:y@example.com>;index=1.1");
     rig.receive(history);
     let seen: Vec<bool> = (0..5).map(|n| provisional(&rig, n).3).collect();
     assert_eq!(seen, [false, true, true, false, true]);
@@ -115,19 +142,35 @@ fn a_reliable_response_gets_one_prack_and_its_repetitions_none() {
 fn an_update_in_an_early_dialog_is_offered_only_once_ours_is_answered() {
     let mut rig = Rig::new();
     rig.respond(183, "a");
-    let mut update = rig.peer_request(Method::Update, 1, "a").with_body("application/sdp", b"new".to_vec());
+    let mut update = rig
+        .peer_request(Method::Update, 1, "a")
+        .with_body("application/sdp", b"new".to_vec());
     rig.receive(update.clone());
     assert_eq!(rig.last_response().status, 491);
-    let mut reliable = rig.response(&Method::Invite, 183, "a").with_body("application/sdp", ANSWER.to_vec());
+    let mut reliable = rig
+        .response(&Method::Invite, 183, "a")
+        .with_body("application/sdp", ANSWER.to_vec());
     reliable.headers.push("Require", "100rel");
     reliable.headers.push("RSeq", "1");
     rig.receive(reliable);
     update.headers.set("CSeq", "2 UPDATE");
-    update.headers.set("Via", format!("SIP/2.0/UDP {TARGET};rport;branch=z9hG4bKsecond"));
+    update
+        .headers
+        .set("Via", format!("SIP/2.0/UDP {TARGET};rport;branch=z9hG4bKsecond"));
     rig.receive(update);
-    assert_eq!(rig.events.last(), Some(&Event::Offer { sdp: Some(b"new".to_vec()) }));
-    rig.input(Input::AnswerOffer { sdp: b"ours".to_vec() });
-    assert_eq!((rig.last_response().status, rig.last_response().body), (200, b"ours".to_vec()));
+    assert_eq!(
+        rig.events.last(),
+        Some(&Event::Offer {
+            sdp: Some(b"new".to_vec())
+        })
+    );
+    rig.input(Input::AnswerOffer {
+        sdp: b"ours".to_vec(),
+    });
+    assert_eq!(
+        (rig.last_response().status, rig.last_response().body),
+        (200, b"ours".to_vec())
+    );
 }
 
 #[test]

@@ -1,0 +1,150 @@
+use super::*;
+
+#[test]
+fn what_is_not_believed_is_counted_by_reason_and_changes_nothing() {
+    let mut bench = Bench::new(config(), 23);
+    bench.takes(&packet(1, 10, 0, &[0xff; 160]));
+    assert_eq!(bench.events, [MediaEvent::FirstPacket]);
+    bench.takes(&packet(1, 10, 0, &[0xff; 160]));
+    bench.takes(&packet(1, 30_000, 0, &[0xff; 160]));
+    bench.takes(&packet(1, 11, 96, &[0xff; 160]));
+    bench.takes(&packet(1, 12, 0, &[]));
+    bench.takes(&[0x80, 0, 0]);
+    bench.takes(&packet(2, 13, 0, &[0xff; 160]));
+    bench.takes(&packet(2, 77, 101, &[11, 0, 0, 160]));
+    let rejects = Rejects {
+        malformed: 2,
+        direction: 0,
+        payload_type: 1,
+        source: 2,
+        order: 2,
+    };
+    assert_eq!(bench.stream.rejects(), rejects);
+    assert_eq!(bench.events.len(), 1);
+    bench.command(MediaCommand::Update(StreamConfig {
+        receive: false,
+        ..config()
+    }));
+    bench.takes(&packet(1, 11, 0, &[0xff; 160]));
+    assert_eq!(bench.stream.rejects().direction, 1);
+    bench.command(MediaCommand::ReportQuality);
+    let Some(MediaEvent::Quality(report)) = bench.events.last() else {
+        panic!()
+    };
+    assert_eq!((report.packets_received, report.packets_sent), (1, 0));
+}
+
+#[test]
+fn another_source_is_followed_when_the_first_is_silent_and_not_before() {
+    let mut bench = Bench::new(
+        StreamConfig {
+            collect_audio: true,
+            ..config()
+        },
+        24,
+    );
+    for n in 0..10 {
+        bench.takes(&packet(1, n, 0, &[1; 160]));
+        bench.takes(&packet(2, 500 + n, 0, &[2; 160]));
+    }
+    assert_eq!(bench.stream.rejects().source, 10);
+    for n in 10..20 {
+        bench.takes(&packet(2, 500 + n, 0, &[2; 160]));
+    }
+    bench.takes(&packet(1, 99, 0, &[1; 160]));
+    bench.command(MediaCommand::TakeAudio);
+    let Some(MediaEvent::Audio(recording)) = bench.events.last() else {
+        panic!()
+    };
+    assert_eq!(recording.octets, [vec![1; 1600], vec![2; 1600]].concat());
+    assert_eq!(bench.stream.rejects().source, 11);
+}
+
+#[test]
+fn a_callee_that_collects_hears_the_prompt_exactly() {
+    let listening = StreamConfig {
+        collect_audio: true,
+        ..config()
+    };
+    let (mut a, mut b) = (Bench::new(config(), 27), Bench::new(listening, 28));
+    let prompt = clip("prompt", 16_000);
+    a.play(1, &[Arc::clone(&prompt)]);
+    talk(&mut a, &mut b, ms(2000));
+    b.command(MediaCommand::Close);
+    let [.., MediaEvent::Audio(recording), MediaEvent::Quality(report)] = &b.events[..] else {
+        panic!()
+    };
+    assert_eq!(recording.octets, prompt.audio(Codec::Pcmu)[..]);
+    assert_eq!(
+        (recording.received, report.packets_received, report.packets_lost),
+        (16_000, 100, 0)
+    );
+    assert!(report.mos.unwrap() > 4.2 && report.jitter_ms.unwrap() < 0.1);
+    assert!(
+        !format!("{recording:?}").contains("[255"),
+        "audio stays out of logs"
+    );
+}
+
+#[test]
+fn reports_go_out_about_every_five_seconds_and_measure_the_way() {
+    let rtcp = StreamConfig {
+        remote_rtcp: Some("192.0.2.1:4001".parse().unwrap()),
+        ..config()
+    };
+    let (mut a, mut b) = (Bench::new(rtcp.clone(), 29), Bench::new(rtcp, 30));
+    for _ in 0..60_000 / 20 {
+        talk(&mut a, &mut b, ms(20));
+        for report in std::mem::take(&mut b.reports) {
+            a.stream.handle_rtcp(a.now, &report);
+        }
+        if let Some(report) = a.reports.last() {
+            // Multiplexed.
+            b.takes(report);
+        }
+    }
+    assert!((8..=24).contains(&a.reports.len()), "{}", a.reports.len());
+    assert!(
+        a.reports
+            .iter()
+            .all(|report| rtcp::is_rtcp(report) && report[1] == 200)
+    );
+    a.command(MediaCommand::ReportQuality);
+    let Some(MediaEvent::Quality(report)) = a.events.last() else {
+        panic!()
+    };
+    assert_eq!((report.packets_sent, report.packets_received), (3000, 3000));
+    let mut buffer = [0; 256];
+    let len = a.stream.goodbye(a.now, &mut buffer).unwrap();
+    assert!(
+        buffer[..len].windows(2).any(|pair| pair == [0x81, 203]),
+        "RTCP BYE"
+    );
+}
+
+#[test]
+fn without_an_rtcp_address_no_report_is_due() {
+    let mut bench = Bench::new(config(), 31);
+    bench.run(ms(20_000));
+    assert_eq!(bench.stream.next_rtcp(bench.now, &mut [0; 256]), None);
+    assert_eq!(bench.stream.goodbye(bench.now, &mut [0; 256]), None);
+}
+
+proptest! {
+    #[test]
+    fn no_datagram_panics_or_makes_a_press_alone(
+        datagrams in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..64), 0..40),
+        headed in any::<bool>(),
+    ) {
+        let mut bench = Bench::new(config(), 34);
+        for mut datagram in datagrams {
+            if headed && datagram.len() >= 12 {
+                datagram[0] = 0x80;
+                datagram[1] &= 0xe5;
+            }
+            bench.takes(&datagram);
+            bench.stream.handle_rtcp(bench.now, &datagram);
+            bench.run(ms(20));
+        }
+    }
+}
