@@ -513,7 +513,11 @@ impl Phone {
         self.seen.digits_sent = false;
         let _ = self.leg.command(MediaCommand::SendDigits {
             digits: parsed,
-            transport: Some(transport),
+            keying: Keying {
+                transport: Some(transport),
+                tone_ms: 160,
+                gap_ms: 100,
+            },
         });
         self.pump(Until::DigitsSent).await
     }
