@@ -2,7 +2,7 @@
 use std::path::Path;
 
 /// One line for each thing shown.
-pub async fn run(_directory: &Path) -> Result<Vec<String>, String> {
+pub(crate) async fn run(_directory: &Path) -> Result<Vec<String>, String> {
     std::future::ready(()).await;
     Err("baresip is not joined".to_owned())
 }
