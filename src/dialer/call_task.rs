@@ -27,10 +27,10 @@ pub(super) enum TaskEnd {
     NumberBusy,
     /// Refused before the claim; the verification has ended with this outcome.
     Refused(Outcome),
-    /// The call ran; `trunk_failed` speaks of the trunk's side.
+    /// The call ran; `next_trunk` says whether it failed on the trunk's side, and how long that asked for rest.
     Ran {
         outcome: Option<Outcome>,
-        trunk_failed: bool,
+        next_trunk: NextTrunk,
     },
 }
 
@@ -99,7 +99,7 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, cancel: mpsc::Receive
                 route,
                 ledger,
                 outcome: None,
-                trunk_failed: false,
+                next_trunk: NextTrunk::No,
                 attempts_made: start.due.number,
                 untried,
                 last_report: AttemptReport::default(),
@@ -115,7 +115,7 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, cancel: mpsc::Receive
             }
             TaskEnd::Ran {
                 outcome: Some(Outcome::new(Reason::Internal)),
-                trunk_failed: false,
+                next_trunk: NextTrunk::No,
             }
         }
     }
@@ -182,7 +182,7 @@ struct Pump {
     route: Route,
     ledger: Ledger,
     outcome: Option<Outcome>,
-    trunk_failed: bool,
+    next_trunk: NextTrunk,
     /// Attempts of this verification, this one included.
     attempts_made: u32,
     /// Trunks that have not tried it.
@@ -222,16 +222,16 @@ impl Pump {
         }
         TaskEnd::Ran {
             outcome: self.outcome,
-            trunk_failed: self.trunk_failed,
+            next_trunk: self.next_trunk,
         }
     }
 
     fn decided(&mut self, outcome: Outcome, report: AttemptReport) {
         count(outcome);
         self.outcome = Some(outcome);
-        self.trunk_failed = self.call.next_trunk() != NextTrunk::No;
+        self.next_trunk = self.call.next_trunk();
         let tried = self.attempts_made;
-        let another = goes_to_next_trunk(outcome, self.trunk_failed, tried, self.untried);
+        let another = goes_to_next_trunk(outcome, self.next_trunk.is_allowed(), tried, self.untried);
         self.ledger.decide(outcome, report, another);
     }
 

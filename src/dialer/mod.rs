@@ -124,30 +124,27 @@ impl Dialer {
     /// Returns how many had to be canceled.
     pub async fn drain(self, limit: Duration) -> usize {
         self.accepting.send_replace(false);
-        let deadline = Instant::now() + limit;
-        while self.live_calls() > 0 {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero()
-                || tokio::time::timeout(left, self.shared.room.notified())
-                    .await
-                    .is_err()
-            {
-                break;
-            }
-        }
+        self.idle_by(Instant::now() + limit).await;
         let told: Vec<mpsc::Sender<Reason>> = self.shared.live().values().cloned().collect();
         for cancel in &told {
             // A full queue holds a cancel already.
             let _ = cancel.try_send(Reason::Shutdown);
         }
         // BYE or CANCEL and its answer: Timer F rules; past it the row is told as unknown after the next start.
-        let goodbye = Instant::now() + Duration::from_secs(10);
-        while self.live_calls() > 0 && Instant::now() < goodbye {
-            let left = goodbye.saturating_duration_since(Instant::now());
-            let _ = tokio::time::timeout(left, self.shared.room.notified()).await;
-        }
+        self.idle_by(Instant::now() + Duration::from_secs(10)).await;
         self.selection.abort();
         told.len()
+    }
+
+    /// Waits until no call is live, at most until `deadline`.
+    async fn idle_by(&self, deadline: Instant) {
+        loop {
+            // Made before the look: an end between the two wakes it, whoever takes the permit.
+            let ended = self.shared.room.notified();
+            if self.live_calls() == 0 || tokio::time::timeout_at(deadline.into(), ended).await.is_err() {
+                return;
+            }
+        }
     }
 }
 

@@ -19,6 +19,9 @@ use crate::net::sip_udp::{BindError, Inbound, SipUdp, SipUdpConfig};
 use crate::sip::message::{Message, Method, Request, Response};
 use crate::telemetry::{NoEntropy, entropy, wallclock};
 
+/// Numbers that have a callee.
+const CALLEES_MAX: usize = 10_000;
+
 /// How the box is set up.
 #[derive(Debug, Clone)]
 pub struct SimConfig {
@@ -138,24 +141,31 @@ impl Exchange {
             .clone()
     }
 
-    pub(super) fn set_callee(&self, number: &str, callee: Callee) {
-        self.callees
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(number.to_owned(), callee);
+    /// False when there is no room for another number.
+    pub(super) fn set_callee(&self, number: &str, callee: Callee) -> bool {
+        let mut callees = self.callees.write().unwrap_or_else(PoisonError::into_inner);
+        if callees.len() >= CALLEES_MAX && !callees.contains_key(number) {
+            return false;
+        }
+        callees.insert(number.to_owned(), callee);
+        drop(callees);
         self.tries
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(number);
+        true
     }
 
-    /// The digits that [`Step::PressCode`] keys at this number.
-    pub(super) fn set_code(&self, number: &str, code: &str) {
-        self.codes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(number.to_owned(), code.to_owned());
+    /// The digits that [`Step::PressCode`] keys at this number; false when there is no room for another number.
+    pub(super) fn set_code(&self, number: &str, code: &str) -> bool {
+        let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+        if codes.len() >= CALLEES_MAX && !codes.contains_key(number) {
+            return false;
+        }
+        codes.insert(number.to_owned(), code.to_owned());
+        drop(codes);
         self.records.touch();
+        true
     }
 
     pub(super) fn code(&self, number: &str) -> Option<String> {
@@ -194,6 +204,14 @@ impl Exchange {
             })
     }
 
+    /// Answers a request that belongs to no call.
+    pub(super) async fn reply(&self, local: SocketAddr, to: SocketAddr, request: &Request, status: u16) {
+        let response = Response::reply_to(request, status, None).with_to_tag(&self.entropy().token());
+        if let Err(error) = self.sip.send_from(local, to, &response.to_bytes()).await {
+            tracing::debug!(%error, "an answer was not sent");
+        }
+    }
+
     /// What the phone of this number does now, its first tries counted.
     fn answer_for(&self, number: &str) -> Callee {
         let found = self
@@ -229,10 +247,10 @@ async fn serve(exchange: Arc<Exchange>, mut inbound: mpsc::Receiver<Inbound>) {
         };
         match request.method {
             Method::Invite => ring(&exchange, inbound),
-            Method::Options => reply(&exchange, &inbound, request, 200).await,
+            Method::Options => exchange.reply(inbound.local, inbound.source, request, 200).await,
             // An ACK has no answer.
             Method::Ack => {}
-            _ => reply(&exchange, &inbound, request, 481).await,
+            _ => exchange.reply(inbound.local, inbound.source, request, 481).await,
         }
     }
 }
@@ -282,16 +300,5 @@ fn called_number(request: &Request) -> String {
         format!("+{digits}")
     } else {
         digits.to_owned()
-    }
-}
-
-async fn reply(exchange: &Exchange, inbound: &Inbound, request: &Request, status: u16) {
-    let response = Response::reply_to(request, status, None).with_to_tag(&exchange.entropy().token());
-    if let Err(error) = exchange
-        .sip
-        .send_from(inbound.local, inbound.source, &response.to_bytes())
-        .await
-    {
-        tracing::debug!(%error, "an answer was not sent");
     }
 }
