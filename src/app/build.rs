@@ -157,17 +157,8 @@ fn profile_plan(profile: &config::Profile) -> Result<ProfilePlan, AppError> {
         },
         brand: profile.brand.clone(),
         locale: profile.locale.clone(),
-        prompts: profile.prompts.as_deref().map(prompt_set),
+        prompts: profile.prompts.clone(),
     })
-}
-
-/// `lab` is the set `en-US-x-lab`; any other name is a language tag.
-fn prompt_set(name: &str) -> String {
-    if name == "lab" {
-        "en-US-x-lab".to_owned()
-    } else {
-        name.to_owned()
-    }
 }
 
 pub(super) fn api(config: &Config, public_url: String, seed: [u8; 32]) -> Result<ApiConfig, AppError> {
