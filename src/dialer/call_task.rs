@@ -11,6 +11,7 @@ use super::ledger::{Ledger, Written};
 use super::plan::{self, PlanError};
 use super::{Shared, Start};
 use crate::call::{Call, Input, NextTrunk, Output};
+use crate::media::command::MediaEvent;
 use crate::model::{AttemptId, AttemptReport, Outcome, Reason};
 use crate::net::media_engine::MediaLeg;
 use crate::net::sip_udp::{Inbound, RouteGuard};
@@ -95,7 +96,7 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, cancel: mpsc::Receive
                 shared,
                 attempt,
                 call,
-                leg,
+                leg: Some(leg),
                 route,
                 ledger,
                 outcome: None,
@@ -178,7 +179,8 @@ struct Pump {
     shared: Arc<Shared>,
     attempt: AttemptId,
     call: Call,
-    leg: MediaLeg,
+    /// Given back when the call has settled.
+    leg: Option<MediaLeg>,
     route: Route,
     ledger: Ledger,
     outcome: Option<Outcome>,
@@ -195,7 +197,7 @@ impl Pump {
         let mut cancel_open = true;
         let mut media_open = true;
         self.drain().await;
-        while !(self.call.is_over() && self.ledger.is_idle()) {
+        while !(self.call.is_settled() && self.ledger.is_idle()) {
             let deadline = self.call.poll_timeout().map(|(at, _)| at);
             let input = tokio::select! {
                 biased;
@@ -204,7 +206,7 @@ impl Pump {
                     Written::Stage | Written::Reported => None,
                 },
                 // Media before signalling: a press that lies in the queue when BYE arrives is judged first.
-                event = self.leg.events.recv(), if media_open => match event {
+                event = heard(self.leg.as_mut()), if media_open => match event {
                     Some(event) => Some(Input::Media(event)),
                     None => { media_open = false; None }
                 },
@@ -220,9 +222,33 @@ impl Pump {
                 self.drain().await;
             }
         }
-        TaskEnd::Ran {
+        let end = TaskEnd::Ran {
             outcome: self.outcome,
             trunk_failed: self.trunk_failed,
+        };
+        // The trunk's channel, the media port and a drain that waits must not be held for Timer D.
+        self.leg = None;
+        tokio::spawn(self.linger());
+        end
+    }
+
+    /// Absorbs repetitions and catches a late answer until the last timer has run out.
+    async fn linger(mut self) {
+        while !(self.call.is_over() && self.ledger.is_idle()) {
+            let deadline = self.call.poll_timeout().map(|(at, _)| at);
+            let input = tokio::select! {
+                biased;
+                _ = self.ledger.next() => None,
+                inbound = self.route.inbound.recv() => match inbound {
+                    Some(Inbound { message, source, .. }) => Some(Input::Sip { message, source }),
+                    None => return,
+                },
+                () = until(deadline) => Some(Input::Timeout),
+            };
+            if let Some(input) = input {
+                self.call.handle_input(Instant::now(), input);
+                self.drain().await;
+            }
         }
     }
 
@@ -246,7 +272,9 @@ impl Pump {
                     }
                 }
                 Output::Media(command) => {
-                    if let Err(error) = self.leg.command(command) {
+                    if let Some(leg) = &self.leg
+                        && let Err(error) = leg.command(command)
+                    {
                         tracing::warn!(attempt = %self.attempt, %error, "a media command was refused");
                     }
                 }
@@ -277,6 +305,10 @@ fn count(outcome: Outcome) {
         "reason" => outcome.reason().as_str()
     )
     .increment(1);
+}
+
+async fn heard(leg: Option<&mut MediaLeg>) -> Option<MediaEvent> {
+    leg?.events.recv().await
 }
 
 async fn until(deadline: Option<Instant>) {
