@@ -9,6 +9,8 @@ mod baresip;
 mod capture;
 #[path = "interop/cases.rs"]
 mod cases;
+#[path = "interop/digest.rs"]
+mod digest;
 #[path = "interop/process.rs"]
 mod process;
 #[path = "interop/server.rs"]
@@ -34,7 +36,7 @@ async fn main() -> ExitCode {
     }
     let common = cases::Common::new(work.path())
         .await
-        .expect("sox makes the in-band tone, the program lists its prompts");
+        .expect("sox makes sounds, the program lists its prompts");
     let capture = capture::Capture::start(work.path())
         .await
         .expect("tshark captures on lo");

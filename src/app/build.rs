@@ -242,7 +242,7 @@ fn profile(config: &Config, profile: &config::Profile) -> Result<Profile, AppErr
 pub(super) fn webhooks(config: &Config) -> Result<WebhookConfig, AppError> {
     let signer = Signer::new(config.webhook.secrets.iter().map(Masked::reveal))
         .map_err(|e| AppError::Config(format!("webhook.secret: {e}")))?;
-    Ok(WebhookConfig::new(
+    let mut webhooks = WebhookConfig::new(
         signer,
         Guard::new(
             config
@@ -252,7 +252,9 @@ pub(super) fn webhooks(config: &Config) -> Result<WebhookConfig, AppError> {
                 .filter_map(|block| block.to_string().parse().ok())
                 .collect(),
         ),
-    ))
+    );
+    webhooks.concurrency_max = config.webhook.workers;
+    Ok(webhooks)
 }
 
 pub(super) fn retention(config: &Config) -> Retention {

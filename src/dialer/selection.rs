@@ -82,10 +82,12 @@ async fn round(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>) -> Duration {
         }
     };
     let full_batch = due.len() == BATCH as usize;
+    let mut started = false;
     let mut next = POLL;
     for attempt in due {
         match pick(shared, desk, &attempt) {
-            Picked::Started => {}
+            Picked::Started => started = true,
+            Picked::Before => {}
             Picked::Wait(until) => {
                 let wait = until.map_or(POLL, |at| at.saturating_duration_since(Instant::now()));
                 next = next.min(wait.max(Duration::from_millis(1)));
@@ -93,7 +95,7 @@ async fn round(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>) -> Duration {
             Picked::NoTrunk => refuse(shared, &attempt, Outcome::new(Reason::TrunkDown)).await,
         }
     }
-    if full_batch {
+    if full_batch && started {
         return Duration::from_millis(1);
     }
     match shared.store.next_attempt_at().await {
@@ -105,6 +107,8 @@ async fn round(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>) -> Duration {
 
 enum Picked {
     Started,
+    /// Its task runs already.
+    Before,
     /// `None`: only the end of a call helps, and that wakes the loop.
     Wait(Option<Instant>),
     NoTrunk,
@@ -113,7 +117,10 @@ enum Picked {
 fn pick(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, due: &DueAttempt) -> Picked {
     let mut guard = lock(desk);
     if guard.picked.contains(&due.id) {
-        return Picked::Started;
+        return Picked::Before;
+    }
+    if shared.is_draining() {
+        return Picked::Wait(None);
     }
     if guard.picked.len() >= shared.config.calls_max {
         return Picked::Wait(None);

@@ -42,9 +42,7 @@ impl Capture {
         let undecoded = self
             .list(&format!("{OUR_RTP} and not rtp and not rtcp and not icmp"))
             .await?;
-        let bad = self
-            .list("_ws.malformed or _ws.expert.severity == error")
-            .await?;
+        let bad = self.list("_ws.malformed or _ws.expert.severity == error").await?;
         if sip < 100 || rtp < 1000 || rtcp < 10 || keys < 10 {
             return Err(format!(
                 "the capture is too small to prove anything: {sip} SIP, {rtp} RTP, {rtcp} RTCP, {keys} key packets"

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::digest;
 use super::server::{self, Server, Settings};
 use super::sipp::{self, Setup, Sipp};
 
@@ -58,6 +59,8 @@ const RFC4733: &[(&str, Expected)] = &[
     ("packets_sent", AtLeast(200)),
 ];
 
+const AUTH: &str = "auth = { username = \"lab\", password = \"open sesame\" }";
+
 pub(crate) fn all() -> Vec<Case> {
     vec![
         approved("presses-pound-by-rfc4733", RFC4733),
@@ -88,7 +91,11 @@ pub(crate) fn all() -> Vec<Case> {
         approved("updates-the-session", RFC4733),
         approved("uses-compact-names-and-folding", RFC4733),
         Case {
-            trunk: "auth = { username = \"lab\", password = \"open sesame\" }",
+            trunk: AUTH,
+            ..approved("challenges-with-401", RFC4733)
+        },
+        Case {
+            trunk: AUTH,
             ..approved("challenges-with-407", RFC4733)
         },
         Case {
@@ -133,14 +140,14 @@ pub(crate) fn all() -> Vec<Case> {
 /// What all cases share.
 #[derive(Clone)]
 pub(crate) struct Common {
-    tone: PathBuf,
+    sounds: Vec<PathBuf>,
     press_after: Duration,
 }
 
 impl Common {
     pub(crate) async fn new(work: &Path) -> Result<Self, String> {
         Ok(Self {
-            tone: sipp::tone_capture(work).await?,
+            sounds: sipp::audio_captures(work).await?,
             press_after: server::named_after("en-US").await? + AFTER_NAMED,
         })
     }
@@ -152,11 +159,11 @@ pub(crate) async fn run(
     directory: PathBuf,
     common: Common,
 ) -> Result<String, String> {
-    let peer = Sipp::start(&Setup {
+    let mut peer = Sipp::start(&Setup {
         scenario: case.name,
         index,
         directory: &directory.join("sipp"),
-        tone: &common.tone,
+        sounds: &common.sounds,
         press_after: common.press_after,
     })?;
     let settings = Settings {
@@ -188,6 +195,11 @@ pub(crate) async fn run(
     if let Err(words) = peer.finish().await {
         wrong.push(words);
     }
+    if case.name == "challenges-with-407"
+        && let Err(why) = digest::check(&peer.logged(), "lab", "open sesame")
+    {
+        wrong.push(why);
+    }
     let log = server.log();
     let verification = settled(&server, &id).await?;
     server.stop().await?;
@@ -210,10 +222,11 @@ pub(crate) async fn run(
 /// The attempt's evidence is complete a moment after the outcome: when the call itself is over.
 async fn settled(server: &Server, id: &str) -> Result<Value, String> {
     let mut verification = server.get(id).await?;
-    for _ in 0..50 {
+    for _ in 0..100 {
         if !verification["attempts"][0]["ended_at"].is_null() {
             break;
         }
+        tokio::time::sleep(Duration::from_millis(50)).await;
         verification = server.get(id).await?;
     }
     Ok(verification)

@@ -25,8 +25,8 @@ pub(crate) struct Setup<'a> {
     /// Place in the table: gives the ports.
     pub(crate) index: u16,
     pub(crate) directory: &'a Path,
-    /// Capture of the in-band `#`.
-    pub(crate) tone: &'a Path,
+    /// Captures of sounds.
+    pub(crate) sounds: &'a [PathBuf],
     /// Length of a `<pause/>`: from the answer until the sentence that names the key has been heard.
     pub(crate) press_after: Duration,
 }
@@ -37,7 +37,7 @@ impl Sipp {
             scenario,
             index,
             directory,
-            tone,
+            sounds,
             press_after,
         } = *setup;
         let port = PORTS.start() + PORTS_PER_CASE * index;
@@ -53,7 +53,9 @@ impl Sipp {
         for key in ["pound", "star", "0", "5"] {
             copy(Path::new(PEER_CAPTURES).join(format!("dtmf_2833_{key}.pcap")))?;
         }
-        copy(tone.to_owned())?;
+        for sound in sounds {
+            copy(sound.clone())?;
+        }
         let file = format!("{scenario}.xml");
         let (port_text, media_port) = (port.to_string(), (port + 1000).to_string());
         let pause = press_after.as_millis().to_string();
@@ -78,16 +80,16 @@ impl Sipp {
         })
     }
 
-    /// Waits for the end of the scenario; anything but success comes back with SIPp's own words.
-    pub(crate) async fn finish(mut self) -> Result<(), String> {
-        let ended = self.process.ended(Duration::from_secs(115)).await;
-        if matches!(ended, Ok(status) if status.success()) {
-            return Ok(());
-        }
-        let mut words = format!("sipp ended with {ended:?}\n");
+    /// What the scenario logged.
+    pub(crate) fn logged(&self) -> String {
+        self.text_of("_logs.log")
+    }
+
+    fn text_of(&self, end: &str) -> String {
+        let mut words = String::new();
         for entry in std::fs::read_dir(&self.directory).into_iter().flatten().flatten() {
             let path = entry.path();
-            if path.extension().is_some_and(|e| e == "log") {
+            if path.to_string_lossy().ends_with(end) {
                 let text = std::fs::read(&path).unwrap_or_default();
                 words.push_str(&format!(
                     "--- {}\n{}\n",
@@ -96,24 +98,40 @@ impl Sipp {
                 ));
             }
         }
-        Err(words)
+        words
+    }
+
+    /// Waits for the end of the scenario; anything but success comes back with SIPp's own words.
+    pub(crate) async fn finish(&mut self) -> Result<(), String> {
+        match self.process.ended(Duration::from_secs(115)).await {
+            Ok(status) if status.success() => Ok(()),
+            ended => Err(format!("sipp ended with {ended:?}\n{}", self.text_of(".log"))),
+        }
     }
 }
 
-/// A capture of `#` as a tone, made by sox: 200 ms of 941 + 1477 Hz in µ-law, RTP payload type 0.
-pub(crate) async fn tone_capture(directory: &Path) -> Result<PathBuf, String> {
+/// Captures of what a telephone hears, made by sox, as µ-law in RTP payload type 0.
+pub(crate) async fn audio_captures(directory: &Path) -> Result<Vec<PathBuf>, String> {
+    let pound = [
+        "synth", "0.2", "sine", "941", "synth", "0.2", "sine", "mix", "1477", "gain", "-12",
+    ];
+    let room = ["synth", "20", "brownnoise", "gain", "-46"];
+    Ok(vec![
+        audio_capture(&directory.join("pound-in-band.pcap"), &pound).await?,
+        audio_capture(&directory.join("room.pcap"), &room).await?,
+    ])
+}
+
+async fn audio_capture(path: &Path, sound: &[&str]) -> Result<PathBuf, String> {
     let mut sox = Command::new("sox");
     sox.args(["-n", "-r", "8000", "-c", "1", "-e", "mu-law", "-t", "raw", "-"]);
-    sox.args([
-        "synth", "0.2", "sine", "941", "synth", "0.2", "sine", "mix", "1477", "gain", "-12",
-    ]);
+    sox.args(sound);
     let output = process::output(sox, "sox").await?;
     if !output.status.success() || output.stdout.len() < 1600 {
         return Err(format!("sox: {}", String::from_utf8_lossy(&output.stderr)));
     }
-    let path = directory.join("pound-in-band.pcap");
-    std::fs::write(&path, pcap(&output.stdout)).map_err(|e| e.to_string())?;
-    Ok(path)
+    std::fs::write(path, pcap(&output.stdout)).map_err(|e| e.to_string())?;
+    Ok(path.to_owned())
 }
 
 /// µ-law octets as an Ethernet capture with one RTP packet each 20 ms.

@@ -125,7 +125,11 @@ fn table() -> Vec<Vec<Case>> {
                 .rejected(603)
                 .flags(&["call_blocked"]),
         ],
-        vec![case("0027", approved).key("#", "inband").flags(&["dtmf_mismatch"])],
+        vec![
+            case("0027", approved)
+                .key("#", "inband")
+                .flags(&["dtmf_mismatch"]),
+        ],
     ]
 }
 
@@ -235,7 +239,10 @@ async fn reported(house: &House, id: &str) -> Value {
     };
     match tokio::time::timeout(Duration::from_secs(20), look).await {
         Ok(view) => view,
-        Err(_) => panic!("the last report of {id} did not come: {}", house.http.read(id).await),
+        Err(_) => panic!(
+            "the last report of {id} did not come: {}",
+            house.http.read(id).await
+        ),
     }
 }
 
@@ -250,7 +257,11 @@ fn check(house: &House, case: &Case, result: &Result, faults: &mut Vec<String>) 
     let attempt = &view["attempts"][0];
     let outcome = format!("{}/{}", text(&view["status"]), text(&view["reason"]));
     expect("outcome", &json!(outcome), json!(case.outcome));
-    expect("attempts", &json!(view["attempts"].as_array().map(Vec::len)), json!(1));
+    expect(
+        "attempts",
+        &json!(view["attempts"].as_array().map(Vec::len)),
+        json!(1),
+    );
     expect("trunk", &attempt["trunk"], json!("simulated-carrier"));
     expect("call_id", &attempt["call_id"], call["call_id"].clone());
     expect("sip_status", &attempt["sip_status"], json!(case.sip_status));
@@ -307,7 +318,11 @@ fn check_call(case: &Case, call: &Value, expect: &mut impl FnMut(&str, &Value, V
             let crossed = ["CANCEL", "200 OK (INVITE)", "ACK", "BYE", "200 OK (BYE)"];
             let mut rest = order.iter();
             let in_order = crossed.iter().all(|wanted| rest.any(|found| found == wanted));
-            expect("200 crossing CANCEL", &json!([in_order, order]), json!([true, order]));
+            expect(
+                "200 crossing CANCEL",
+                &json!([in_order, order]),
+                json!([true, order]),
+            );
         }
         "0024" => {
             let received = call["keys_received"].as_array().unwrap();
@@ -328,12 +343,7 @@ fn check_call(case: &Case, call: &Value, expect: &mut impl FnMut(&str, &Value, V
 }
 
 /// The callee's recording holds the sentence that asks for the key, sample for sample.
-fn check_prompt(
-    house: &House,
-    case: &Case,
-    result: &Result,
-    expect: &mut impl FnMut(&str, &Value, Value),
-) {
+fn check_prompt(house: &House, case: &Case, result: &Result, expect: &mut impl FnMut(&str, &Value, Value)) {
     let clip = match (case.sip_status, case.number, case.method) {
         (200, "0012" | "0018", _) => "brand-default",
         (200, "0015" | "0023", _) => return,
@@ -348,7 +358,11 @@ fn check_prompt(
     let mut prompt = vec![0; octets.len()];
     codec::decode(Codec::Pcmu, octets, &mut prompt);
     let share = share_found(&prompt, &result.audio);
-    expect("part of the prompt in the recording", &json!(share >= 95), json!(true));
+    expect(
+        "part of the prompt in the recording",
+        &json!(share >= 95),
+        json!(true),
+    );
 }
 
 /// Per cent of the prompt's frames that stand in the recording, all at the same distance from its loudest one.

@@ -40,40 +40,131 @@ fn table() -> Vec<(&'static str, Vec<u8>, Option<u16>)> {
     vec![
         // No SIP at all.
         ("noise", vec![0x80, 0xff, 0x00, 0x17, 0x99, 0xfe, 0xdc], None),
-        ("STUN", [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat(), None),
+        (
+            "STUN",
+            [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat(),
+            None,
+        ),
         ("HTTP", b"GET / HTTP/1.1\r\nHost: example\r\n\r\n".to_vec(), None),
         ("keep-alive", b"\r\n\r\n".to_vec(), None),
-        ("only a request line", b"OPTIONS sip:a@b SIP/2.0\r\n\r\n".to_vec(), None),
+        (
+            "only a request line",
+            b"OPTIONS sip:a@b SIP/2.0\r\n\r\n".to_vec(),
+            None,
+        ),
         // Without the fields that lead a response back there is none.
-        ("no Via", torn("Via: SIP/2.0/UDP 127.0.0.1:5999;branch=z9hG4bK-torn;rport\r\n", ""), None),
-        ("no From", torn("From: <sip:carrier@127.0.0.1>;tag=torn-from\r\n", ""), None),
+        (
+            "no Via",
+            torn(
+                "Via: SIP/2.0/UDP 127.0.0.1:5999;branch=z9hG4bK-torn;rport\r\n",
+                "",
+            ),
+            None,
+        ),
+        (
+            "no From",
+            torn("From: <sip:carrier@127.0.0.1>;tag=torn-from\r\n", ""),
+            None,
+        ),
         ("no To", torn("To: <sip:ping@127.0.0.1>\r\n", ""), None),
         ("no Call-ID", torn("Call-ID: torn-call\r\n", ""), None),
         ("no CSeq", torn("CSeq: 7 OPTIONS\r\n", ""), None),
-        ("a torn ACK", GOOD.replace("OPTIONS", "ACK").replace("CSeq: 7", "CSeq: x").into_bytes(), None),
-        ("a response to nothing", torn("OPTIONS sip:ping@127.0.0.1 SIP/2.0", "SIP/2.0 200 OK"), None),
-        ("a response with a torn CSeq", torn("OPTIONS sip:ping@127.0.0.1 SIP/2.0", "SIP/2.0 200 OK"), None),
+        (
+            "a torn ACK",
+            GOOD.replace("OPTIONS", "ACK")
+                .replace("CSeq: 7", "CSeq: x")
+                .into_bytes(),
+            None,
+        ),
+        (
+            "a response to nothing",
+            torn("OPTIONS sip:ping@127.0.0.1 SIP/2.0", "SIP/2.0 200 OK"),
+            None,
+        ),
+        (
+            "a response with a torn CSeq",
+            torn("OPTIONS sip:ping@127.0.0.1 SIP/2.0", "SIP/2.0 200 OK"),
+            None,
+        ),
         // Refused, as far as it can be read.
-        ("another version", torn("127.0.0.1 SIP/2.0\r\nVia", "127.0.0.1 SIP/3.0\r\nVia"), Some(505)),
-        ("a space in the Request-URI", torn("sip:ping@127.0.0.1 SIP", "sip:ping pong@127.0.0.1 SIP"), Some(400)),
-        ("another scheme", torn("sip:ping@127.0.0.1 SIP", "mailto:ping@127.0.0.1 SIP"), Some(416)),
-        ("CSeq of another method", torn("CSeq: 7 OPTIONS", "CSeq: 7 INVITE"), Some(400)),
+        (
+            "another version",
+            torn("127.0.0.1 SIP/2.0\r\nVia", "127.0.0.1 SIP/3.0\r\nVia"),
+            Some(505),
+        ),
+        (
+            "a space in the Request-URI",
+            torn("sip:ping@127.0.0.1 SIP", "sip:ping pong@127.0.0.1 SIP"),
+            Some(400),
+        ),
+        (
+            "another scheme",
+            torn("sip:ping@127.0.0.1 SIP", "mailto:ping@127.0.0.1 SIP"),
+            Some(416),
+        ),
+        (
+            "CSeq of another method",
+            torn("CSeq: 7 OPTIONS", "CSeq: 7 INVITE"),
+            Some(400),
+        ),
         ("CSeq without a number", torn("CSeq: 7", "CSeq: seven"), Some(400)),
         ("CSeq too large", torn("CSeq: 7", "CSeq: 4294967296"), Some(400)),
-        ("two Call-IDs", torn("Call-ID: torn-call\r\n", "Call-ID: torn-call\r\nCall-ID: other\r\n"), Some(400)),
+        (
+            "two Call-IDs",
+            torn(
+                "Call-ID: torn-call\r\n",
+                "Call-ID: torn-call\r\nCall-ID: other\r\n",
+            ),
+            Some(400),
+        ),
         ("two From", torn("To:", "From: <sip:b@c>;tag=2\r\nTo:"), Some(400)),
-        ("a torn From", torn("<sip:carrier@127.0.0.1>;tag", "\"<sip:carrier@127.0.0.1>;tag"), Some(400)),
-        ("a torn To", torn("To: <sip:ping@127.0.0.1>", "To: <sip:ping@127.0.0.1"), Some(400)),
-        ("a torn Via", torn("Via: SIP/2.0/UDP 127.0.0.1:5999", "Via: SIP/2.0/UDP 127.0.0.1:fish"), Some(400)),
-        ("too many hops", torn("Max-Forwards: 70", "Max-Forwards: 256"), Some(400)),
-        ("hops in words", torn("Max-Forwards: 70", "Max-Forwards: many"), Some(400)),
+        (
+            "a torn From",
+            torn("<sip:carrier@127.0.0.1>;tag", "\"<sip:carrier@127.0.0.1>;tag"),
+            Some(400),
+        ),
+        (
+            "a torn To",
+            torn("To: <sip:ping@127.0.0.1>", "To: <sip:ping@127.0.0.1"),
+            Some(400),
+        ),
+        (
+            "a torn Via",
+            torn(
+                "Via: SIP/2.0/UDP 127.0.0.1:5999",
+                "Via: SIP/2.0/UDP 127.0.0.1:fish",
+            ),
+            Some(400),
+        ),
+        (
+            "too many hops",
+            torn("Max-Forwards: 70", "Max-Forwards: 256"),
+            Some(400),
+        ),
+        (
+            "hops in words",
+            torn("Max-Forwards: 70", "Max-Forwards: many"),
+            Some(400),
+        ),
         ("Content-Length beyond the datagram", call_length("99"), Some(400)),
         ("Content-Length negative", call_length("-1"), Some(400)),
         ("Content-Length in words", call_length("none"), Some(400)),
         ("a field without colon", torn("Contact:", "Contact"), Some(400)),
-        ("too many fields", torn("Contact:", &format!("{many}Contact:")), Some(513)),
-        ("a field too long", torn("Contact:", &format!("{long}Contact:")), Some(513)),
-        ("a body too long", torn("Content-Length: 0\r\n\r\n", &body), Some(413)),
+        (
+            "too many fields",
+            torn("Contact:", &format!("{many}Contact:")),
+            Some(513),
+        ),
+        (
+            "a field too long",
+            torn("Contact:", &format!("{long}Contact:")),
+            Some(513),
+        ),
+        (
+            "a body too long",
+            torn("Content-Length: 0\r\n\r\n", &body),
+            Some(413),
+        ),
         // Good messages that belong to no call.
         ("an unwanted INVITE", method("INVITE"), Some(603)),
         ("BYE for no dialog", method("BYE"), Some(481)),
@@ -82,8 +173,16 @@ fn table() -> Vec<(&'static str, Vec<u8>, Option<u16>)> {
         ("REFER", method("REFER"), Some(405)),
         ("REGISTER", method("REGISTER"), Some(405)),
         ("a method that nobody knows", method("DANCE"), Some(501)),
-        ("a re-INVITE of a dead dialog", torn("To: <sip:ping@127.0.0.1>", "To: <sip:ping@127.0.0.1>;tag=gone"), Some(481)),
-        ("an extension that we lack", torn("Contact:", "Require: teleport\r\nContact:"), Some(420)),
+        (
+            "a re-INVITE of a dead dialog",
+            torn("To: <sip:ping@127.0.0.1>", "To: <sip:ping@127.0.0.1>;tag=gone"),
+            Some(481),
+        ),
+        (
+            "an extension that we lack",
+            torn("Contact:", "Require: teleport\r\nContact:"),
+            Some(420),
+        ),
         ("an ACK for nothing", method("ACK"), None),
         ("OPTIONS", GOOD.as_bytes().to_vec(), Some(200)),
     ]
@@ -165,7 +264,9 @@ async fn a_trunk_gets_the_exact_answer_and_a_stranger_none() {
         stranger.send(datagram).await;
         let answers = trunk.before_the_next_answer().await;
         if !answers.is_empty() {
-            faults.push(format!("{name}: the stranger's message was answered to the trunk"));
+            faults.push(format!(
+                "{name}: the stranger's message was answered to the trunk"
+            ));
         }
         let mut buffer = [0; 2048];
         if let Ok((len, _)) = stranger.socket.try_recv_from(&mut buffer) {
@@ -212,12 +313,42 @@ async fn forged_messages_do_not_touch_a_live_call() {
     let their_via = "SIP/2.0/UDP 127.0.0.1:5999;branch=z9hG4bK-forged;rport";
     let callee = "<sip:+15005559201@127.0.0.1>";
     let forgeries = [
-        forged("BYE sip:x@127.0.0.1 SIP/2.0", their_via, &format!("{callee};tag=guess"), &from, "1 BYE"),
-        forged("BYE sip:x@127.0.0.1 SIP/2.0", their_via, &format!("{callee};tag=guess"), "<sip:us@127.0.0.1>;tag=guess", "9 BYE"),
+        forged(
+            "BYE sip:x@127.0.0.1 SIP/2.0",
+            their_via,
+            &format!("{callee};tag=guess"),
+            &from,
+            "1 BYE",
+        ),
+        forged(
+            "BYE sip:x@127.0.0.1 SIP/2.0",
+            their_via,
+            &format!("{callee};tag=guess"),
+            "<sip:us@127.0.0.1>;tag=guess",
+            "9 BYE",
+        ),
         forged("CANCEL sip:x@127.0.0.1 SIP/2.0", &via, &from, callee, "1 CANCEL"),
-        forged("SIP/2.0 486 Busy Here", "SIP/2.0/UDP 127.0.0.1:5999;branch=z9hG4bK-guess", &from, &format!("{callee};tag=guess"), "1 INVITE"),
-        forged("SIP/2.0 603 Decline", &via, &from, &format!("{callee};tag=guess"), "1 INVITE"),
-        forged("INFO sip:x@127.0.0.1 SIP/2.0", their_via, &format!("{callee};tag=guess"), &from, "3 INFO"),
+        forged(
+            "SIP/2.0 486 Busy Here",
+            "SIP/2.0/UDP 127.0.0.1:5999;branch=z9hG4bK-guess",
+            &from,
+            &format!("{callee};tag=guess"),
+            "1 INVITE",
+        ),
+        forged(
+            "SIP/2.0 603 Decline",
+            &via,
+            &from,
+            &format!("{callee};tag=guess"),
+            "1 INVITE",
+        ),
+        forged(
+            "INFO sip:x@127.0.0.1 SIP/2.0",
+            their_via,
+            &format!("{callee};tag=guess"),
+            &from,
+            "3 INFO",
+        ),
     ];
     for forgery in &forgeries {
         // The trunk's address is right, everything that only the callee knows is guessed.
@@ -226,7 +357,11 @@ async fn forged_messages_do_not_touch_a_live_call() {
     }
     for answer in trunk.before_the_next_answer().await {
         let status = status_of(&answer);
-        assert!(status.is_some_and(|s| s >= 400), "{}", String::from_utf8_lossy(&answer));
+        assert!(
+            status.is_some_and(|s| s >= 400),
+            "{}",
+            String::from_utf8_lossy(&answer)
+        );
     }
     let mut buffer = [0; 2048];
     assert!(stranger.socket.try_recv_from(&mut buffer).is_err());

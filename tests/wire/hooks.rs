@@ -115,7 +115,13 @@ impl Hooks {
 impl Hook {
     pub(crate) fn is_terminal(&self) -> bool {
         const TERMINAL: [&str; 7] = [
-            "approved", "delivered", "denied", "expired", "failed", "blocked", "canceled",
+            "approved",
+            "delivered",
+            "denied",
+            "expired",
+            "failed",
+            "blocked",
+            "canceled",
         ];
         self.kind
             .strip_prefix("verification.")

@@ -131,7 +131,11 @@ async fn a_drain_lets_live_calls_finish_and_takes_no_new_ones() {
         ids.push(id);
     }
     let House {
-        app, carrier, http, hooks, ..
+        app,
+        carrier,
+        http,
+        hooks,
+        ..
     } = house;
     let draining = tokio::spawn(app.shutdown(std::time::Duration::from_secs(60)));
     let body = json!({"to": "+15005550004", "callback_url": hooks.url});

@@ -34,7 +34,9 @@ async fn a_scripted_callee_is_called_watched_and_forgotten() {
     assert_eq!(sim.delete("/sim/calls").await.status, 204);
     assert_eq!(sim.get("/sim/calls").await.ok(), json!({"calls": []}));
     assert_eq!(
-        sim.get(&format!("/sim/calls/{}", text(&calls[0]["id"]))).await.status,
+        sim.get(&format!("/sim/calls/{}", text(&calls[0]["id"])))
+            .await
+            .status,
         404
     );
     house.stop().await;
@@ -44,7 +46,10 @@ async fn a_scripted_callee_is_called_watched_and_forgotten() {
 async fn a_503_at_first_is_counted_anew_after_the_calls_are_forgotten() {
     let house = House::start().await;
     let to = "+15005550008";
-    for (round, reason) in ["congestion", "key_confirmed", "congestion"].into_iter().enumerate() {
+    for (round, reason) in ["congestion", "key_confirmed", "congestion"]
+        .into_iter()
+        .enumerate()
+    {
         if round == 2 {
             assert_eq!(house.carrier.http.delete("/sim/calls").await.status, 204);
         }
@@ -105,7 +110,10 @@ async fn an_attendant_ignores_other_digits_and_hears_tones_too() {
     let ended = house.http.ended(text(&created["id"])).await;
     assert_eq!(ended["reason"], "key_confirmed", "{ended}");
     let call = house.carrier.wait(to, "ended").await;
-    assert_eq!(keys(&call), [("1", "inband"), ("2", "inband"), ("3", "inband"), ("4", "inband")]);
+    assert_eq!(
+        keys(&call),
+        [("1", "inband"), ("2", "inband"), ("3", "inband"), ("4", "inband")]
+    );
     body["extension"]["digits"] = json!("999");
     let created = house.http.create(&body).await;
     let ended = house.http.ended(text(&created["id"])).await;
@@ -127,7 +135,10 @@ async fn a_silent_carrier_is_a_trunk_that_is_down() {
     house.carrier.callee(to, json!(["silent"])).await;
     let created = house.http.create(&json!({"to": to})).await;
     let ended = house.http.ended(text(&created["id"])).await;
-    assert_eq!((&ended["status"], &ended["reason"]), (&json!("failed"), &json!("trunk_down")));
+    assert_eq!(
+        (&ended["status"], &ended["reason"]),
+        (&json!("failed"), &json!("trunk_down"))
+    );
     let calls = house.carrier.calls_to(to).await;
     assert_eq!(calls.len(), 1);
     let messages = calls[0]["messages"].as_array().unwrap();
@@ -145,17 +156,57 @@ async fn bad_requests_to_the_simulator_say_what_is_wrong() {
         (number, "", 422, "expected JSON"),
         (number, "[]", 422, "or a callee"),
         (number, "{}", 422, "missing field `about`"),
-        (number, r#"{"code": "12a4"}"#, 422, "code: expected 1 to 16 digits"),
+        (
+            number,
+            r#"{"code": "12a4"}"#,
+            422,
+            "code: expected 1 to 16 digits",
+        ),
         (number, r#"{"code": "1", "x": 1}"#, 422, "unknown field `x`"),
-        (number, r#"{"about": "", "steps": ["fly"]}"#, 422, "unknown variant `fly`"),
-        (number, r#"{"about": "", "steps": ["ring", "silent"]}"#, 422, "silent: expected as the first step"),
-        (number, r#"{"about": "", "steps": [{"wait": {"ms": 300001}}]}"#, 422, "ms: expected at most 300000"),
-        (number, r#"{"about": "", "steps": [{"press": {"digits": "x"}}]}"#, 422, "digits: expected 1 to 32"),
-        (number, r#"{"about": "", "steps": [{"reject": {"status": 200}}]}"#, 422, "status: expected 300 to 699"),
-        ("/sim/numbers/abc", r#"{"code": "1"}"#, 422, "number: expected + and up to 15 digits"),
+        (
+            number,
+            r#"{"about": "", "steps": ["fly"]}"#,
+            422,
+            "unknown variant `fly`",
+        ),
+        (
+            number,
+            r#"{"about": "", "steps": ["ring", "silent"]}"#,
+            422,
+            "silent: expected as the first step",
+        ),
+        (
+            number,
+            r#"{"about": "", "steps": [{"wait": {"ms": 300001}}]}"#,
+            422,
+            "ms: expected at most 300000",
+        ),
+        (
+            number,
+            r#"{"about": "", "steps": [{"press": {"digits": "x"}}]}"#,
+            422,
+            "digits: expected 1 to 32",
+        ),
+        (
+            number,
+            r#"{"about": "", "steps": [{"reject": {"status": 200}}]}"#,
+            422,
+            "status: expected 300 to 699",
+        ),
+        (
+            "/sim/numbers/abc",
+            r#"{"code": "1"}"#,
+            422,
+            "number: expected + and up to 15 digits",
+        ),
         ("/sim/chaos", "{", 422, "EOF"),
         ("/sim/chaos", r#"{"rain": 1}"#, 422, "unknown field `rain`"),
-        ("/sim/chaos", r#"{"sip_loss_per_mille": 1001}"#, 422, "expected 0 to 1000 per mille"),
+        (
+            "/sim/chaos",
+            r#"{"sip_loss_per_mille": 1001}"#,
+            422,
+            "expected 0 to 1000 per mille",
+        ),
     ] {
         let answer = carrier.http.put_text(path, body.to_owned()).await;
         assert_eq!(answer.status, status, "{path} {body}: {}", answer.text);
@@ -168,7 +219,11 @@ async fn bad_requests_to_the_simulator_say_what_is_wrong() {
     for (path, status, part) in [
         ("/sim/calls/nobody", 404, "no call has the id"),
         ("/sim/calls/nobody/audio.wav", 404, "no call has the id"),
-        ("/sim/wait?state=happy", 400, "expected ringing, answered or ended"),
+        (
+            "/sim/wait?state=happy",
+            400,
+            "expected ringing, answered or ended",
+        ),
         ("/sim/wait?colour=red", 400, "unknown field `colour`"),
         ("/sim/wait?timeout=soon", 400, "timeout"),
         ("/sim/wait?timeout=0", 408, "no such call within 0 s"),
