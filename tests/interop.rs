@@ -23,6 +23,8 @@ mod process;
 mod server;
 #[path = "interop/sipp.rs"]
 mod sipp;
+#[path = "interop/sound.rs"]
+mod sound;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -46,6 +48,11 @@ async fn main() -> ExitCode {
     let capture = capture::Capture::start(work.path())
         .await
         .expect("tshark captures on lo");
+    let run = if only.is_empty() {
+        capture::Run::Whole
+    } else {
+        capture::Run::Part
+    };
     let permits = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
     let mut running = tokio::task::JoinSet::new();
     for (index, case) in (0..).zip(cases::all()) {
@@ -89,7 +96,7 @@ async fn main() -> ExitCode {
             Err(why) => failed.push(("baresip", why)),
         }
     }
-    match capture.finish().await {
+    match capture.finish(run).await {
         Ok(told) => println!("ok    tshark: {told}"),
         Err(why) => failed.push(("tshark", why)),
     }

@@ -9,11 +9,13 @@ use super::server::{self, Server, Settings};
 use super::sipp::{self, Setup, Sipp};
 
 /// A person takes a moment to press; the wait for a key after each play is 5 s.
-const AFTER_NAMED: Duration = Duration::from_millis(1000);
+pub(crate) const AFTER_NAMED: Duration = Duration::from_millis(1000);
 
 pub(crate) struct Case {
-    /// Scenario file, named by what the far end does.
     pub(crate) name: &'static str,
+    /// Scenario file, named by what the far end does.
+    scenario: &'static str,
+    asked: Asked,
     status: &'static str,
     reason: &'static str,
     /// JSON pointer into the last attempt → value.
@@ -22,6 +24,15 @@ pub(crate) struct Case {
     profile: &'static str,
     /// The platform cancels once this stage is reached.
     cancel_at: Option<&'static str>,
+}
+
+/// How the call is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// `serve`, by HTTP; the outcome comes as a webhook.
+    Server,
+    /// `ringproof call`; the outcome is its exit code and what it prints.
+    CommandLine,
 }
 
 #[derive(Clone, Copy)]
@@ -36,6 +47,8 @@ use Expected::{AtLeast, Holds, Number, Text};
 const fn case(name: &'static str, status: &'static str, reason: &'static str) -> Case {
     Case {
         name,
+        scenario: name,
+        asked: Asked::Server,
         status,
         reason,
         attempt: &[],
@@ -49,6 +62,19 @@ const fn approved(name: &'static str, attempt: &'static [(&'static str, Expected
     Case {
         attempt,
         ..case(name, "approved", "key_confirmed")
+    }
+}
+
+/// The same far end, called from the terminal.
+const fn by_call(
+    name: &'static str,
+    scenario: &'static str,
+    attempt: &'static [(&'static str, Expected)],
+) -> Case {
+    Case {
+        scenario,
+        asked: Asked::CommandLine,
+        ..approved(name, attempt)
     }
 }
 
@@ -134,6 +160,17 @@ pub(crate) fn all() -> Vec<Case> {
             profile: "plays = 1",
             ..case("presses-nothing", "expired", "no_input")
         },
+        by_call("call-to-rfc4733", "presses-pound-by-rfc4733", RFC4733),
+        by_call(
+            "call-to-in-band",
+            "presses-pound-in-band",
+            &[("key_transport", Text("inband"))],
+        ),
+        by_call(
+            "call-to-info",
+            "presses-pound-by-info",
+            &[("key_transport", Text("info"))],
+        ),
     ]
 }
 
@@ -159,8 +196,8 @@ pub(crate) async fn run(
     directory: PathBuf,
     common: Common,
 ) -> Result<String, String> {
-    let mut peer = Sipp::start(&Setup {
-        scenario: case.name,
+    let peer = Sipp::start(&Setup {
+        scenario: case.scenario,
         index,
         directory: &directory.join("sipp"),
         sounds: &common.sounds,
@@ -172,7 +209,44 @@ pub(crate) async fn run(
         profile: case.profile,
         sip: String::new(),
     };
-    let mut server = Server::start(&directory, &settings).await?;
+    match case.asked {
+        Asked::Server => by_server(&case, &directory, &settings, peer).await,
+        Asked::CommandLine => by_command_line(&case, &directory, &settings, peer).await,
+    }
+}
+
+async fn by_command_line(
+    case: &Case,
+    directory: &Path,
+    settings: &Settings,
+    mut peer: Sipp,
+) -> Result<String, String> {
+    let (code, verification, said) = server::call(directory, settings, "1001").await?;
+    let told = format!("{}/{}", verification["status"], verification["reason"]).replace('"', "");
+    let mut wrong = Vec::new();
+    if told != format!("{}/{}", case.status, case.reason) || code != Some(0) {
+        wrong.push(format!(
+            "expected {}/{} and exit code 0, found {told} and {code:?}",
+            case.status, case.reason
+        ));
+    }
+    if let Err(words) = peer.finish().await {
+        wrong.push(words);
+    }
+    wrong.extend(differences(case, &verification));
+    if wrong.is_empty() {
+        return Ok(told);
+    }
+    Err(format!("{}\n{verification:#}\n{said}", wrong.join("\n")))
+}
+
+async fn by_server(
+    case: &Case,
+    directory: &Path,
+    settings: &Settings,
+    mut peer: Sipp,
+) -> Result<String, String> {
+    let mut server = Server::start(directory, settings).await?;
     let created = server.verify("1001", &json!({})).await?;
     let id = created["id"]
         .as_str()
@@ -201,35 +275,22 @@ pub(crate) async fn run(
         wrong.push(why);
     }
     let log = server.log();
-    let verification = settled(&server, &id).await?;
+    let verification = server.settled(&id).await?;
     server.stop().await?;
-    let attempt = verification["attempts"]
-        .as_array()
-        .and_then(|a| a.last())
-        .cloned()
-        .unwrap_or_default();
-    wrong.extend(
-        case.attempt
-            .iter()
-            .filter_map(|(key, expected)| differs(&attempt, key, *expected)),
-    );
+    wrong.extend(differences(case, &verification));
     if wrong.is_empty() {
         return Ok(told);
     }
     Err(format!("{}\n{verification:#}\n{log}", wrong.join("\n")))
 }
 
-/// The attempt's evidence is complete a moment after the outcome: when the call itself is over.
-async fn settled(server: &Server, id: &str) -> Result<Value, String> {
-    let mut verification = server.get(id).await?;
-    for _ in 0..100 {
-        if !verification["attempts"][0]["ended_at"].is_null() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        verification = server.get(id).await?;
-    }
-    Ok(verification)
+fn differences(case: &Case, verification: &Value) -> Vec<String> {
+    let attempts = verification["attempts"].as_array();
+    let attempt = attempts.and_then(|a| a.last()).cloned().unwrap_or_default();
+    case.attempt
+        .iter()
+        .filter_map(|(key, expected)| differs(&attempt, key, *expected))
+        .collect()
 }
 
 fn differs(attempt: &Value, key: &str, expected: Expected) -> Option<String> {

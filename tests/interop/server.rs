@@ -160,6 +160,23 @@ impl Server {
         }
     }
 
+    /// The verification when its last attempt is complete: a moment after the outcome, when the call itself is over.
+    pub(crate) async fn settled(&self, id: &str) -> Result<Value, String> {
+        let mut verification = self.get(id).await?;
+        for _ in 0..200 {
+            let ended = |attempt: &Value| !attempt["ended_at"].is_null();
+            if verification["attempts"]
+                .as_array()
+                .is_some_and(|a| a.iter().all(ended))
+            {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            verification = self.get(id).await?;
+        }
+        Ok(verification)
+    }
+
     pub(crate) fn log(&self) -> String {
         read(&self.log)
     }
@@ -223,6 +240,26 @@ log = "debug"
 "#,
         directory = directory.display(),
     )
+}
+
+/// `ringproof call`: its exit code, the verification that it prints as JSON, and what it said meanwhile.
+pub(crate) async fn call(
+    directory: &Path,
+    settings: &Settings,
+    to: &str,
+) -> Result<(Option<i32>, Value, String), String> {
+    let config = directory.join("ringproof.toml");
+    // Nobody listens there: a call from the terminal asks for no webhook.
+    let text = configuration(directory, settings, "http://127.0.0.1:9/hooks");
+    std::fs::write(&config, text).map_err(|e| e.to_string())?;
+    let mut call = Command::new(PROGRAM);
+    call.args(["call", to, "--json", "--config"])
+        .arg(&config)
+        .stdin(Stdio::null());
+    let output = process::output(call, "none").await?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let verification = serde_json::from_slice(&output.stdout).map_err(|e| format!("call: {e}\n{said}"))?;
+    Ok((output.status.code(), verification, said))
 }
 
 /// From the answer to the end of the sentence that names the key, by the catalogue that the server itself tells.
