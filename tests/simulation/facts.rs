@@ -73,6 +73,8 @@ pub(crate) struct WireFacts {
     pub(crate) bye_sent_at: BTreeMap<String, At>,
     /// From tags of BYEs that the call saw.
     pub(crate) peer_byes: BTreeMap<String, At>,
+    /// To tag of the first 2xx: the leg that is the session.
+    pub(crate) session_tag: Option<String>,
     /// A message with a session description was seen: media may be agreed from here on.
     pub(crate) sdp_seen: bool,
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ringproof::model::{AttemptId, EventId, Outcome, Reason};
 use ringproof::policy::{CallNeed, Selection, TrunkBoard, TrunkRules};
-use ringproof::store::{CancelNotice, DueAttempt, StoreError};
+use ringproof::store::{Accepted, CancelNotice, Canceled, Claimed, Decided, DueAttempt, StoreError};
 use tokio::sync::{broadcast, watch};
 
 use crate::clock::At;
@@ -76,7 +76,8 @@ impl World<'_> {
             select_at: None,
             deliver_at: None,
         };
-        self.note(format_args!("the process starts, life {}", self.life));
+        let life = self.life;
+        self.note(format_args!("the process starts, life {life}"));
         self.process = Some(process);
         if let Some(since) = self.platform.process_down_since.take() {
             self.facts.outage += self.now().since(since);
@@ -351,7 +352,7 @@ impl World<'_> {
             && let Op::Decide(decision) = &op
         {
             let outcome = decision.outcome;
-            return Ok(Done::Decided(ringproof::store::Decided::Finished { outcome, sequence: 9 }));
+            return Ok(Done::Decided(Decided::Finished { outcome, sequence: 9 }));
         }
         let decided = match &op {
             Op::Decide(decision) => Some((decision.attempt, decision.outcome)),
@@ -374,7 +375,7 @@ impl World<'_> {
         let done = self.vault.wait(op.run(self.vault.store(), entropy, wall))?;
         match &done {
             Done::Accepted(accepted) => self.accepted(owner, accepted),
-            Done::Claimed(ringproof::store::Claimed::Dialing(_)) => {
+            Done::Claimed(Claimed::Dialing(_)) => {
                 let now = self.now();
                 if let Some(facts) = claimed.and_then(|id| self.facts.attempts.get_mut(&id)) {
                     facts.claimed_at = Some(now);
@@ -385,7 +386,7 @@ impl World<'_> {
                     self.decided(attempt, outcome, verdict);
                 }
             }
-            Done::EndedQueued(true) | Done::Canceled(ringproof::store::Canceled::Now(_)) => {
+            Done::EndedQueued(true) | Done::Canceled(Canceled::Now(_)) => {
                 if let Some((id, outcome)) = ended {
                     self.outcome_known(id, outcome);
                 }
@@ -398,6 +399,47 @@ impl World<'_> {
             Done::Claimed(_) | Done::Canceled(_) | Done::EndedQueued(false) | Done::Staged | Done::Reported => {}
         }
         Ok(done)
+    }
+
+    /// Stop 2 of an attempt was committed, or refused.
+    fn decided(&mut self, attempt: AttemptId, outcome: Outcome, verdict: &Decided) {
+        let Some(facts) = self.facts.attempts.get_mut(&attempt) else { return };
+        let verification = facts.verification;
+        match verdict {
+            Decided::Finished { outcome: of_verification, .. } => {
+                facts.outcome = Some(outcome);
+                let of_verification = *of_verification;
+                self.outcome_known(verification, of_verification);
+            }
+            Decided::Retrying { .. } => facts.outcome = Some(outcome),
+            // Written before, and its caller did not hear of it.
+            Decided::Already(before) if facts.outcome == Some(*before) => {}
+            Decided::Already(_) | Decided::NotOurs => {
+                let name = self.name_of(attempt);
+                self.violate(1, format!("{name}: its outcome {outcome} is refused: {verdict:?}"));
+            }
+        }
+    }
+
+    /// For the trace.
+    pub(crate) fn note_done(&mut self, name: &str, done: &Done) {
+        if !self.trace.is_on() {
+            return;
+        }
+        match done {
+            Done::Accepted(Accepted::Created { verification, .. }) => {
+                let of = self.name_of_verification(verification.id);
+                self.note(format_args!("store: {of} accepted"));
+            }
+            Done::Accepted(Accepted::Replay(_)) => self.note(format_args!("store: accepted before")),
+            Done::Accepted(Accepted::NumberBusy { .. }) => self.note(format_args!("store: number busy")),
+            Done::Accepted(Accepted::Refused(refusal)) => self.note(format_args!("store: refused: {refusal}")),
+            Done::Accepted(_) => self.note(format_args!("store: not accepted")),
+            Done::Claimed(Claimed::Dialing(_)) => self.note(format_args!("store: claimed")),
+            Done::Claimed(other) => self.note(format_args!("store: not claimed: {other:?}")),
+            Done::Decided(Decided::Retrying { .. }) => self.note(format_args!("store: decided, another attempt is due")),
+            _ => self.note(format_args!("store: {name} done")),
+        }
     }
 
     /// Fault: what was live is dialled again.

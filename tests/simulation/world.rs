@@ -24,6 +24,7 @@ use crate::process::Process;
 use crate::trace::Trace;
 use crate::transition::{Line, Transition};
 use crate::vault::Vault;
+use crate::wire::Sent;
 
 /// Our SIP address.
 pub(crate) const LOCAL: SocketAddr =
@@ -57,6 +58,8 @@ pub(crate) struct World<'v> {
     pub(crate) life: u32,
     pub(crate) writes: BTreeMap<u64, Write>,
     pub(crate) store_down: bool,
+    /// What the call that is being fed has sent in answer, branch and To tag of each.
+    pub(crate) sent_now: Vec<Sent>,
     kills_at_step: Vec<(u64, u64)>,
     queue: BTreeMap<(At, u64), Transition>,
     order: u64,
@@ -111,6 +114,7 @@ impl<'v> World<'v> {
             life: 0,
             writes: BTreeMap::new(),
             store_down: false,
+            sent_now: Vec::new(),
             kills_at_step: Vec::new(),
             queue: BTreeMap::new(),
             order: 0,

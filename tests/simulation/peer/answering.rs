@@ -39,6 +39,9 @@ impl Exchange {
         if branch(request) == branch(&self.invite) {
             return self.repeat_last(source, out);
         }
+        if self.old_branches.contains(&branch(request)) {
+            return;
+        }
         if seq(request) <= seq(&self.invite) {
             out.breach(format!("an INVITE with a new branch and the old CSeq {}", seq(request)));
             return;
@@ -46,6 +49,7 @@ impl Exchange {
         if self.is_answered() {
             out.breach("another INVITE after the answer".to_owned());
         }
+        self.old_branches.insert(branch(&self.invite));
         self.invite = request.clone();
         self.generation += 1;
         self.rejection = None;

@@ -7,6 +7,7 @@ use ringproof::sip::message::{Method, Request};
 
 use super::{LineEvent, Out, Timer, branch, seq, text, to_tag};
 use crate::clock::At;
+use crate::dice::Dice;
 use crate::script::{AnswerForm, CallScript, OnBye, OnCancel};
 
 /// Phones that one INVITE may reach.
@@ -21,6 +22,8 @@ pub(crate) struct Exchange {
     pub(crate) legs: Vec<Leg>,
     pub(super) invite: Request,
     pub(super) source: SocketAddr,
+    /// Branches of INVITEs that another has replaced.
+    pub(super) old_branches: BTreeSet<String>,
     /// Counts INVITEs with a CSeq of their own: a new one begins the script again.
     pub(super) generation: u32,
     pub(super) challenges: u8,
@@ -135,6 +138,7 @@ impl Exchange {
             legs: legs.collect(),
             invite,
             source,
+            old_branches: BTreeSet::new(),
             generation: 0,
             challenges: 0,
             first_try_done: false,

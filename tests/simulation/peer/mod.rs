@@ -14,7 +14,7 @@ use std::time::Duration;
 use ringproof::model::Entropy;
 use ringproof::sip::message::{Message, Method, Request, Response};
 
-pub(crate) use exchange::{Exchange, Leg, Media};
+pub(crate) use exchange::{Exchange, Media};
 
 use crate::clock::At;
 use crate::script::CallScript;

@@ -1,0 +1,451 @@
+//! One call task, as `dialer` runs it: a media leg, the Call-ID, the claim, and only then the call and its pump.
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringproof::call::{Call, CallSpec, CallTimings, Input, NextTrunk, Output};
+use ringproof::ivr::Script;
+use ringproof::media::command::{DtmfMode, MediaEvent};
+use ringproof::model::{
+    AttemptId, AttemptReport, Codec, Masked, Outcome, Reason, Verification, VerificationId,
+};
+use ringproof::policy::goes_to_next_trunk;
+use ringproof::sip::digest::Credentials;
+use ringproof::sip::invite::{InviteConfig, TimerConfig, Transport};
+use ringproof::sip::message::{Message, NameAddr};
+use ringproof::sip::uri::Uri;
+use ringproof::store::{Claim, Claimed, DueAttempt, StoreError};
+
+use crate::clock::At;
+use crate::dice::Dice;
+use crate::facts::AttemptFacts;
+use crate::ledger::{Ledger, Written};
+use crate::media::Leg;
+use crate::ops::{Done, Op};
+use crate::plan::Plant;
+use crate::transition::Transition;
+use crate::voice::VOICE;
+use crate::world::{LOCAL, NODE, Owner, PASSWORD, World};
+
+/// Inputs that one wake may take before it counts as going round and round.
+const SPINS_MAX: u32 = 5_000;
+
+pub(crate) struct Task {
+    pub(crate) attempt: AttemptId,
+    pub(crate) trunk: usize,
+    pub(crate) call_id: String,
+    pub(crate) due: DueAttempt,
+    pub(crate) leg: Leg,
+    pub(crate) phase: Phase,
+    pub(crate) written: VecDeque<Written>,
+    pub(crate) media: VecDeque<MediaEvent>,
+    pub(crate) sip: VecDeque<(Message, SocketAddr)>,
+    pub(crate) cancels: VecDeque<Reason>,
+    wake_at: Option<At>,
+}
+
+pub(crate) enum Phase {
+    Claiming,
+    Running(Box<Running>),
+}
+
+pub(crate) struct Running {
+    pub(crate) call: Call,
+    pub(crate) ledger: Ledger,
+    outcome: Option<Outcome>,
+    trunk_failed: bool,
+    attempts_made: u32,
+    untried: usize,
+    last_report: AttemptReport,
+    finished_at: Option<At>,
+}
+
+pub(crate) enum TaskEnd {
+    /// Not claimed, or not to be dialled.
+    NotRun,
+    Ran { outcome: Option<Outcome>, trunk_failed: bool },
+}
+
+impl World<'_> {
+    pub(crate) fn begin_task(&mut self, due: &DueAttempt, trunk: &str) {
+        let index = self.peers.iter().position(|peer| peer.name == trunk).unwrap();
+        let Some(process) = self.process.as_mut() else { return };
+        let Some(port) = process.free_ports.pop() else {
+            let outcome = Outcome::new(Reason::Congestion);
+            self.note(format_args!("no port is free"));
+            self.write(Op::EndQueued { id: due.verification, outcome }, Owner::Nobody);
+            return self.attend(due.id, index, &TaskEnd::NotRun);
+        };
+        let call_id = self.dice.token();
+        process.routes.insert(call_id.clone(), due.id);
+        let task = Task {
+            attempt: due.id,
+            trunk: index,
+            call_id: call_id.clone(),
+            due: due.clone(),
+            leg: Leg::new(port),
+            phase: Phase::Claiming,
+            written: VecDeque::new(),
+            media: VecDeque::new(),
+            sip: VecDeque::new(),
+            cancels: VecDeque::new(),
+            wake_at: None,
+        };
+        process.tasks.insert(due.id, task);
+        let facts = AttemptFacts::new((due.verification, due.number), &call_id, index, self.life);
+        self.facts.attempts.insert(due.id, facts);
+        if self.plant == Some(Plant::DialsBeforeClaim) {
+            self.forged_invite(due.id);
+        }
+        let claim = Claim {
+            attempt: due.id,
+            node: NODE.to_owned(),
+            call_id,
+            trunk: trunk.to_owned(),
+            caller_id: Some("+18005550199".to_owned()),
+        };
+        self.write(Op::Claim(claim), Owner::Task { attempt: due.id });
+    }
+
+    /// A write of this task is done, or could not be.
+    pub(crate) fn written(&mut self, attempt: AttemptId, result: Result<Done, StoreError>) {
+        let Some(task) = self.process.as_mut().and_then(|process| process.tasks.get_mut(&attempt)) else {
+            return;
+        };
+        match (&mut task.phase, result) {
+            (Phase::Claiming, Ok(Done::Claimed(Claimed::Dialing(verification)))) => {
+                self.dial(attempt, &verification);
+            }
+            (Phase::Claiming, _) => self.end_task(attempt, &TaskEnd::NotRun),
+            (Phase::Running(running), result) => {
+                if let Some(again) = running.ledger.settle(result, &mut task.written) {
+                    let life = self.life;
+                    self.after(again, Transition::TryAgain { life, attempt });
+                }
+                self.begin_write(attempt);
+                self.wake_soon(attempt);
+            }
+        }
+    }
+
+    /// The write that failed is made again.
+    pub(crate) fn try_again(&mut self, attempt: AttemptId) {
+        let Some(running) = self.running(attempt) else { return };
+        if let Some(op) = running.ledger.again(attempt) {
+            self.write(op, Owner::Task { attempt });
+        }
+    }
+
+    fn begin_write(&mut self, attempt: AttemptId) {
+        let wall = self.clock.wall();
+        let fraud_block = self.plan.fraud_block;
+        let Some(running) = self.running(attempt) else { return };
+        if let Some(op) = running.ledger.begin(attempt, wall, fraud_block) {
+            self.write(op, Owner::Task { attempt });
+        }
+    }
+
+    fn running(&mut self, attempt: AttemptId) -> Option<&mut Running> {
+        match &mut self.process.as_mut()?.tasks.get_mut(&attempt)?.phase {
+            Phase::Claiming => None,
+            Phase::Running(running) => Some(running),
+        }
+    }
+
+    fn dial(&mut self, attempt: AttemptId, verification: &Verification) {
+        let entropy = self.dice.fork();
+        let instant = self.clock.instant();
+        let Some(mut task) = self.process.as_mut().and_then(|process| process.tasks.remove(&attempt)) else {
+            return;
+        };
+        let spec = self.call_spec(&task, verification);
+        if let Err(error) = spec.check() {
+            self.violate(0, format!("the call cannot be placed: {error}"));
+        }
+        self.log_dialling(&task.peer_name(self), verification);
+        let untried = self.peers.len().saturating_sub(task.due.tried_trunks.len() + 1);
+        let call = Call::new(instant, spec, entropy);
+        let mut running = Box::new(Running {
+            call,
+            ledger: Ledger::new(),
+            outcome: None,
+            trunk_failed: false,
+            attempts_made: task.due.number,
+            untried,
+            last_report: AttemptReport::default(),
+            finished_at: None,
+        });
+        if self.plant == Some(Plant::TalksBeforeAnswer) {
+            self.leg_talks_unasked(&mut task);
+        }
+        self.drain(&mut task, &mut running);
+        task.phase = Phase::Running(running);
+        if let Some(process) = self.process.as_mut() {
+            process.tasks.insert(attempt, task);
+        }
+        self.begin_write(attempt);
+        self.wake_soon(attempt);
+    }
+
+    /// There is something in a queue of this task.
+    pub(crate) fn wake_soon(&mut self, attempt: AttemptId) {
+        let latency_us = match self.dice.chance(10) {
+            true => self.dice.between(1, self.plan.scheduling_us_max),
+            false => self.dice.between(1, 200),
+        };
+        let at = self.now().plus(Duration::from_micros(latency_us));
+        self.wake_at(attempt, at);
+    }
+
+    fn wake_at(&mut self, attempt: AttemptId, at: At) {
+        let (at, life) = (at.max(self.now()), self.life);
+        let Some(task) = self.process.as_mut().and_then(|process| process.tasks.get_mut(&attempt)) else {
+            return;
+        };
+        if task.wake_at.is_none_or(|planned| at < planned) {
+            task.wake_at = Some(at);
+            self.at(at, Transition::Wake { life, attempt });
+        }
+    }
+
+    pub(crate) fn wake(&mut self, attempt: AttemptId) {
+        let now = self.now();
+        let Some(process) = self.process.as_mut() else { return };
+        let Some(mut task) = process.tasks.remove(&attempt) else { return };
+        let early = task.wake_at != Some(now) || matches!(task.phase, Phase::Claiming);
+        if early {
+            if task.wake_at == Some(now) {
+                task.wake_at = None;
+            }
+            process.tasks.insert(attempt, task);
+            return;
+        }
+        task.wake_at = None;
+        let Phase::Running(mut running) = std::mem::replace(&mut task.phase, Phase::Claiming) else { return };
+        self.pump(&mut task, &mut running);
+        let over = running.call.is_over() && running.ledger.is_idle();
+        let deadline = running.call.poll_timeout();
+        let end = TaskEnd::Ran { outcome: running.outcome, trunk_failed: running.trunk_failed };
+        if over && let Some((_, why)) = deadline {
+            self.violate(5, format!("the timer {why:?} outlives its call"));
+        }
+        self.check_age(&task, &running);
+        task.phase = Phase::Running(running);
+        if let Some(process) = self.process.as_mut() {
+            process.tasks.insert(attempt, task);
+        }
+        if over {
+            return self.end_task(attempt, &end);
+        }
+        self.begin_write(attempt);
+        if let Some((at, _)) = deadline.filter(|_| self.plant != Some(Plant::ForgetsDeadlines)) {
+            // Timers of the runtime are as coarse as a millisecond, and never early.
+            let at = At(self.clock.at(at).0.div_ceil(1000) * 1000);
+            self.wake_at(attempt, at);
+        }
+    }
+
+    fn pump(&mut self, task: &mut Task, running: &mut Running) {
+        for _ in 0..SPINS_MAX {
+            if running.call.is_over() && running.ledger.is_idle() {
+                return;
+            }
+            let due = running.call.poll_timeout().filter(|(at, _)| *at <= self.clock.instant());
+            let input = if let Some(written) = task.written.pop_front() {
+                match written {
+                    Written::Decided => Input::Committed,
+                    Written::Other => continue,
+                }
+            } else if let Some(event) = task.media.pop_front() {
+                // Media before signalling: a press that lies in the queue when BYE arrives is judged first.
+                Input::Media(event)
+            } else if let Some((message, source)) = task.sip.pop_front() {
+                Input::Sip { message, source }
+            } else if let Some(reason) = task.cancels.pop_front() {
+                Input::Cancel(reason)
+            } else if due.is_some() {
+                Input::Timeout
+            } else {
+                return;
+            };
+            self.feed(task, running, input);
+        }
+        let deadline = running.call.poll_timeout().map(|(_, why)| why);
+        self.violate(0, format!("a call goes round and round, its deadline is {deadline:?}"));
+    }
+
+    fn feed(&mut self, task: &mut Task, running: &mut Running, input: Input) {
+        let owed = match &input {
+            Input::Sip { message, .. } => self.seen_by_call(task, message),
+            _ => Owed::Nothing,
+        };
+        if self.trace.is_on() {
+            let (name, text) = (self.name_of(task.attempt), describe(&input));
+            self.note(format_args!("{name} <- {text}"));
+        }
+        self.sent_now.clear();
+        running.call.handle_input(self.clock.instant(), input);
+        self.drain(task, running);
+        self.settle_debts(task, &owed);
+    }
+
+    /// Obeys every output that waits.
+    fn drain(&mut self, task: &mut Task, running: &mut Running) {
+        while let Some(output) = running.call.poll_output() {
+            match output {
+                Output::SendSip { to, bytes } => {
+                    let refused = self.dice.below(1000) < self.plan.send_errors_per_mille;
+                    if refused {
+                        let name = self.name_of(task.attempt);
+                        self.note(format_args!("{name} -> a datagram that the socket refuses"));
+                        running.call.handle_input(self.clock.instant(), Input::TransportError);
+                    } else {
+                        self.emit(task.attempt, Some(&task.leg), to, bytes);
+                    }
+                }
+                Output::Media(command) => self.media_command(task, command),
+                Output::Stage(stage) => running.ledger.stage(stage),
+                Output::Decided(outcome, report) => {
+                    let name = self.name_of(task.attempt);
+                    self.note(format_args!("{name} -> decided {outcome}"));
+                    if running.outcome.is_some() {
+                        self.violate(1, format!("{name}: the call decides a second time: {outcome}"));
+                    }
+                    running.outcome = Some(outcome);
+                    running.trunk_failed = running.call.next_trunk() != NextTrunk::No;
+                    let (asked, made) = (running.trunk_failed, running.attempts_made);
+                    let another = goes_to_next_trunk(outcome, asked, made, running.untried);
+                    running.ledger.decide(outcome, report, another);
+                }
+                Output::PossibleDoubleRing => {
+                    let name = self.name_of(task.attempt);
+                    self.note(format_args!("{name} -> possible double ring"));
+                    if let Some(facts) = self.facts.attempts.get_mut(&task.attempt) {
+                        facts.double_ring = true;
+                    }
+                    running.last_report.flag("possible_double_ring");
+                    running.ledger.report(running.last_report.clone());
+                }
+                Output::Finished { outcome, report, .. } => {
+                    let name = self.name_of(task.attempt);
+                    self.note(format_args!("{name} -> finished {outcome}"));
+                    if running.outcome != Some(outcome) || running.finished_at.is_some() {
+                        self.violate(1, format!("{name}: finished as {outcome}, decided as {:?}", running.outcome));
+                    }
+                    running.finished_at = Some(self.now());
+                    running.last_report = report.clone();
+                    running.ledger.report(report);
+                }
+            }
+        }
+    }
+
+    /// Transactions take their time, but they end.
+    fn check_age(&mut self, task: &Task, running: &Running) {
+        const TRANSACTIONS_MAX: Duration = Duration::from_secs(200);
+        if let Some(at) = running.finished_at
+            && self.now().since(at) > TRANSACTIONS_MAX + self.facts.outage
+        {
+            let name = self.name_of(task.attempt);
+            self.violate(5, format!("{name}: its transactions live on for more than 200 s"));
+        }
+    }
+
+    pub(crate) fn end_task(&mut self, attempt: AttemptId, end: &TaskEnd) {
+        let now = self.now();
+        let Some(process) = self.process.as_mut() else { return };
+        let Some(task) = process.tasks.remove(&attempt) else { return };
+        process.routes.remove(&task.call_id);
+        if self.plant != Some(Plant::KeepsPort) {
+            process.free_ports.push(task.leg.port);
+        }
+        if let Some(facts) = self.facts.attempts.get_mut(&attempt) {
+            facts.ended_at = Some(now);
+        }
+        if matches!(end, TaskEnd::Ran { .. }) && task.leg.is_open() {
+            let name = self.name_of(attempt);
+            self.violate(5, format!("{name}: its media leg is still open"));
+        }
+        if matches!(end, TaskEnd::NotRun) {
+            self.facts.attempts.remove(&attempt);
+        }
+        self.attend(attempt, task.trunk, end);
+    }
+
+    fn call_spec(&self, task: &Task, verification: &Verification) -> CallSpec {
+        let trunk = &self.plan.trunks[task.trunk];
+        let peer = &self.peers[task.trunk];
+        let user = verification.to.reveal().to_owned();
+        let request_uri = Uri::sip(Some(&user), peer.edge.ip(), None);
+        let from = Uri::sip(Some("+18005550199"), peer.edge.ip(), None);
+        let credentials = trunk.has_credentials.then(|| Credentials {
+            username: "ringproof".to_owned(),
+            password: Masked::new(PASSWORD.to_owned()),
+            realm: None,
+        });
+        CallSpec {
+            invite: InviteConfig {
+                target: peer.edge,
+                local: LOCAL,
+                public: None,
+                transport: Transport::Udp,
+                request_uri: request_uri.clone(),
+                from: NameAddr::new(from),
+                to: NameAddr::new(request_uri),
+                contact_user: "18005550199".to_owned(),
+                route: Vec::new(),
+                extra_headers: Vec::new(),
+                user_agent: "Ringproof".to_owned(),
+                call_id: task.call_id.clone(),
+                credentials,
+                peers: vec![ringproof::sip::peer::IpNet::host(peer.core.ip())],
+                rel100: trunk.rel100,
+                timers: TimerConfig::default(),
+            },
+            local_media: SocketAddr::new(LOCAL.ip(), task.leg.port),
+            codecs: vec![Codec::Pcmu, Codec::Pcma],
+            rtcp_mux: false,
+            dtmf: DtmfMode::Auto,
+            method: verification.method,
+            code: verification.code.clone(),
+            extension: verification.extension.clone(),
+            script: Script::default(),
+            voice: Arc::clone(&VOICE),
+            brand: verification.brand.clone(),
+            message: BTreeMap::clone(&verification.message),
+            timings: CallTimings::default(),
+        }
+    }
+
+    pub(crate) fn verification_of(&self, attempt: AttemptId) -> Option<VerificationId> {
+        self.facts.attempts.get(&attempt).map(|facts| facts.verification)
+    }
+}
+
+impl Task {
+    fn peer_name(&self, world: &World<'_>) -> String {
+        world.peers[self.trunk].name.clone()
+    }
+}
+
+/// What a message that came in obliges the call to send at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Owed {
+    Nothing,
+    /// An ACK to the 2xx with this To tag.
+    AckOfAnswer(String),
+    /// An ACK in the transaction of this branch.
+    AckOfRejection(String),
+}
+
+fn describe(input: &Input) -> String {
+    match input {
+        Input::Sip { message, .. } => crate::wire::summary(message),
+        Input::Media(event) => format!("media: {event:?}").chars().take(60).collect(),
+        Input::Timeout => "deadline".to_owned(),
+        Input::Cancel(reason) => format!("cancel: {reason}"),
+        Input::Committed => "committed".to_owned(),
+        Input::TransportError => "transport error".to_owned(),
+    }
+}
