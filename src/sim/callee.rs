@@ -68,6 +68,8 @@ pub enum Step {
     AnswerWhenCanceled,
     /// Until the sentence that names a key has been heard, or speech and then a pause.
     WaitUntilTold,
+    /// Until the sentence that says how to report fraud has been heard, or speech and then a pause.
+    WaitUntilToldOfFraud,
     /// Until the caller has stopped speaking.
     WaitForPause,
     /// Until the clip of this name has been heard to its end.
@@ -340,7 +342,10 @@ pub fn defaults() -> BTreeMap<String, Callee> {
         ),
         (
             "0011",
-            answers("reports fraud: 0#", vec![told(), press("0#", Rfc4733)]),
+            answers(
+                "reports fraud: 0#",
+                vec![Step::WaitUntilToldOfFraud, press("0#", Rfc4733)],
+            ),
         ),
         (
             "0012",

@@ -11,7 +11,6 @@ use super::callee::{Callee, Rejection, Step};
 use super::ear::Memory;
 use super::phone;
 use super::record::Records;
-use crate::ivr::phrase;
 use crate::media::voice::Voice;
 use crate::model::{Codec, Entropy};
 use crate::net::media_engine::{EngineConfig, EngineError, MediaEngine};
@@ -182,25 +181,16 @@ impl Exchange {
         self.codes.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Whether a clip ends a sentence that names a key: the last clip of such a phrase, or the one before its digit.
-    pub(super) fn names_a_key(&self, clip: &str) -> bool {
-        const NAMING: [&str; 4] = [
-            phrase::CONFIRM,
-            phrase::RANDOM,
-            phrase::MATCH_CODE,
-            phrase::SPEAK_CODE_INTRO,
-        ];
+    /// Whether a clip ends one of these phrases: it is the last item, or a digit where that is a digit.
+    pub(super) fn ends_phrase(&self, clip: &str, wanted: &[&str]) -> bool {
         self.voices
             .iter()
             .flat_map(|voice| voice.phrases())
-            .any(|(name, items)| {
-                NAMING.contains(&name)
-                    && items
-                        .last()
-                        .is_some_and(|last| match last.strip_prefix("digit:") {
-                            Some(_) => clip.starts_with("digit-"),
-                            None => last == clip,
-                        })
+            .filter(|(name, _)| wanted.contains(name))
+            .filter_map(|(_, items)| items.last())
+            .any(|last| match last.strip_prefix("digit:") {
+                Some(_) => clip.starts_with("digit-"),
+                None => last == clip,
             })
     }
 

@@ -84,6 +84,8 @@ async fn audio(State(exchange): Shared, Path(id): Path<String>) -> Response {
 #[serde(deny_unknown_fields)]
 struct WaitFor {
     number: Option<String>,
+    /// Id, or SIP Call-ID.
+    call: Option<String>,
     /// `ringing`, `answered` or `ended`: at least this.
     state: Option<String>,
     /// Seconds.
@@ -118,7 +120,14 @@ async fn wait(
                 .records
                 .list()
                 .into_iter()
-                .find(|c| c.state >= state && number.as_ref().is_none_or(|n| *n == c.number));
+                .filter(|c| c.state >= state)
+                .filter(|c| number.as_ref().is_none_or(|n| *n == c.number))
+                .find(|c| {
+                    wanted
+                        .call
+                        .as_ref()
+                        .is_none_or(|id| *id == c.id || *id == c.call_id)
+                });
             if let Some(found) = found {
                 return Some(found);
             }

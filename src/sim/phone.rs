@@ -6,8 +6,9 @@ use tokio::sync::mpsc;
 
 use super::callee::{Callee, Dtmf, PressBy, Rejection, Rtp, Step};
 use super::carrier::Exchange;
-use super::ear::Ear;
+use super::ear::{Ear, Heard};
 use super::record::{CallState, Record};
+use crate::ivr::phrase;
 use crate::media::command::{DtmfMode, Impairment, Keying, MediaCommand, MediaEvent, StreamConfig};
 use crate::media::frame::Clip;
 use crate::media::tone::{ToneGenerator, to_sample};
@@ -25,6 +26,13 @@ const LISTEN_EVERY: Duration = Duration::from_millis(40);
 const CALL_MAX: Duration = Duration::from_secs(300);
 /// Keys of the caller that wait for a step.
 const DIGITS_MAX: usize = 64;
+/// Phrases that name the key to press.
+const NAMING: [&str; 4] = [
+    phrase::CONFIRM,
+    phrase::RANDOM,
+    phrase::MATCH_CODE,
+    phrase::SPEAK_CODE_INTRO,
+];
 /// A person takes a moment.
 const REACTION: Duration = Duration::from_millis(350);
 
@@ -40,7 +48,9 @@ enum Flow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Until {
     At(Instant),
+    /// The key is named.
     Told,
+    ToldOfFraud,
     Pause,
     Heard(String),
     Canceled,
@@ -167,7 +177,7 @@ struct Seen {
     over: bool,
     digits_sent: bool,
     play_done: bool,
-    /// Naming sentences that a step has already acted on.
+    /// Clips heard when a step was last told something.
     told: usize,
     /// Keys of the caller that no step has used.
     digits: Vec<Digit>,
@@ -219,6 +229,7 @@ impl Phone {
                 self.pump(Until::Canceled).await
             }
             Step::WaitUntilTold => self.react(Until::Told).await,
+            Step::WaitUntilToldOfFraud => self.react(Until::ToldOfFraud).await,
             Step::WaitForPause => self.react(Until::Pause).await,
             Step::WaitForClip { clip } => self.react(Until::Heard(clip)).await,
             Step::WaitForDigits { digits } => match Digits::parse(&digits) {
@@ -328,21 +339,20 @@ impl Phone {
                 .ear
                 .as_ref()
                 .is_some_and(|ear| ear.finished().any(|h| h.clip == *clip)),
-            Until::Told => self.is_told(),
+            Until::Told => self.is_told(&NAMING),
+            Until::ToldOfFraud => self.is_told(&[phrase::FRAUD]),
         }
     }
 
-    /// A sentence that names a key was said since the last time, or somebody else's prompt has ended.
-    fn is_told(&mut self) -> bool {
+    /// One of these sentences was said since the last time, or somebody else's prompt has ended.
+    fn is_told(&mut self, phrases: &[&str]) -> bool {
         let Some(ear) = self.ear.as_mut() else {
             return false;
         };
-        let told = ear
-            .finished()
-            .filter(|h| self.exchange.names_a_key(&h.clip))
-            .count();
-        if told > self.seen.told {
-            self.seen.told = told;
+        let finished = ear.finished().count();
+        let is_new = |h: &&Heard| self.exchange.ends_phrase(&h.clip, phrases);
+        if ear.finished().skip(self.seen.told).any(|h| is_new(&h)) {
+            self.seen.told = finished;
             ear.expect_more();
             return true;
         }

@@ -195,7 +195,7 @@ async fn run(house: &House, case: &Case) -> Result {
     }
     let ended = house.http.ended(&id).await;
     let call_id = text(&ended["attempts"][0]["call_id"]).to_owned();
-    let call = ended_call(house, &to, &call_id).await;
+    let call = house.carrier.over(&call_id).await;
     let view = reported(house, &id).await;
     house.hooks.terminal(&id).await;
     let wav = house
@@ -212,13 +212,6 @@ async fn run(house: &House, case: &Case) -> Result {
         call,
         audio,
     }
-}
-
-/// The callee's record of the call with this Call-ID, once it is over there too.
-async fn ended_call(house: &House, to: &str, call_id: &str) -> Value {
-    let call = house.carrier.wait(to, "ended").await;
-    assert_eq!(call["call_id"], call_id, "{to}");
-    call
 }
 
 /// The verification with the last report of its call: that is written after the outcome.

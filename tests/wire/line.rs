@@ -64,6 +64,14 @@ impl Carrier {
             .ok()
     }
 
+    /// The call with this Call-ID, once it is over at the callee's side too.
+    pub(crate) async fn over(&self, call_id: &str) -> Value {
+        self.http
+            .get(&format!("/sim/wait?call={call_id}&state=ended&timeout=100"))
+            .await
+            .ok()
+    }
+
     /// Calls to this number, newest first.
     pub(crate) async fn calls_to(&self, number: &str) -> Vec<Value> {
         let calls = self.http.get("/sim/calls").await.ok();

@@ -108,8 +108,9 @@ async fn an_attendant_ignores_other_digits_and_hears_tones_too() {
     let mut body = json!({"to": to, "extension": {"digits": "1234", "wait_ms": 0}});
     let created = house.http.create(&body).await;
     let ended = house.http.ended(text(&created["id"])).await;
-    assert_eq!(ended["reason"], "key_confirmed", "{ended}");
     let call = house.carrier.wait(to, "ended").await;
+    let told = (&call["keys_received"], &call["heard"], &call["keys"]);
+    assert_eq!(ended["reason"], "key_confirmed", "{told:?}");
     assert_eq!(
         keys(&call),
         [("1", "inband"), ("2", "inband"), ("3", "inband"), ("4", "inband")]
