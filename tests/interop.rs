@@ -2,52 +2,74 @@
 //! the capture of it all.
 //!
 //! Run by `tests/run interop`, in network namespaces of its own (raw sockets without root, nothing leaves). A missing
-//! peer is a failure. Each case starts its own `ringproof serve` and looks at the webhook that arrives.
+//! peer is a failure. Arguments: parts of names to run only those, `--keep` to keep all logs. Each case starts its own `ringproof serve` and looks at the webhook that arrives.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test says why it fails"
+)]
 #[path = "interop/baresip.rs"]
 mod baresip;
 #[path = "interop/capture.rs"]
 mod capture;
 #[path = "interop/cases.rs"]
 mod cases;
+#[path = "interop/digest.rs"]
+mod digest;
+#[path = "interop/process.rs"]
+mod process;
 #[path = "interop/server.rs"]
 mod server;
 #[path = "interop/sipp.rs"]
 mod sipp;
+#[path = "interop/sound.rs"]
+mod sound;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Calls at the same time: enough to hide the prompts' length, few enough for two cores.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 8;
 const CASE_MAX: Duration = Duration::from_secs(120);
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
     let only: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
-    let work = tempfile::tempdir().expect("a temporary directory");
-    let pcap = sipp::tone_capture(work.path())
+    let mut work = tempfile::tempdir().expect("a temporary directory");
+    if std::env::args().any(|a| a == "--keep") {
+        work.disable_cleanup(true);
+        println!("kept: {}", work.path().display());
+    }
+    let common = cases::Common::new(work.path())
         .await
-        .expect("sox makes the in-band tone");
+        .expect("sox makes sounds, the program lists its prompts");
     let capture = capture::Capture::start(work.path())
         .await
         .expect("tshark captures on lo");
+    let run = if only.is_empty() {
+        capture::Run::Whole
+    } else {
+        capture::Run::Part
+    };
     let permits = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
     let mut running = tokio::task::JoinSet::new();
-    for (index, case) in cases::all().into_iter().enumerate() {
+    for (index, case) in (0..).zip(cases::all()) {
         if !only.is_empty() && !only.iter().any(|o| case.name.contains(o.as_str())) {
             continue;
         }
-        let (permits, directory, pcap) = (Arc::clone(&permits), work.path().join(case.name), pcap.clone());
+        let (permits, directory, common) =
+            (Arc::clone(&permits), work.path().join(case.name), common.clone());
         running.spawn(async move {
             let _permit = permits.acquire_owned().await;
             let began = Instant::now();
             let name = case.name;
-            let result = match tokio::time::timeout(CASE_MAX, cases::run(case, index, directory, pcap)).await
-            {
-                Ok(result) => result,
-                Err(_) => Err(format!("not over after {} s", CASE_MAX.as_secs())),
-            };
+            let result =
+                match tokio::time::timeout(CASE_MAX, cases::run(case, index, directory, common)).await {
+                    Ok(result) => result,
+                    Err(_) => Err(format!("not over after {} s", CASE_MAX.as_secs())),
+                };
             (name, began.elapsed(), result)
         });
     }
@@ -74,7 +96,7 @@ async fn main() -> ExitCode {
             Err(why) => failed.push(("baresip", why)),
         }
     }
-    match capture.finish().await {
+    match capture.finish(run).await {
         Ok(told) => println!("ok    tshark: {told}"),
         Err(why) => failed.push(("tshark", why)),
     }

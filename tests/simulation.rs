@@ -9,7 +9,11 @@
 //!
 //! A failure prints the seed, the commit and a trace stamped with simulated time. `docs/simulation.md` says how to see
 //! one again.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where it finds the unexpected")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test stops where it finds the unexpected"
+)]
 #![allow(clippy::print_stderr, reason = "the numbers of a batch are worth reading")]
 
 #[path = "simulation/callee.rs"]
@@ -122,7 +126,12 @@ fn at_ten_percent_loss_999_of_1000_outcomes_are_right() {
     report("lossy world", &tally);
     expect_none(Profile::Lossy, &tally);
     let wrong = tally.expected - tally.as_expected;
-    assert!(wrong * 1000 <= tally.expected, "{wrong} of {}: {:?}", tally.expected, tally.surprises);
+    assert!(
+        wrong * 1000 <= tally.expected,
+        "{wrong} of {}: {:?}",
+        tally.expected,
+        tally.surprises
+    );
 }
 
 #[test]
@@ -148,7 +157,12 @@ fn a_voicemail_that_plays_all_tones_is_never_approved() {
     for word in ["key_confirmed", "code_matched", "code_played", "fraud_reported"] {
         assert_eq!(tally.reasons.get(word), None, "{word}");
     }
-    assert!(tally.reasons.get("suspect_machine").is_some_and(|count| *count >= 400));
+    assert!(
+        tally
+            .reasons
+            .get("suspect_machine")
+            .is_some_and(|count| *count >= 400)
+    );
 }
 
 #[test]
@@ -174,7 +188,9 @@ fn every_planted_fault_is_found_by_its_invariant() {
         let mut vault = Vault::new();
         let found = (0..PLANT_RUNS).find(|seed| {
             let run = run(*seed, Profile::Any, Some(*plant), Trace::Off, &mut vault);
-            run.violations.iter().any(|violation| violation.invariant == *invariant)
+            run.violations
+                .iter()
+                .any(|violation| violation.invariant == *invariant)
         });
         match found {
             Some(seed) => eprintln!("{plant:?}: invariant {invariant}, seed {seed}"),

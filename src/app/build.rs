@@ -157,17 +157,8 @@ fn profile_plan(profile: &config::Profile) -> Result<ProfilePlan, AppError> {
         },
         brand: profile.brand.clone(),
         locale: profile.locale.clone(),
-        prompts: profile.prompts.as_deref().map(prompt_set),
+        prompts: profile.prompts.clone(),
     })
-}
-
-/// `lab` is the set `en-US-x-lab`; any other name is a language tag.
-fn prompt_set(name: &str) -> String {
-    if name == "lab" {
-        "en-US-x-lab".to_owned()
-    } else {
-        name.to_owned()
-    }
 }
 
 pub(super) fn api(config: &Config, public_url: String, seed: [u8; 32]) -> Result<ApiConfig, AppError> {
@@ -251,7 +242,7 @@ fn profile(config: &Config, profile: &config::Profile) -> Result<Profile, AppErr
 pub(super) fn webhooks(config: &Config) -> Result<WebhookConfig, AppError> {
     let signer = Signer::new(config.webhook.secrets.iter().map(Masked::reveal))
         .map_err(|e| AppError::Config(format!("webhook.secret: {e}")))?;
-    Ok(WebhookConfig::new(
+    let mut webhooks = WebhookConfig::new(
         signer,
         Guard::new(
             config
@@ -261,7 +252,9 @@ pub(super) fn webhooks(config: &Config) -> Result<WebhookConfig, AppError> {
                 .filter_map(|block| block.to_string().parse().ok())
                 .collect(),
         ),
-    ))
+    );
+    webhooks.concurrency_max = config.webhook.workers;
+    Ok(webhooks)
 }
 
 pub(super) fn retention(config: &Config) -> Retention {

@@ -120,7 +120,7 @@ impl App {
                 build::peer_check(config).await,
             )),
             tokio::spawn(keep_house(store.clone(), build::retention(config))),
-            tokio::spawn(report(store.clone(), media, sip)),
+            tokio::spawn(report(store.clone(), media, sip, metrics.clone())),
         ];
         let mut servers = Vec::new();
         let mut router = api::router(state.clone(), crate::web::routes());
@@ -255,10 +255,14 @@ async fn keep_house(store: Store, retention: crate::store::Retention) {
 }
 
 /// Copies what the engine and the listeners count into the metrics.
-async fn report(store: Store, media: MediaEngine, sip: SipUdp) {
+async fn report(store: Store, media: MediaEngine, sip: SipUdp, metrics: Option<PrometheusHandle>) {
     let mut every = tokio::time::interval(Duration::from_secs(5));
     loop {
         every.tick().await;
+        if let Some(metrics) = &metrics {
+            // Histograms keep every sample until somebody folds them.
+            metrics.run_upkeep();
+        }
         let engine = media.metrics();
         metrics::gauge!("ringproof_media_legs").set(engine.legs_open as f64);
         metrics::gauge!("ringproof_media_ports_free").set(engine.ports_free as f64);
@@ -289,6 +293,22 @@ async fn report(store: Store, media: MediaEngine, sip: SipUdp) {
             metrics::gauge!("ringproof_webhooks_waiting").set(waiting as f64);
         }
     }
+}
+
+/// What `config check` asks beyond the file itself: everything that the parts would refuse at the start.
+#[must_use]
+pub fn check(config: &Config) -> Vec<AppError> {
+    let api = build::api(config, config.server.public_url.clone(), [0; 32]).map(drop);
+    let callbacks = config.profiles.values().any(|p| !p.callbacks.is_empty());
+    let webhooks = if callbacks {
+        build::webhooks(config).map(drop)
+    } else {
+        Ok(())
+    };
+    [build::dialer(config).map(drop), api, webhooks]
+        .into_iter()
+        .filter_map(Result::err)
+        .collect()
 }
 
 /// True when `text` is a number that the API would take as it stands; used by the command line before it starts anything.

@@ -15,7 +15,7 @@ pub(super) fn seed(config: &Config) -> Result<[u8; 32], AppError> {
     }
     let Some(path) = beside_the_store(&config.store.url) else {
         // A store in memory: so is its key.
-        return Ok(fresh()?);
+        return fresh();
     };
     match std::fs::read_to_string(&path) {
         Ok(text) => decode(text.trim(), &path.display().to_string()),

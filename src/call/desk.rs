@@ -127,6 +127,12 @@ impl Desk {
         self.session.is_some()
     }
 
+    pub(super) fn has_open_session(&self) -> bool {
+        self.session
+            .as_ref()
+            .is_some_and(|session| !session.only_absorbs())
+    }
+
     /// Runs `give` on the leg and sends on what it commands.
     pub(super) fn with_leg<T>(&mut self, give: impl FnOnce(&mut Leg, &mut Vec<MediaCommand>) -> T) -> T {
         let mut commands = Vec::new();

@@ -109,6 +109,14 @@ impl Call {
         self.desk.next_trunk()
     }
 
+    /// The call as a person or a carrier sees it has ended: told, hung up and answered. Its transactions still absorb
+    /// repetitions (Timer D: 32 s) and catch a late answer, so it wants its messages and deadlines until
+    /// [`Call::is_over`]; it needs no media any more.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        matches!(self.phase, Phase::Finished) && !self.desk.has_open_session()
+    }
+
     /// Nothing will come out any more, whatever goes in.
     #[must_use]
     pub const fn is_over(&self) -> bool {

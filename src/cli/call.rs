@@ -1,5 +1,6 @@
 //! `ringproof call`: one confirmation call from the terminal, with the server's own parts in this process.
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -44,6 +45,10 @@ pub(super) struct CallArgs {
     #[arg(long)]
     json: bool,
 }
+
+/// The goodbye, the BYE and its answer: 12 s in all.
+const EVIDENCE_PAUSE: Duration = Duration::from_millis(100);
+const EVIDENCE_LOOKS_MAX: u32 = 120;
 
 #[derive(Debug, thiserror::Error)]
 enum CallError {
@@ -120,7 +125,7 @@ async fn place(args: &CallArgs) -> Result<Value, CallError> {
     let result = watch(args, &client).await;
     app.shutdown(config.server.drain).await;
     drop(directory);
-    Ok(result?)
+    result
 }
 
 /// A server may be running with the same file. It keeps its ports, its store and its queue: this call has its own, which
@@ -199,7 +204,7 @@ async fn watch(args: &CallArgs, client: &Client) -> Result<Value, CallError> {
         }
     }
     // The outcome is told before the goodbye has played; the rest of the evidence follows when the call is over.
-    for _ in 0..10 {
+    for _ in 0..EVIDENCE_LOOKS_MAX {
         if verification["attempts"]
             .as_array()
             .into_iter()
@@ -208,6 +213,8 @@ async fn watch(args: &CallArgs, client: &Client) -> Result<Value, CallError> {
         {
             break;
         }
+        // No long poll: a verification that has ended does not change any more, and is answered at once.
+        tokio::time::sleep(EVIDENCE_PAUSE).await;
         verification = client.changed(&id, 1).await?;
     }
     progress.finish();

@@ -36,9 +36,30 @@ pub(super) fn run(command: &ConfigCommand) -> ExitCode {
     }
 }
 
+/// The file reads well, but a part of the server would not start with it.
+fn refused(path: &str, errors: &[crate::app::AppError], json: bool) -> ExitCode {
+    if json {
+        let list: Vec<_> = errors
+            .iter()
+            .map(|e| serde_json::json!({"place": path, "key": null, "message": e.to_string()}))
+            .collect();
+        println!(
+            "{}",
+            serde_json::json!({"file": path, "valid": false, "problems": list})
+        );
+    } else {
+        eprintln!("error: {} problem(s) in the configuration:", errors.len());
+        errors.iter().for_each(|error| eprintln!("  {path}: {error}"));
+    }
+    ExitCode::from(1)
+}
+
 fn check(file: &ConfigFile, json: bool) -> ExitCode {
     let path = file.config.display().to_string();
     match config::load(&file.config) {
+        Ok(config) if !crate::app::check(&config).is_empty() => {
+            refused(&path, &crate::app::check(&config), json)
+        }
         Ok(config) if json => {
             println!(
                 "{}",

@@ -412,3 +412,100 @@ fn json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, value)?;
     writeln!(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: PromptsArgs,
+    }
+
+    fn printed(arguments: &[&str]) -> (PromptsExit, String, String) {
+        let command = Command::parse_from(["prompts"].iter().chain(arguments));
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let exit = run(&command.args, &mut out, &mut err);
+        (
+            exit,
+            String::from_utf8(out).unwrap(),
+            String::from_utf8(err).unwrap(),
+        )
+    }
+
+    const MANIFEST: &str = r#"
+language = "en-US"
+name = "English"
+brand_text = "Hello from {brand}."
+[voice]
+name = "Ann"
+engine = "recording"
+licence = "ours"
+[phrases]
+confirm = ["hello"]
+[clips.hello]
+transcript = "Hello."
+"#;
+
+    #[test]
+    fn the_built_in_sets_are_listed_with_words_and_lengths() {
+        let (exit, out, err) = printed(&["list", "--language", "en-GB", "--json"]);
+        assert_eq!((exit, err.as_str()), (PromptsExit::Good, ""));
+        let listed: serde_json::Value = serde_json::from_str(&out).unwrap();
+        let confirm = &listed[0]["phrases"]["confirm"];
+        assert!(
+            confirm["transcript"]
+                .as_str()
+                .unwrap()
+                .contains("press the hash key")
+        );
+        assert!(confirm["duration_ms"].as_u64().unwrap() <= 9000);
+        assert_eq!(listed[0]["phrases"]["code"].get("duration_ms"), None);
+        let (_, table, _) = printed(&["list", "--language", "en-US"]);
+        assert!(table.contains("press the pound key"), "{table}");
+    }
+
+    #[test]
+    fn a_check_counts_what_is_wrong_and_says_it_by_its_exit_code() {
+        let root = tempfile::tempdir().unwrap();
+        let language = root.path().join("en-US");
+        fs::create_dir(&language).unwrap();
+        fs::write(language.join("prompts.toml"), MANIFEST).unwrap();
+        fs::write(language.join("hello.wav"), b"RIFF....WAVE").unwrap();
+        let directory = root.path().to_str().unwrap();
+        let (exit, out, _) = printed(&["check", "--dir", directory, "--json"]);
+        assert_eq!(exit, PromptsExit::Problems);
+        let checked: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(checked["ok"], false);
+        let clips = &checked["languages"][0]["clips"];
+        assert_eq!(clips[0]["problems"][0], "expected a \"fmt \" chunk, found none");
+        assert_eq!(
+            (&clips[1]["rate_hz"], &clips[1]["problems"][0]),
+            (
+                &serde_json::json!(16_000),
+                &serde_json::json!("the file is missing")
+            )
+        );
+        let (_, table, _) = printed(&["check", "--dir", directory]);
+        assert!(table.contains("1 languages, 2 problems"), "{table}");
+    }
+
+    #[test]
+    fn what_cannot_be_read_at_all_is_an_error_with_its_place() {
+        let (exit, _, err) = printed(&["check", "--dir", "/nonexistent"]);
+        assert_eq!(exit, PromptsExit::Failed);
+        assert!(err.starts_with("error: /nonexistent: No such file"), "{err}");
+        let root = tempfile::tempdir().unwrap();
+        let (exit, out, _) = printed(&["check", "--dir", root.path().to_str().unwrap()]);
+        assert_eq!(exit, PromptsExit::Problems);
+        assert!(out.contains("expected sets of prompts here, found none"), "{out}");
+        let (exit, _, err) = printed(&["list", "--language", "tlh"]);
+        assert_eq!(exit, PromptsExit::Failed);
+        assert_eq!(err, "error: tlh/prompts.toml: expected this file, found none\n");
+    }
+}

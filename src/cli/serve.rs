@@ -2,7 +2,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::ConfigFile;
 use crate::app::App;
@@ -26,8 +26,17 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
         return super::fail(&error);
     }
     super::block_on(async {
-        let metrics = match crate::telemetry::install_metrics() {
-            Ok(metrics) => Some(metrics),
+        let metrics = match config
+            .telemetry
+            .metrics
+            .then(crate::telemetry::install_metrics)
+            .transpose()
+        {
+            Ok(metrics) => metrics,
+            Err(error) => return super::fail(&error),
+        };
+        let mut signals = match Signals::new() {
+            Ok(signals) => signals,
             Err(error) => return super::fail(&error),
         };
         let app = match App::start(&config, metrics).await {
@@ -35,15 +44,19 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
             Err(error) => return super::fail(&error),
         };
         tell(&app, args.json);
-        match stop_asked().await {
-            Ok(name) => tracing::info!(
-                "{name}: no new calls; {} live may finish within {} s",
-                app.live_calls(),
-                config.server.drain.as_secs()
-            ),
-            Err(error) => tracing::error!(%error, "signals cannot be received; stopping"),
-        }
-        let canceled = app.shutdown(config.server.drain).await;
+        let name = signals.stop_asked().await;
+        let (live, limit) = (app.live_calls(), config.server.drain);
+        tracing::info!(
+            "{name}: no new calls; {live} live may finish within {} s",
+            limit.as_secs()
+        );
+        let canceled = tokio::select! {
+            canceled = app.shutdown(limit) => canceled,
+            name = signals.stop_asked() => {
+                tracing::warn!("{name} again: stopping at once; calls that were live are told as unknown_after_crash");
+                return ExitCode::from(1);
+            }
+        };
         if canceled > 0 {
             tracing::warn!(canceled, "calls were ended by the drain limit");
         }
@@ -63,12 +76,32 @@ fn tell(app: &App, json: bool) {
     }
 }
 
-/// Returns the name of the signal that asks to stop.
-async fn stop_asked() -> std::io::Result<&'static str> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok("SIGTERM"),
-        _ = interrupt.recv() => Ok("SIGINT"),
+/// Taken before anything starts, so that no signal finds the default action.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Returns the name of the signal that asks to stop.
+    async fn stop_asked(&mut self) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hangup.recv() => {
+                    tracing::warn!("SIGHUP: this version reads its configuration at the start only; restart to apply changes");
+                }
+            }
+        }
     }
 }

@@ -95,7 +95,7 @@ impl<'t> Section<'t> {
         report.add(&node.origin, &self.path(key), message);
     }
 
-    pub(super) fn section(&mut self, key: &'static str, report: &mut Report<'_>) -> Section<'t> {
+    pub(super) fn section(&mut self, key: &'static str, report: &mut Report<'_>) -> Self {
         let path = self.path(key);
         let node = self.node(key);
         let table = node.and_then(|n| match &n.value {
@@ -106,7 +106,7 @@ impl<'t> Section<'t> {
             self.wrong_kind(report, key, &format!("a table [{path}]"), node);
         }
         let origin = node.map_or_else(|| self.origin.clone(), |n| n.origin.clone());
-        Section {
+        Self {
             path,
             origin,
             table,
@@ -119,7 +119,7 @@ impl<'t> Section<'t> {
         &mut self,
         key: &'static str,
         report: &mut Report<'_>,
-    ) -> Vec<(String, Section<'t>)> {
+    ) -> Vec<(String, Self)> {
         let parent = self.section(key, report);
         let Some(table) = parent.table else {
             return Vec::new();
@@ -148,7 +148,7 @@ impl<'t> Section<'t> {
     }
 
     /// `[[key]]` tables, in order.
-    pub(super) fn listed_sections(&mut self, key: &'static str, report: &mut Report<'_>) -> Vec<Section<'t>> {
+    pub(super) fn listed_sections(&mut self, key: &'static str, report: &mut Report<'_>) -> Vec<Self> {
         let Some(node) = self.node(key) else {
             return Vec::new();
         };

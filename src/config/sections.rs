@@ -599,11 +599,9 @@ fn enrollment(mut s: Section<'_>, report: &mut Report<'_>) -> Enrollment {
             "expected 32 octets in base64 (an Ed25519 seed)",
         );
     }
-    let session = seconds(&mut s, "session_s", 86_400.0, 1800.0, report);
     s.finish(report);
     Enrollment {
         signing_key: key.map(Masked::new),
-        session,
     }
 }
 

@@ -217,7 +217,6 @@ fn services(out: &mut Printer, config: &Config) {
     out.raw("workers", config.webhook.workers);
     out.table("[enrollment]");
     out.optional("signing_key", config.enrollment.signing_key.as_ref());
-    out.seconds("session_s", config.enrollment.session);
     out.table("[telemetry]");
     out.raw("metrics", config.telemetry.metrics);
     out.text("log", &config.telemetry.log);

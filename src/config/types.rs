@@ -202,7 +202,6 @@ pub struct Webhook {
 pub struct Enrollment {
     /// Ed25519 seed, 32 octets in base64; made and kept beside the store when absent.
     pub signing_key: Option<Masked<String>>,
-    pub session: Duration,
 }
 
 #[derive(Debug, Clone)]

@@ -9,13 +9,14 @@ use tokio::sync::mpsc;
 
 use super::ledger::{Ledger, Written};
 use super::plan::{self, PlanError};
-use super::{Shared, Start};
+use super::{Reached, Shared, Start};
 use crate::call::{Call, Input, NextTrunk, Output};
+use crate::media::command::MediaEvent;
 use crate::model::{AttemptId, AttemptReport, Outcome, Reason};
 use crate::net::media_engine::MediaLeg;
 use crate::net::sip_udp::{Inbound, RouteGuard};
 use crate::policy::goes_to_next_trunk;
-use crate::store::{Claim, Claimed};
+use crate::store::{Claim, Claimed, Decided};
 use crate::telemetry::wallclock;
 
 /// How an attempt left this task.
@@ -27,20 +28,24 @@ pub(super) enum TaskEnd {
     NumberBusy,
     /// Refused before the claim; the verification has ended with this outcome.
     Refused(Outcome),
-    /// The call ran; `trunk_failed` speaks of the trunk's side.
+    /// The call ran; `next_trunk` says whether it failed on the trunk's side, and how long that asked for rest.
     Ran {
         outcome: Option<Outcome>,
-        trunk_failed: bool,
+        next_trunk: NextTrunk,
     },
 }
 
 /// Runs one attempt to its end.
-pub(super) async fn run(shared: Arc<Shared>, start: Start, cancel: mpsc::Receiver<Reason>) -> TaskEnd {
+pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Receiver<Reason>) -> TaskEnd {
     let attempt = start.due.id;
     let prepared = match prepare(&shared, &start).await {
         Ok(prepared) => prepared,
         Err(refused) => return refuse(&shared, &start, refused).await,
     };
+    // Looking up the trunk may have taken seconds: nothing is dialled after a stop or a cancel.
+    if shared.is_draining() || cancel.try_recv().is_ok() {
+        return TaskEnd::NotClaimed;
+    }
     let claim = Claim {
         attempt,
         node: shared.config.node.clone(),
@@ -61,7 +66,9 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, cancel: mpsc::Receive
         leg,
         route,
         call_id,
+        host,
         target,
+        addresses,
         local,
         entropy,
     } = prepared;
@@ -71,7 +78,9 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, cancel: mpsc::Receive
         &verification,
         plan::Wire {
             call_id,
+            host,
             target,
+            peers: addresses,
             local_sip: local,
             local_media: leg.local,
         },
@@ -95,14 +104,17 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, cancel: mpsc::Receive
                 shared,
                 attempt,
                 call,
-                leg,
+                leg: Some(leg),
                 route,
                 ledger,
                 outcome: None,
-                trunk_failed: false,
+                next_trunk: NextTrunk::No,
                 attempts_made: start.due.number,
                 untried,
                 last_report: AttemptReport::default(),
+                has_sent: false,
+                failover_on_timeout: start.trunk.failover_on_timeout,
+                expires_at: Some(Instant::now() + verification.expires_at.since(wallclock())),
             };
             pump.run(cancel).await
         }
@@ -115,7 +127,7 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, cancel: mpsc::Receive
             }
             TaskEnd::Ran {
                 outcome: Some(Outcome::new(Reason::Internal)),
-                trunk_failed: false,
+                next_trunk: NextTrunk::No,
             }
         }
     }
@@ -132,14 +144,22 @@ struct Prepared {
     leg: MediaLeg,
     route: Route,
     call_id: String,
+    /// Of the target, as configured.
+    host: String,
     target: std::net::SocketAddr,
+    /// All addresses of the target.
+    addresses: Vec<std::net::SocketAddr>,
     local: std::net::SocketAddr,
     entropy: crate::model::Entropy,
 }
 
 async fn prepare(shared: &Shared, start: &Start) -> Result<Prepared, PlanError> {
     let mut entropy = crate::telemetry::entropy().map_err(|e| PlanError::Entropy(e.to_string()))?;
-    let target = shared.target_for(&start.trunk).await?;
+    let Reached {
+        host,
+        target,
+        addresses,
+    } = shared.target_for(&start.trunk).await?;
     let local = shared.sip.local_for(target).map_err(PlanError::NoRoute)?;
     let leg = shared.media.open().map_err(PlanError::Media)?;
     let call_id = entropy.token();
@@ -152,7 +172,9 @@ async fn prepare(shared: &Shared, start: &Start) -> Result<Prepared, PlanError> 
         leg,
         route,
         call_id,
+        host,
         target,
+        addresses,
         local,
         entropy,
     })
@@ -178,16 +200,22 @@ struct Pump {
     shared: Arc<Shared>,
     attempt: AttemptId,
     call: Call,
-    leg: MediaLeg,
+    /// Given back when the call has settled.
+    leg: Option<MediaLeg>,
     route: Route,
     ledger: Ledger,
     outcome: Option<Outcome>,
-    trunk_failed: bool,
+    next_trunk: NextTrunk,
     /// Attempts of this verification, this one included.
     attempts_made: u32,
     /// Trunks that have not tried it.
     untried: usize,
     last_report: AttemptReport,
+    /// Something has left for the network.
+    has_sent: bool,
+    failover_on_timeout: bool,
+    /// When an unanswered call ends (`expires_at` of the verification, told once).
+    expires_at: Option<Instant>,
 }
 
 impl Pump {
@@ -195,16 +223,13 @@ impl Pump {
         let mut cancel_open = true;
         let mut media_open = true;
         self.drain().await;
-        while !(self.call.is_over() && self.ledger.is_idle()) {
+        while !(self.call.is_settled() && self.ledger.is_idle()) {
             let deadline = self.call.poll_timeout().map(|(at, _)| at);
             let input = tokio::select! {
                 biased;
-                written = self.ledger.next() => match written {
-                    Written::Decided(_) | Written::Lost => Some(Input::Committed),
-                    Written::Stage | Written::Reported => None,
-                },
+                written = self.ledger.next() => self.committed(&written),
                 // Media before signalling: a press that lies in the queue when BYE arrives is judged first.
-                event = self.leg.events.recv(), if media_open => match event {
+                event = heard(self.leg.as_mut()), if media_open => match event {
                     Some(event) => Some(Input::Media(event)),
                     None => { media_open = false; None }
                 },
@@ -213,6 +238,10 @@ impl Pump {
                     Some(reason) => Some(Input::Cancel(reason)),
                     None => { cancel_open = false; None }
                 },
+                () = until(self.expires_at) => {
+                    self.expires_at = None;
+                    Some(Input::Cancel(Reason::Ttl))
+                }
                 () = until(deadline) => Some(Input::Timeout),
             };
             if let Some(input) = input {
@@ -220,18 +249,59 @@ impl Pump {
                 self.drain().await;
             }
         }
-        TaskEnd::Ran {
+        let end = TaskEnd::Ran {
             outcome: self.outcome,
-            trunk_failed: self.trunk_failed,
+            next_trunk: self.next_trunk,
+        };
+        // The trunk's channel, the media port and a drain that waits must not be held for Timer D.
+        self.leg = None;
+        tokio::spawn(self.linger());
+        end
+    }
+
+    /// Absorbs repetitions and catches a late answer until the last timer has run out.
+    async fn linger(mut self) {
+        while !(self.call.is_over() && self.ledger.is_idle()) {
+            let deadline = self.call.poll_timeout().map(|(at, _)| at);
+            let input = tokio::select! {
+                biased;
+                _ = self.ledger.next() => None,
+                inbound = self.route.inbound.recv() => match inbound {
+                    Some(Inbound { message, source, .. }) => Some(Input::Sip { message, source }),
+                    None => return,
+                },
+                () = until(deadline) => Some(Input::Timeout),
+            };
+            if let Some(input) = input {
+                self.call.handle_input(Instant::now(), input);
+                self.drain().await;
+            }
+        }
+    }
+
+    /// Only a durable outcome of ours lets the goodbye be said; without one the call ends by its own deadline.
+    fn committed(&self, written: &Written) -> Option<Input> {
+        match written {
+            Written::Decided(Decided::Finished { .. } | Decided::Retrying { .. }) => Some(Input::Committed),
+            Written::Decided(Decided::Already(outcome)) if Some(*outcome) == self.outcome => {
+                Some(Input::Committed)
+            }
+            Written::Decided(Decided::Already(_) | Decided::NotOurs)
+            | Written::Stage
+            | Written::Reported
+            | Written::Lost => None,
         }
     }
 
     fn decided(&mut self, outcome: Outcome, report: AttemptReport) {
         count(outcome);
         self.outcome = Some(outcome);
-        self.trunk_failed = self.call.next_trunk() != NextTrunk::No;
+        self.next_trunk = self.call.next_trunk();
         let tried = self.attempts_made;
-        let another = goes_to_next_trunk(outcome, self.trunk_failed, tried, self.untried);
+        // After Timer B a phone may still ring somewhere; the operator may rule out a second ring.
+        let silent = outcome.reason() == Reason::TrunkDown && !self.failover_on_timeout;
+        let asked = self.next_trunk.is_allowed() && !silent;
+        let another = goes_to_next_trunk(outcome, asked, tried, self.untried);
         self.ledger.decide(outcome, report, another);
     }
 
@@ -240,13 +310,21 @@ impl Pump {
         while let Some(output) = self.call.poll_output() {
             match output {
                 Output::SendSip { to, bytes } => {
-                    if let Err(error) = self.shared.sip.send(to, &bytes).await {
-                        tracing::warn!(attempt = %self.attempt, %error, "a SIP message could not be sent");
-                        self.call.handle_input(Instant::now(), Input::TransportError);
+                    match self.shared.sip.send(to, &bytes).await {
+                        Ok(()) => self.has_sent = true,
+                        Err(error) => {
+                            tracing::warn!(attempt = %self.attempt, %error, "a SIP message could not be sent");
+                            // Once an INVITE has left, a phone may ring: then only the transaction's timers decide.
+                            if !self.has_sent {
+                                self.call.handle_input(Instant::now(), Input::TransportError);
+                            }
+                        }
                     }
                 }
                 Output::Media(command) => {
-                    if let Err(error) = self.leg.command(command) {
+                    if let Some(leg) = &self.leg
+                        && let Err(error) = leg.command(command)
+                    {
                         tracing::warn!(attempt = %self.attempt, %error, "a media command was refused");
                     }
                 }
@@ -277,6 +355,10 @@ fn count(outcome: Outcome) {
         "reason" => outcome.reason().as_str()
     )
     .increment(1);
+}
+
+async fn heard(leg: Option<&mut MediaLeg>) -> Option<MediaEvent> {
+    leg?.events.recv().await
 }
 
 async fn until(deadline: Option<Instant>) {

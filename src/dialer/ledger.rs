@@ -31,6 +31,7 @@ enum Entry {
 /// What a finished write was.
 #[derive(Debug)]
 pub(super) enum Written {
+    /// Whether it was written or not: the next one says more.
     Stage,
     Decided(Decided),
     Reported,
@@ -107,13 +108,13 @@ impl Ledger {
             Entry::Stage(stage) => Box::pin(async move {
                 // Progress is worth one try: the next stage or the outcome says more.
                 let Ok(entropy) = entropy() else {
-                    return Written::Lost;
+                    return Written::Stage;
                 };
                 match store.set_stage(attempt, stage, entropy, wallclock()).await {
                     Ok(_) => Written::Stage,
                     Err(error) => {
                         tracing::warn!(%attempt, %stage, %error, "a stage was not written");
-                        Written::Lost
+                        Written::Stage
                     }
                 }
             }),

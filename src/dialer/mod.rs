@@ -16,7 +16,7 @@ mod target;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -65,6 +65,17 @@ pub(crate) struct Shared {
     rotation: BTreeMap<String, AtomicUsize>,
     /// A call has ended: there may be room for the next.
     room: Notify,
+    /// No attempt is started any more.
+    draining: AtomicBool,
+}
+
+/// Where a trunk is reached now.
+pub(crate) struct Reached {
+    /// As configured: what Request-URI, To and From say (RFC 3263 changes the destination only).
+    host: String,
+    target: SocketAddr,
+    /// All addresses of the host: its cluster may send from any of them.
+    addresses: Vec<SocketAddr>,
 }
 
 /// An attempt and the trunk that it goes over.
@@ -104,6 +115,7 @@ impl Dialer {
             live: Mutex::default(),
             rotation,
             room: Notify::new(),
+            draining: AtomicBool::new(false),
         });
         let accepting = watch::Sender::new(true);
         let selection = tokio::spawn(selection::run(Arc::clone(&shared), accepting.subscribe()));
@@ -123,31 +135,29 @@ impl Dialer {
     /// Starts no more attempts, lets live calls finish for `limit`, then cancels them and waits for their outcomes.
     /// Returns how many had to be canceled.
     pub async fn drain(self, limit: Duration) -> usize {
+        self.shared.draining.store(true, Ordering::Relaxed);
         self.accepting.send_replace(false);
-        let deadline = Instant::now() + limit;
-        while self.live_calls() > 0 {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero()
-                || tokio::time::timeout(left, self.shared.room.notified())
-                    .await
-                    .is_err()
-            {
-                break;
-            }
-        }
+        self.idle_by(Instant::now() + limit).await;
         let told: Vec<mpsc::Sender<Reason>> = self.shared.live().values().cloned().collect();
         for cancel in &told {
             // A full queue holds a cancel already.
             let _ = cancel.try_send(Reason::Shutdown);
         }
         // BYE or CANCEL and its answer: Timer F rules; past it the row is told as unknown after the next start.
-        let goodbye = Instant::now() + Duration::from_secs(10);
-        while self.live_calls() > 0 && Instant::now() < goodbye {
-            let left = goodbye.saturating_duration_since(Instant::now());
-            let _ = tokio::time::timeout(left, self.shared.room.notified()).await;
-        }
+        self.idle_by(Instant::now() + Duration::from_secs(10)).await;
         self.selection.abort();
         told.len()
+    }
+
+    /// Waits until no call is live, at most until `deadline`.
+    async fn idle_by(&self, deadline: Instant) {
+        loop {
+            // Made before the look: an end between the two wakes it, whoever takes the permit.
+            let ended = self.shared.room.notified();
+            if self.live_calls() == 0 || tokio::time::timeout_at(deadline.into(), ended).await.is_err() {
+                return;
+            }
+        }
     }
 }
 
@@ -156,8 +166,12 @@ impl Shared {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
     /// Address of the trunk's target whose turn it is.
-    async fn target_for(&self, trunk: &Trunk) -> Result<SocketAddr, TargetError> {
+    async fn target_for(&self, trunk: &Trunk) -> Result<Reached, TargetError> {
         let turn = self
             .rotation
             .get(&trunk.name)
@@ -170,9 +184,13 @@ impl Shared {
             };
             match self.resolver.addresses(target).await {
                 Ok(addresses) => {
-                    let usable = addresses.into_iter().find(|a| self.sip.local_for(*a).is_ok());
+                    let usable = addresses.iter().copied().find(|a| self.sip.local_for(*a).is_ok());
                     if let Some(address) = usable {
-                        return Ok(address);
+                        return Ok(Reached {
+                            host: target.host.clone(),
+                            target: address,
+                            addresses,
+                        });
                     }
                     failure = Some(TargetError::Empty {
                         host: target.host.clone(),

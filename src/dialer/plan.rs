@@ -14,6 +14,7 @@ use crate::prompt::{MessageError, Wanted, brand_variable, message_vars};
 use crate::sip::digest::Credentials;
 use crate::sip::invite::{InviteConfig, Transport};
 use crate::sip::message::NameAddr;
+use crate::sip::peer::IpNet;
 use crate::sip::transaction::timer::TimerConfig;
 use crate::sip::uri::{Host, Uri};
 
@@ -127,7 +128,11 @@ impl Trunk {
 /// What the shell took for this call.
 pub(super) struct Wire {
     pub(super) call_id: String,
+    /// Of the target, as configured.
+    pub(super) host: String,
     pub(super) target: SocketAddr,
+    /// Sources of in-dialog requests beside the target.
+    pub(super) peers: Vec<SocketAddr>,
     pub(super) local_sip: SocketAddr,
     pub(super) local_media: SocketAddr,
 }
@@ -188,11 +193,12 @@ pub(super) fn call_spec(
 fn invite(shared: &Shared, trunk: &Trunk, verification: &Verification, wire: &Wire) -> InviteConfig {
     let user = trunk.user_part(&verification.to);
     let port = (wire.target.port() != 5060).then(|| wire.target.port());
-    let request_uri = Uri::sip(Some(&user), wire.target.ip(), port);
+    let host: Host = wire.host.parse().unwrap_or_else(|_| wire.target.ip().into());
+    let request_uri = Uri::sip(Some(&user), host.clone(), port);
     let caller = trunk.caller_id_for(verification.to.country());
     let from_uri = match &trunk.from_domain {
         Some(domain) => Uri::sip(Some(caller), domain.clone(), None),
-        None => Uri::sip(Some(caller), wire.target.ip(), None),
+        None => Uri::sip(Some(caller), host, None),
     };
     let mut extra_headers = trunk.headers.clone();
     if let Some(header) = trunk.identity_header {
@@ -204,6 +210,7 @@ fn invite(shared: &Shared, trunk: &Trunk, verification: &Verification, wire: &Wi
         public: shared
             .config
             .public_address
+            .filter(|ip| ip.is_ipv4() == wire.target.is_ipv4())
             .map(|ip| SocketAddr::new(ip, wire.local_sip.port())),
         transport: Transport::Udp,
         request_uri: request_uri.clone(),
@@ -219,6 +226,11 @@ fn invite(shared: &Shared, trunk: &Trunk, verification: &Verification, wire: &Wi
             .peers
             .iter()
             .filter_map(|block| block.to_string().parse().ok())
+            .chain(
+                wire.peers
+                    .iter()
+                    .map(|peer| IpNet::host(peer.ip().to_canonical())),
+            )
             .collect(),
         rel100: trunk.rel100,
         timers: TimerConfig {

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::call_task::{self, TaskEnd};
 use super::{Shared, Start};
+use crate::call::NextTrunk;
 use crate::model::{AttemptId, Outcome, Reason};
 use crate::policy::{CallNeed, Selection, TrunkBoard, TrunkRules};
 use crate::store::{CancelNotice, DueAttempt};
@@ -18,8 +19,10 @@ const BATCH: u32 = 256;
 const POLL: Duration = Duration::from_secs(1);
 /// Rest after a failure of the store.
 const STORE_REST: Duration = Duration::from_millis(250);
-/// How long a trunk that gave no answer, or said 503, gets no new calls.
+/// How long a trunk that gave no answer, or a 5xx without Retry-After, gets no new calls.
 const PENALTY: Duration = Duration::from_secs(5);
+/// A trunk may ask for a longer rest, within reason: a mistyped Retry-After must not close it for a day.
+const PENALTY_MAX: Duration = Duration::from_secs(600);
 
 /// What the loop and the ends of its tasks change.
 struct Desk {
@@ -79,10 +82,12 @@ async fn round(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>) -> Duration {
         }
     };
     let full_batch = due.len() == BATCH as usize;
+    let mut started = false;
     let mut next = POLL;
     for attempt in due {
         match pick(shared, desk, &attempt) {
-            Picked::Started => {}
+            Picked::Started => started = true,
+            Picked::Before => {}
             Picked::Wait(until) => {
                 let wait = until.map_or(POLL, |at| at.saturating_duration_since(Instant::now()));
                 next = next.min(wait.max(Duration::from_millis(1)));
@@ -90,7 +95,7 @@ async fn round(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>) -> Duration {
             Picked::NoTrunk => refuse(shared, &attempt, Outcome::new(Reason::TrunkDown)).await,
         }
     }
-    if full_batch {
+    if full_batch && started {
         return Duration::from_millis(1);
     }
     match shared.store.next_attempt_at().await {
@@ -102,6 +107,8 @@ async fn round(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>) -> Duration {
 
 enum Picked {
     Started,
+    /// Its task runs already.
+    Before,
     /// `None`: only the end of a call helps, and that wakes the loop.
     Wait(Option<Instant>),
     NoTrunk,
@@ -110,7 +117,10 @@ enum Picked {
 fn pick(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, due: &DueAttempt) -> Picked {
     let mut guard = lock(desk);
     if guard.picked.contains(&due.id) {
-        return Picked::Started;
+        return Picked::Before;
+    }
+    if shared.is_draining() {
+        return Picked::Wait(None);
     }
     if guard.picked.len() >= shared.config.calls_max {
         return Picked::Wait(None);
@@ -150,7 +160,7 @@ async fn attend(shared: Arc<Shared>, desk: Arc<Mutex<Desk>>, start: Start, cance
             tracing::error!(attempt = %id, %error, "a call task failed; the next start will tell its outcome");
             TaskEnd::Ran {
                 outcome: None,
-                trunk_failed: false,
+                next_trunk: NextTrunk::No,
             }
         }
     };
@@ -158,15 +168,10 @@ async fn attend(shared: Arc<Shared>, desk: Arc<Mutex<Desk>>, start: Start, cance
         let mut guard = lock(&desk);
         guard.board.ended(&trunk.name);
         guard.picked.remove(&id);
-        if let TaskEnd::Ran {
-            outcome: Some(outcome),
-            trunk_failed: true,
-        } = end
-            && matches!(outcome.reason(), Reason::TrunkDown | Reason::Congestion)
-        {
+        if let Some((outcome, rest)) = rest_after(end) {
             shared.rotate(&trunk);
-            guard.board.down(&trunk.name, Instant::now() + PENALTY);
-            tracing::warn!(trunk = %trunk.name, %outcome, "the trunk rests for {} s", PENALTY.as_secs());
+            guard.board.down(&trunk.name, Instant::now() + rest);
+            tracing::warn!(trunk = %trunk.name, %outcome, "the trunk rests for {} s", rest.as_secs());
         }
     }
     shared.live().remove(&id);
@@ -176,6 +181,22 @@ async fn attend(shared: Arc<Shared>, desk: Arc<Mutex<Desk>>, start: Start, cance
     if end == TaskEnd::NumberBusy {
         tracing::debug!(attempt = %id, "waits for the number's earlier call to end");
     }
+}
+
+/// How long the trunk rests after this end, if it is the trunk that failed: what its 503 asked for (RFC 3261
+/// §20.33), else [`PENALTY`].
+fn rest_after(end: TaskEnd) -> Option<(Outcome, Duration)> {
+    let TaskEnd::Ran {
+        outcome: Some(outcome),
+        next_trunk: NextTrunk::Yes { retry_after_s },
+    } = end
+    else {
+        return None;
+    };
+    matches!(outcome.reason(), Reason::TrunkDown | Reason::Congestion).then(|| {
+        let asked = retry_after_s.map(|s| Duration::from_secs(s.into()));
+        (outcome, asked.map_or(PENALTY, |rest| rest.min(PENALTY_MAX)))
+    })
 }
 
 async fn refuse(shared: &Shared, due: &DueAttempt, outcome: Outcome) {
@@ -208,4 +229,36 @@ async fn tell_pending(shared: &Shared) {
 
 fn lock(desk: &Mutex<Desk>) -> std::sync::MutexGuard<'_, Desk> {
     desk.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trunk_rests_as_long_as_its_503_asks_within_reason() {
+        let rest = |reason, next_trunk| {
+            let end = TaskEnd::Ran {
+                outcome: Some(Outcome::new(reason)),
+                next_trunk,
+            };
+            rest_after(end).map(|(_, rest)| rest.as_secs())
+        };
+        let yes = |retry_after_s| NextTrunk::Yes { retry_after_s };
+        for (reason, next_trunk, expected) in [
+            (Reason::Congestion, yes(Some(1)), Some(1)),
+            (Reason::Congestion, yes(Some(0)), Some(0)),
+            (Reason::Congestion, yes(Some(120)), Some(120)),
+            (Reason::Congestion, yes(Some(u32::MAX)), Some(600)),
+            (Reason::Congestion, yes(None), Some(5)),
+            (Reason::TrunkDown, yes(None), Some(5)),
+            // The number's fate, or one opinion of many: the trunk itself is well.
+            (Reason::CodecMismatch, yes(None), None),
+            (Reason::RejectedByNetwork, NextTrunk::Once, None),
+            (Reason::Congestion, NextTrunk::No, None),
+        ] {
+            assert_eq!(rest(reason, next_trunk), expected, "{reason} {next_trunk:?}");
+        }
+        assert_eq!(rest_after(TaskEnd::NotClaimed), None);
+    }
 }

@@ -43,6 +43,9 @@ pub struct Keying {
     pub tone_ms: u16,
     /// Silence after each key, rounded up to whole packets.
     pub gap_ms: u16,
+    /// Whether the first packet of an event carries the marker, as RFC 4733 §2.5.1.2 asks. Only the simulator
+    /// plays a gateway that forgets it.
+    pub marker: bool,
 }
 
 impl Keying {
@@ -57,6 +60,7 @@ impl Default for Keying {
             transport: None,
             tone_ms: 100,
             gap_ms: 100,
+            marker: true,
         }
     }
 }

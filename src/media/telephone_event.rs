@@ -375,6 +375,7 @@ pub struct EventSender {
     ptime_ms: u32,
     tone_ms: u32,
     gap_ms: u32,
+    marker: bool,
     /// Index of the digit and of the packet time within it.
     digit: usize,
     tick: u32,
@@ -389,6 +390,7 @@ impl EventSender {
             ptime_ms: u32::from(ptime_ms.max(1)),
             tone_ms: SEND_TONE_MS,
             gap_ms: SEND_GAP_MS,
+            marker: true,
             digit: 0,
             tick: 0,
             timestamp: 0,
@@ -404,6 +406,12 @@ impl EventSender {
             gap_ms,
             ..self
         }
+    }
+
+    /// Without the marker on a key's first packet, as some gateways send.
+    #[must_use]
+    pub fn with_marker(self, marker: bool) -> Self {
+        Self { marker, ..self }
     }
 
     /// The step for the packet time that begins at `media_timestamp`.
@@ -434,7 +442,7 @@ impl EventSender {
         let flags = if end { END_BIT | SEND_VOLUME } else { SEND_VOLUME };
         SendStep::Event {
             payload: [digit.event(), flags, high, low],
-            marker: tick == 0,
+            marker: self.marker && tick == 0,
             timestamp: self.timestamp,
         }
     }

@@ -283,4 +283,34 @@ mod tests {
             "{error}"
         );
     }
+
+    #[test]
+    fn a_name_without_recording_is_spoken_or_the_notice_says_why_not() {
+        let load = |engine: &str| {
+            Catalogue::load(&CatalogueOptions {
+                brands: vec!["Fabrikam & Co.".to_owned(), "<b>".to_owned()],
+                brand_engine: Some(engine.to_owned()),
+                ..CatalogueOptions::default()
+            })
+            .unwrap()
+        };
+        let (catalogue, notices) = load("flite");
+        let spoken = catalogue
+            .voice(Wanted::default())
+            .clip("brand-fabrikam-co")
+            .is_some();
+        let told = |brand: &str| {
+            notices.iter().any(|notice| {
+                matches!(notice, Notice::BrandNotSpoken { brand: b, language, .. } if b == brand && language == "en-US")
+            })
+        };
+        assert_ne!(spoken, told("Fabrikam & Co."));
+        assert!(told("<b>"));
+        let (_, notices) = load("sh");
+        assert!(
+            notices[0]
+                .to_string()
+                .contains("\"flite\" or \"espeak-ng\", found \"sh\"")
+        );
+    }
 }

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::Digits;
+
 /// One telephone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -14,7 +16,7 @@ pub struct Callee {
     pub about: String,
     /// Done in order; after the last step the callee waits for the caller to hang up.
     pub steps: Vec<Step>,
-    /// How many first calls get [`Step::Reject`] `first` instead.
+    /// How many first calls are rejected instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_first: Option<AtFirst>,
     #[serde(default)]
@@ -48,6 +50,8 @@ pub struct Rejection {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Step {
+    /// Says nothing at all, not even 100; only as the first step.
+    Silent,
     /// 180.
     Ring,
     /// 183 with SDP, and a tone that is no answer.
@@ -64,6 +68,8 @@ pub enum Step {
     AnswerWhenCanceled,
     /// Until the sentence that names a key has been heard, or speech and then a pause.
     WaitUntilTold,
+    /// Until the sentence that says how to report fraud has been heard, or speech and then a pause.
+    WaitUntilToldOfFraud,
     /// Until the caller has stopped speaking.
     WaitForPause,
     /// Until the clip of this name has been heard to its end.
@@ -75,6 +81,10 @@ pub enum Step {
         #[serde(default)]
         by: PressBy,
     },
+    /// Until these keys have come from the caller, one after the other: an extension.
+    WaitForDigits {
+        digits: String,
+    },
     /// The digit of the last `digit-…` clip that was heard.
     PressHeardDigit,
     /// The code that `PUT /sim/numbers/{number}` gave, then `#`.
@@ -84,6 +94,14 @@ pub enum Step {
         ms: u32,
         #[serde(default)]
         all_tones: bool,
+    },
+    /// Speaks, as an auto-attendant does.
+    Speak {
+        ms: u32,
+    },
+    /// The tone of a transfer that rings elsewhere.
+    Ringback {
+        ms: u32,
     },
     /// Speaks like a call-screening robot.
     Screening,
@@ -131,6 +149,27 @@ impl Callee {
         Self::new(about, vec![Step::Reject(rejection)])
     }
 
+    /// What cannot be played, in words.
+    pub fn check(&self) -> Result<(), CalleeError> {
+        if self.steps.len() > STEPS_MAX {
+            return Err(CalleeError::Steps(self.steps.len()));
+        }
+        if let Some(first) = &self.at_first {
+            first.reject.check()?;
+        }
+        self.steps
+            .iter()
+            .enumerate()
+            .try_for_each(|(at, step)| step.check(at))
+    }
+
+    /// Whether the script needs the caller's keys.
+    pub(super) fn listens_for_digits(&self) -> bool {
+        self.steps
+            .iter()
+            .any(|step| matches!(step, Step::WaitForDigits { .. }))
+    }
+
     fn new(about: &str, steps: Vec<Step>) -> Self {
         Self {
             about: about.to_owned(),
@@ -138,6 +177,77 @@ impl Callee {
             at_first: None,
             dtmf: Dtmf::default(),
             rtp: Rtp::default(),
+        }
+    }
+}
+
+/// Steps of one callee.
+const STEPS_MAX: usize = 64;
+/// Longest wait or sound of one step.
+const STEP_MS_MAX: u32 = 300_000;
+
+/// Why a callee cannot be played.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CalleeError {
+    #[error("steps: expected at most {STEPS_MAX}, found {0}")]
+    Steps(usize),
+    #[error("ms: expected at most {STEP_MS_MAX}, found {0}")]
+    Ms(u32),
+    #[error("digits: expected 1 to 32 of 0-9, A-D, * and #, found {0:?}")]
+    Digits(String),
+    #[error("status: expected 300 to 699, found {0}")]
+    Status(u16),
+    #[error("phrase: expected printable text, found {0:?}")]
+    Phrase(String),
+    #[error("headers: expected a name of letters, digits and - with a printable value, found {0:?}")]
+    Header(String),
+    #[error("silent: expected as the first step, found as step {0}")]
+    Silent(usize),
+}
+
+impl Step {
+    fn check(&self, at: usize) -> Result<(), CalleeError> {
+        match self {
+            Self::Silent if at > 0 => Err(CalleeError::Silent(at + 1)),
+            Self::Wait { ms }
+            | Self::EarlyMedia { ms }
+            | Self::Speak { ms }
+            | Self::Ringback { ms }
+            | Self::Greeting { ms, .. }
+                if *ms > STEP_MS_MAX =>
+            {
+                Err(CalleeError::Ms(*ms))
+            }
+            Self::Press { digits, .. } | Self::WaitForDigits { digits } => {
+                let fits = (1..=32).contains(&digits.len()) && Digits::parse(digits).is_ok();
+                if fits {
+                    Ok(())
+                } else {
+                    Err(CalleeError::Digits(digits.clone()))
+                }
+            }
+            Self::Reject(rejection) => rejection.check(),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Rejection {
+    fn check(&self) -> Result<(), CalleeError> {
+        if !(300..=699).contains(&self.status) {
+            return Err(CalleeError::Status(self.status));
+        }
+        if let Some(phrase) = self.phrase.as_ref().filter(|p| p.chars().any(char::is_control)) {
+            return Err(CalleeError::Phrase(phrase.clone()));
+        }
+        let bad = self.headers.iter().find(|(name, value)| {
+            name.is_empty()
+                || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                || value.chars().any(char::is_control)
+        });
+        match bad {
+            Some((name, _)) => Err(CalleeError::Header(name.clone())),
+            None => Ok(()),
         }
     }
 }
@@ -232,7 +342,10 @@ pub fn defaults() -> BTreeMap<String, Callee> {
         ),
         (
             "0011",
-            answers("reports fraud: 0#", vec![told(), press("0#", Rfc4733)]),
+            answers(
+                "reports fraud: 0#",
+                vec![Step::WaitUntilToldOfFraud, press("0#", Rfc4733)],
+            ),
         ),
         (
             "0012",
@@ -322,7 +435,15 @@ pub fn defaults() -> BTreeMap<String, Callee> {
             "0024",
             answers(
                 "extension 1234 behind an auto-attendant",
-                vec![Step::WaitUntilTold, press("#", Rfc4733)],
+                vec![
+                    Step::Speak { ms: 1500 },
+                    Step::WaitForDigits {
+                        digits: "1234".to_owned(),
+                    },
+                    Step::Ringback { ms: 1200 },
+                    told(),
+                    press("#", Rfc4733),
+                ],
             ),
         ),
         (
@@ -358,6 +479,34 @@ mod tests {
         for (number, callee) in table {
             let json = serde_json::to_string(&callee).unwrap();
             assert_eq!(serde_json::from_str::<Callee>(&json).unwrap(), callee, "{number}");
+            assert_eq!(callee.check(), Ok(()), "{number}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_played_is_said() {
+        for (step, error) in [
+            (Step::Wait { ms: 300_001 }, CalleeError::Ms(300_001)),
+            (Step::Speak { ms: u32::MAX }, CalleeError::Ms(u32::MAX)),
+            (press("", PressBy::Rfc4733), CalleeError::Digits(String::new())),
+            (press("12x", PressBy::Info), CalleeError::Digits("12x".into())),
+            (Step::Reject(reject(200, None, &[])), CalleeError::Status(200)),
+            (Step::Reject(reject(700, None, &[])), CalleeError::Status(700)),
+            (
+                Step::Reject(reject(486, Some("Busy\r\nVia: x"), &[])),
+                CalleeError::Phrase("Busy\r\nVia: x".into()),
+            ),
+            (
+                Step::Reject(reject(503, None, &[("Retry-After", "1\r\nVia: x")])),
+                CalleeError::Header("Retry-After".into()),
+            ),
+            (Step::Silent, CalleeError::Silent(2)),
+        ] {
+            let callee = Callee::new("", vec![Step::Ring, step]);
+            assert_eq!(callee.check(), Err(error));
+        }
+        let endless = Callee::new("", vec![Step::Ring; 65]);
+        assert_eq!(endless.check(), Err(CalleeError::Steps(65)));
+        assert_eq!(Callee::new("", vec![Step::Silent]).check(), Ok(()));
     }
 }

@@ -11,13 +11,15 @@ use super::callee::{Callee, Rejection, Step};
 use super::ear::Memory;
 use super::phone;
 use super::record::Records;
-use crate::ivr::phrase;
 use crate::media::voice::Voice;
 use crate::model::{Codec, Entropy};
 use crate::net::media_engine::{EngineConfig, EngineError, MediaEngine};
 use crate::net::sip_udp::{BindError, Inbound, SipUdp, SipUdpConfig};
 use crate::sip::message::{Message, Method, Request, Response};
 use crate::telemetry::{NoEntropy, entropy, wallclock};
+
+/// Numbers that have a callee.
+const CALLEES_MAX: usize = 10_000;
 
 /// How the box is set up.
 #[derive(Debug, Clone)]
@@ -138,24 +140,31 @@ impl Exchange {
             .clone()
     }
 
-    pub(super) fn set_callee(&self, number: &str, callee: Callee) {
-        self.callees
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(number.to_owned(), callee);
+    /// False when there is no room for another number.
+    pub(super) fn set_callee(&self, number: &str, callee: Callee) -> bool {
+        let mut callees = self.callees.write().unwrap_or_else(PoisonError::into_inner);
+        if callees.len() >= CALLEES_MAX && !callees.contains_key(number) {
+            return false;
+        }
+        callees.insert(number.to_owned(), callee);
+        drop(callees);
         self.tries
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(number);
+        true
     }
 
-    /// The digits that [`Step::PressCode`] keys at this number.
-    pub(super) fn set_code(&self, number: &str, code: &str) {
-        self.codes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(number.to_owned(), code.to_owned());
+    /// The digits that [`Step::PressCode`] keys at this number; false when there is no room for another number.
+    pub(super) fn set_code(&self, number: &str, code: &str) -> bool {
+        let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+        if codes.len() >= CALLEES_MAX && !codes.contains_key(number) {
+            return false;
+        }
+        codes.insert(number.to_owned(), code.to_owned());
+        drop(codes);
         self.records.touch();
+        true
     }
 
     pub(super) fn code(&self, number: &str) -> Option<String> {
@@ -172,26 +181,25 @@ impl Exchange {
         self.codes.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Whether a clip ends a sentence that names a key: the last clip of such a phrase, or the one before its digit.
-    pub(super) fn names_a_key(&self, clip: &str) -> bool {
-        const NAMING: [&str; 4] = [
-            phrase::CONFIRM,
-            phrase::RANDOM,
-            phrase::MATCH_CODE,
-            phrase::SPEAK_CODE_INTRO,
-        ];
+    /// Whether a clip ends one of these phrases: it is the last item, or a digit where that is a digit.
+    pub(super) fn ends_phrase(&self, clip: &str, wanted: &[&str]) -> bool {
         self.voices
             .iter()
             .flat_map(|voice| voice.phrases())
-            .any(|(name, items)| {
-                NAMING.contains(&name)
-                    && items
-                        .last()
-                        .is_some_and(|last| match last.strip_prefix("digit:") {
-                            Some(_) => clip.starts_with("digit-"),
-                            None => last == clip,
-                        })
+            .filter(|(name, _)| wanted.contains(name))
+            .filter_map(|(_, items)| items.last())
+            .any(|last| match last.strip_prefix("digit:") {
+                Some(_) => clip.starts_with("digit-"),
+                None => last == clip,
             })
+    }
+
+    /// Answers a request that belongs to no call.
+    pub(super) async fn reply(&self, local: SocketAddr, to: SocketAddr, request: &Request, status: u16) {
+        let response = Response::reply_to(request, status, None).with_to_tag(&self.entropy().token());
+        if let Err(error) = self.sip.send_from(local, to, &response.to_bytes()).await {
+            tracing::debug!(%error, "an answer was not sent");
+        }
     }
 
     /// What the phone of this number does now, its first tries counted.
@@ -229,10 +237,10 @@ async fn serve(exchange: Arc<Exchange>, mut inbound: mpsc::Receiver<Inbound>) {
         };
         match request.method {
             Method::Invite => ring(&exchange, inbound),
-            Method::Options => reply(&exchange, &inbound, request, 200).await,
+            Method::Options => exchange.reply(inbound.local, inbound.source, request, 200).await,
             // An ACK has no answer.
             Method::Ack => {}
-            _ => reply(&exchange, &inbound, request, 481).await,
+            _ => exchange.reply(inbound.local, inbound.source, request, 481).await,
         }
     }
 }
@@ -282,16 +290,5 @@ fn called_number(request: &Request) -> String {
         format!("+{digits}")
     } else {
         digits.to_owned()
-    }
-}
-
-async fn reply(exchange: &Exchange, inbound: &Inbound, request: &Request, status: u16) {
-    let response = Response::reply_to(request, status, None).with_to_tag(&exchange.entropy().token());
-    if let Err(error) = exchange
-        .sip
-        .send_from(inbound.local, inbound.source, &response.to_bytes())
-        .await
-    {
-        tracing::debug!(%error, "an answer was not sent");
     }
 }

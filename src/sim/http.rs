@@ -84,13 +84,22 @@ async fn audio(State(exchange): Shared, Path(id): Path<String>) -> Response {
 #[serde(deny_unknown_fields)]
 struct WaitFor {
     number: Option<String>,
+    /// Id, or SIP Call-ID.
+    call: Option<String>,
     /// `ringing`, `answered` or `ended`: at least this.
     state: Option<String>,
     /// Seconds.
     timeout: Option<u64>,
 }
 
-async fn wait(State(exchange): Shared, Query(wanted): Query<WaitFor>) -> Response {
+async fn wait(
+    State(exchange): Shared,
+    wanted: Result<Query<WaitFor>, axum::extract::rejection::QueryRejection>,
+) -> Response {
+    let wanted = match wanted {
+        Ok(Query(wanted)) => wanted,
+        Err(error) => return problem(StatusCode::BAD_REQUEST, error.body_text()),
+    };
     let state = match wanted.state.as_deref() {
         None | Some("ringing") => CallState::Ringing,
         Some("answered") => CallState::Answered,
@@ -111,7 +120,14 @@ async fn wait(State(exchange): Shared, Query(wanted): Query<WaitFor>) -> Respons
                 .records
                 .list()
                 .into_iter()
-                .find(|c| c.state >= state && number.as_ref().is_none_or(|n| *n == c.number));
+                .filter(|c| c.state >= state)
+                .filter(|c| number.as_ref().is_none_or(|n| *n == c.number))
+                .find(|c| {
+                    wanted
+                        .call
+                        .as_ref()
+                        .is_none_or(|id| *id == c.id || *id == c.call_id)
+                });
             if let Some(found) = found {
                 return Some(found);
             }
@@ -132,14 +148,7 @@ async fn numbers(State(exchange): Shared) -> Json<BTreeMap<String, Callee>> {
     Json(exchange.callees())
 }
 
-/// A callee's script, or the code that it keys.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Scripted {
-    Code(CodeFor),
-    Callee(Callee),
-}
-
+/// The code that a callee keys.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CodeFor {
@@ -148,25 +157,45 @@ struct CodeFor {
 
 async fn script(State(exchange): Shared, Path(number): Path<String>, body: String) -> Response {
     std::future::ready(()).await;
-    match serde_json::from_str(&body) {
-        Ok(Scripted::Code(CodeFor { code })) => {
-            if code.is_empty() || code.len() > 16 || !code.bytes().all(|b| b.is_ascii_digit()) {
-                return problem(StatusCode::UNPROCESSABLE_ENTITY, "code: expected 1 to 16 digits");
-            }
-            exchange.set_code(&number, &code);
-        }
-        Ok(Scripted::Callee(callee)) => exchange.set_callee(&number, callee),
-        Err(error) => {
-            let detail =
-                format!("expected {{\"code\": \"…\"}} or a callee as GET /sim/numbers shows them: {error}");
-            return problem(StatusCode::UNPROCESSABLE_ENTITY, detail);
-        }
+    match set(&exchange, &number, &body) {
+        Ok(true) => StatusCode::NO_CONTENT.into_response(),
+        Ok(false) => problem(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "there is no room for another number",
+        ),
+        Err(detail) => problem(StatusCode::UNPROCESSABLE_ENTITY, detail),
     }
-    StatusCode::NO_CONTENT.into_response()
 }
 
-async fn chaos(State(exchange): Shared, Json(wanted): Json<Chaos>) -> Response {
+/// Obeys `{"code": "…"}` or a whole callee; the error says what is wrong with it.
+fn set(exchange: &Exchange, number: &str, body: &str) -> Result<bool, String> {
+    let digits = number.strip_prefix('+').unwrap_or(number);
+    if digits.is_empty() || digits.len() > 15 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(format!(
+            "number: expected + and up to 15 digits, found {number:?}"
+        ));
+    }
+    let value: Value = serde_json::from_str(body).map_err(|e| format!("expected JSON: {e}"))?;
+    if value.get("code").is_some() {
+        let CodeFor { code } = serde_json::from_value(value).map_err(|e| e.to_string())?;
+        if code.is_empty() || code.len() > 16 || !code.bytes().all(|b| b.is_ascii_digit()) {
+            return Err("code: expected 1 to 16 digits".to_owned());
+        }
+        return Ok(exchange.set_code(number, &code));
+    }
+    let callee: Callee = serde_json::from_value(value).map_err(|e| {
+        format!("expected {{\"code\": \"…\"}} or a callee as GET /sim/numbers shows them: {e}")
+    })?;
+    callee.check().map_err(|e| e.to_string())?;
+    Ok(exchange.set_callee(number, callee))
+}
+
+async fn chaos(State(exchange): Shared, body: String) -> Response {
     std::future::ready(()).await;
+    let wanted: Chaos = match serde_json::from_str(&body) {
+        Ok(wanted) => wanted,
+        Err(error) => return problem(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
+    };
     if wanted.sip_loss_per_mille > 1000 || wanted.rtp_loss_per_mille > 1000 {
         return problem(StatusCode::UNPROCESSABLE_ENTITY, "expected 0 to 1000 per mille");
     }

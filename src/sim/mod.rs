@@ -13,7 +13,7 @@ mod http;
 mod phone;
 mod record;
 
-pub use callee::{AtFirst, Callee, Dtmf, PressBy, Rejection, Rtp, Step, defaults};
-pub use carrier::{SimConfig, SimError, Simulator};
+pub use callee::{AtFirst, Callee, CalleeError, Dtmf, PressBy, Rejection, Rtp, Step, defaults};
+pub use carrier::{Chaos, SimConfig, SimError, Simulator};
 pub use http::router;
-pub use record::{Call, CallState, MessageRecord};
+pub use record::{Call, CallState, KeyRecord, MessageRecord};

@@ -6,8 +6,9 @@ use tokio::sync::mpsc;
 
 use super::callee::{Callee, Dtmf, PressBy, Rejection, Rtp, Step};
 use super::carrier::Exchange;
-use super::ear::Ear;
+use super::ear::{Ear, Heard};
 use super::record::{CallState, Record};
+use crate::ivr::phrase;
 use crate::media::command::{DtmfMode, Impairment, Keying, MediaCommand, MediaEvent, StreamConfig};
 use crate::media::frame::Clip;
 use crate::media::tone::{ToneGenerator, to_sample};
@@ -23,6 +24,15 @@ use crate::sip::{invite::Transport, transaction::timer::TimerConfig};
 const LISTEN_EVERY: Duration = Duration::from_millis(40);
 /// A callee gives up its script after so long.
 const CALL_MAX: Duration = Duration::from_secs(300);
+/// Keys of the caller that wait for a step.
+const DIGITS_MAX: usize = 64;
+/// Phrases that name the key to press.
+const NAMING: [&str; 4] = [
+    phrase::CONFIRM,
+    phrase::RANDOM,
+    phrase::MATCH_CODE,
+    phrase::SPEAK_CODE_INTRO,
+];
 /// A person takes a moment.
 const REACTION: Duration = Duration::from_millis(350);
 
@@ -38,13 +48,17 @@ enum Flow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Until {
     At(Instant),
+    /// The key is named.
     Told,
+    ToldOfFraud,
     Pause,
     Heard(String),
     Canceled,
     DigitsSent,
     PlayDone,
     Code,
+    /// These keys came, one after the other, since the last such step.
+    Digits(Digits),
     /// Nothing of the script: the other side ends the call.
     TheEnd,
 }
@@ -56,9 +70,12 @@ pub(super) async fn run(
     record: Arc<Record>,
     invite: Inbound,
     _route: RouteGuard,
-    messages: mpsc::Receiver<Inbound>,
+    mut messages: mpsc::Receiver<Inbound>,
 ) {
     record.message("in", &invite.message);
+    if callee.steps.first() == Some(&Step::Silent) {
+        return stay_silent(&exchange, &record, &mut messages).await;
+    }
     let Inbound {
         message: Message::Request(request),
         source,
@@ -71,7 +88,9 @@ pub(super) async fn run(
         Ok(leg) => leg,
         Err(error) => {
             tracing::warn!(%error, "the simulator has no room for a call");
-            return;
+            exchange.reply(local, source, &request, 503).await;
+            record.state(CallState::Ended);
+            return exchange.records.touch();
         }
     };
     let config = UasConfig {
@@ -93,7 +112,10 @@ pub(super) async fn run(
         exchange.entropy(),
         &mut out,
     );
-    let Ok(session) = started else { return };
+    let Ok(session) = started else {
+        record.state(CallState::Ended);
+        return exchange.records.touch();
+    };
     let local_media = LocalMedia {
         address: leg.local.ip(),
         port: leg.local.port(),
@@ -117,6 +139,12 @@ pub(super) async fn run(
         offer,
         local_media,
         rtp: callee.rtp,
+        // The detector for tones costs a core's part: only where somebody listens for keys.
+        dtmf: if callee.listens_for_digits() {
+            DtmfMode::Auto
+        } else {
+            DtmfMode::Rfc4733
+        },
         ear: None,
         seen: Seen::default(),
         began: Instant::now(),
@@ -131,6 +159,17 @@ pub(super) async fn run(
     phone.hang_up_media().await;
 }
 
+/// A carrier that takes the INVITE and never says a word.
+async fn stay_silent(exchange: &Exchange, record: &Record, messages: &mut mpsc::Receiver<Inbound>) {
+    let limit = Instant::now() + CALL_MAX;
+    while let Ok(Some(inbound)) = tokio::time::timeout_at(limit.into(), messages.recv()).await {
+        record.message("in", &inbound.message);
+        exchange.records.touch();
+    }
+    record.state(CallState::Ended);
+    exchange.records.touch();
+}
+
 /// What has happened and no step has used yet.
 #[derive(Debug, Default)]
 struct Seen {
@@ -138,9 +177,10 @@ struct Seen {
     over: bool,
     digits_sent: bool,
     play_done: bool,
-    /// Clips that a step has already acted on.
-    used: usize,
+    /// Clips heard when a step was last told something.
     told: usize,
+    /// Keys of the caller that no step has used.
+    digits: Vec<Digit>,
     answer_cancel: bool,
 }
 
@@ -156,6 +196,7 @@ struct Phone {
     offer: Option<Vec<u8>>,
     local_media: LocalMedia,
     rtp: Rtp,
+    dtmf: DtmfMode,
     ear: Option<Ear>,
     seen: Seen,
     began: Instant,
@@ -164,6 +205,8 @@ struct Phone {
 impl Phone {
     async fn step(&mut self, step: Step) -> Flow {
         match step {
+            // The whole call is silent, or this is not the first step and means nothing.
+            Step::Silent => Flow::On,
             Step::Ring => {
                 self.provisional(180, None).await;
                 Flow::On
@@ -186,8 +229,13 @@ impl Phone {
                 self.pump(Until::Canceled).await
             }
             Step::WaitUntilTold => self.react(Until::Told).await,
+            Step::WaitUntilToldOfFraud => self.react(Until::ToldOfFraud).await,
             Step::WaitForPause => self.react(Until::Pause).await,
             Step::WaitForClip { clip } => self.react(Until::Heard(clip)).await,
+            Step::WaitForDigits { digits } => match Digits::parse(&digits) {
+                Ok(digits) => self.pump(Until::Digits(digits)).await,
+                Err(_) => Flow::On,
+            },
             Step::Press { digits, by } => self.press(&digits, by).await,
             Step::PressHeardDigit => match self.heard_digit() {
                 Some(digit) => self.press(&digit.to_string(), PressBy::Rfc4733).await,
@@ -195,7 +243,9 @@ impl Phone {
             },
             Step::PressCode => self.press_code().await,
             Step::Greeting { ms, all_tones } => self.greeting(ms, all_tones).await,
-            Step::Screening => self.screening().await,
+            Step::Speak { ms } => self.play(speech(&self.exchange, ms)).await,
+            Step::Ringback { ms } => self.play(sine("ringback", 440.0, ms)).await,
+            Step::Screening => self.play(speech(&self.exchange, 5000)).await,
             Step::HangUp => {
                 self.signal(Input::Bye { reason: None }).await;
                 Flow::Over
@@ -222,9 +272,10 @@ impl Phone {
             if self.is_reached(&until) {
                 return Flow::On;
             }
-            if self.began.elapsed() > CALL_MAX {
+            if !self.seen.over && self.began.elapsed() > CALL_MAX {
                 self.signal(Input::Bye { reason: None }).await;
-                return Flow::Over;
+                self.seen.over = true;
+                continue;
             }
             let deadline = self
                 .session
@@ -269,6 +320,13 @@ impl Phone {
             Until::DigitsSent => std::mem::take(&mut self.seen.digits_sent),
             Until::PlayDone => std::mem::take(&mut self.seen.play_done),
             Until::Code => self.exchange.code(&self.number).is_some(),
+            Until::Digits(wanted) => {
+                let come = self.seen.digits.ends_with(wanted.as_slice());
+                if come {
+                    self.seen.digits.clear();
+                }
+                come
+            }
             Until::TheEnd => false,
             Until::Pause => self.ear.as_mut().is_some_and(|ear| {
                 let over = ear.is_prompt_over();
@@ -281,21 +339,20 @@ impl Phone {
                 .ear
                 .as_ref()
                 .is_some_and(|ear| ear.finished().any(|h| h.clip == *clip)),
-            Until::Told => self.is_told(),
+            Until::Told => self.is_told(&NAMING),
+            Until::ToldOfFraud => self.is_told(&[phrase::FRAUD]),
         }
     }
 
-    /// A sentence that names a key was said since the last time, or somebody else's prompt has ended.
-    fn is_told(&mut self) -> bool {
+    /// One of these sentences was said since the last time, or somebody else's prompt has ended.
+    fn is_told(&mut self, phrases: &[&str]) -> bool {
         let Some(ear) = self.ear.as_mut() else {
             return false;
         };
-        let told = ear
-            .finished()
-            .filter(|h| self.exchange.names_a_key(&h.clip))
-            .count();
-        if told > self.seen.told {
-            self.seen.told = told;
+        let finished = ear.finished().count();
+        let is_new = |h: &&Heard| self.exchange.ends_phrase(&h.clip, phrases);
+        if ear.finished().skip(self.seen.told).any(|h| is_new(&h)) {
+            self.seen.told = finished;
             ear.expect_more();
             return true;
         }
@@ -337,9 +394,15 @@ impl Phone {
                     self.record.audio(recording.codec, &recording.octets, heard);
                 }
             }
+            MediaEvent::Press(press) => {
+                self.record.key_received(press.digit, press.transport.as_str());
+                if self.seen.digits.len() < DIGITS_MAX {
+                    self.seen.digits.push(press.digit);
+                }
+                self.exchange.records.touch();
+            }
             MediaEvent::FirstPacket
             | MediaEvent::ClipDone { .. }
-            | MediaEvent::Press(_)
             | MediaEvent::PressEnded { .. }
             | MediaEvent::UnnegotiatedEvents { .. }
             | MediaEvent::Refused(_)
@@ -441,7 +504,7 @@ impl Phone {
                     ptime_ms: agreed.ptime_ms,
                     send: agreed.direction.sends() && self.rtp != Rtp::Silent,
                     receive: agreed.direction.receives(),
-                    dtmf: DtmfMode::Rfc4733,
+                    dtmf: self.dtmf,
                     collect_audio: true,
                 };
                 self.ear = Some(Ear::new(config.codec));
@@ -517,6 +580,7 @@ impl Phone {
                 transport: Some(transport),
                 tone_ms: 160,
                 gap_ms: 100,
+                marker: by != PressBy::Rfc4733NoMarker,
             },
         });
         self.pump(Until::DigitsSent).await
@@ -575,11 +639,6 @@ impl Phone {
             return Flow::Over;
         }
         self.play(sine("beep", 1000.0, 400)).await
-    }
-
-    async fn screening(&mut self) -> Flow {
-        let clip = speech(&self.exchange, 5000);
-        self.play(clip).await
     }
 
     async fn hang_up_media(&mut self) {

@@ -7,13 +7,15 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::media::codec;
-use crate::model::{Codec, QualityReport, UnixMillis};
+use crate::model::{Codec, Digit, QualityReport, UnixMillis};
 use crate::sip::message::Message;
 
 /// Calls that are kept; older ones go.
 const CALLS_MAX: usize = 1000;
 /// Messages that are kept of one call.
 const MESSAGES_MAX: usize = 256;
+/// Received keys that are kept of one call.
+const KEYS_MAX: usize = 256;
 /// Audio that is kept of one call: three minutes.
 const AUDIO_OCTETS_MAX: usize = 180 * 8000;
 
@@ -38,7 +40,7 @@ pub struct MessageRecord {
     pub text: String,
 }
 
-/// A key that the callee sent.
+/// Keys that the callee sent, or one that it received.
 #[derive(Debug, Clone, Serialize)]
 pub struct KeyRecord {
     pub at_ms: u64,
@@ -62,6 +64,8 @@ pub struct Call {
     pub started_at: String,
     pub messages: Vec<MessageRecord>,
     pub keys: Vec<KeyRecord>,
+    /// Keys that came from the caller.
+    pub keys_received: Vec<KeyRecord>,
     /// Sentences of our own prompts that the callee heard to the end.
     pub heard: Vec<String>,
     /// Milliseconds of audio that came.
@@ -120,6 +124,7 @@ impl Records {
             started_at: at.to_rfc3339(),
             messages: Vec::new(),
             keys: Vec::new(),
+            keys_received: Vec::new(),
             heard: Vec::new(),
             audio_ms: 0,
             rtp: QualityReport::default(),
@@ -206,12 +211,24 @@ impl Record {
     }
 
     pub(super) fn keys(&self, digits: &str, transport: &'static str) {
-        let at_ms = self.at_ms();
-        self.inner().call.keys.push(KeyRecord {
-            at_ms,
-            digits: digits.to_owned(),
+        let record = self.key(digits.to_owned(), transport);
+        self.inner().call.keys.push(record);
+    }
+
+    pub(super) fn key_received(&self, digit: Digit, transport: &'static str) {
+        let record = self.key(digit.to_string(), transport);
+        let mut inner = self.inner();
+        if inner.call.keys_received.len() < KEYS_MAX {
+            inner.call.keys_received.push(record);
+        }
+    }
+
+    fn key(&self, digits: String, transport: &'static str) -> KeyRecord {
+        KeyRecord {
+            at_ms: self.at_ms(),
+            digits,
             transport,
-        });
+        }
     }
 
     pub(super) fn audio(&self, law: Codec, octets: &[u8], heard: Vec<String>) {

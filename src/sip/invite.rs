@@ -279,10 +279,17 @@ impl InviteSession {
         legs.chain(rest).fold(state, earliest)
     }
 
+    /// All of our requests are answered and [`Event::Ended`] has come: what is left absorbs repetitions, and catches a
+    /// late answer.
+    #[must_use]
+    pub const fn only_absorbs(&self) -> bool {
+        matches!(self.state, State::Ended)
+    }
+
     /// Nothing can happen any more: no timer runs, and the session may be dropped. [`Event::Ended`] comes earlier.
     #[must_use]
     pub fn is_ended(&self) -> bool {
-        matches!(self.state, State::Ended) && self.poll_timeout().is_none()
+        self.only_absorbs() && self.poll_timeout().is_none()
     }
 }
 

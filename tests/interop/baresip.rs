@@ -1,8 +1,278 @@
-//! baresip as a softphone that answers.
-use std::path::Path;
+//! baresip as a softphone that answers: it records what it hears, and presses `#` when the key has been named.
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::cases::AFTER_NAMED;
+use super::process::{self, Process};
+use super::server::{self, Server, Settings};
+use super::sound;
+
+/// baresip refuses addresses of `lo`.
+const ADDRESS: &str = "10.77.0.1";
+pub(crate) const SIP_PORT: u16 = 5062;
+const CONTROL: &str = "127.0.0.1:4444";
+const PACKAGE: &str = "baresip-core";
+/// Clips that must be recognised in the recording, whole.
+const CLIPS: [&str; 3] = ["brand-default", "confirm-press-pound", "confirmed"];
+/// Samples that may be missing at the end: 500 ms.
+const TAIL: usize = 4000;
+const LIKENESS_MIN: f64 = 0.9;
 
 /// One line for each thing shown.
-pub async fn run(_directory: &Path) -> Result<Vec<String>, String> {
-    std::future::ready(()).await;
-    Err("baresip is not joined".to_owned())
+pub(crate) async fn run(directory: &Path) -> Result<Vec<String>, String> {
+    std::fs::create_dir_all(directory).map_err(|e| e.to_string())?;
+    interface().await?;
+    let mut phone = Phone::start(directory).await?;
+    let settings = Settings {
+        target: format!("{ADDRESS}:{SIP_PORT}"),
+        sip: format!("listen = [\"udp:{ADDRESS}:0\"]"),
+        ..Settings::default()
+    };
+    let mut server = Server::start(directory, &settings).await?;
+    let created = server.verify("1001", &json!({})).await?;
+    let id = created["id"].as_str().unwrap_or_default().to_owned();
+    phone.event("CALL_ESTABLISHED").await?;
+    tokio::time::sleep(server::named_after("en-US").await? + AFTER_NAMED).await;
+    phone.command("sndcode", "#").await?;
+    let webhook = server.webhook().await?;
+    phone.event("CALL_CLOSED").await?;
+    let verification = server.settled(&id).await?;
+    let log = server.log();
+    server.stop().await?;
+    let attempt = &verification["attempts"][0];
+    let found = [
+        &webhook["type"],
+        &verification["status"],
+        &verification["reason"],
+        &attempt["key"],
+        &attempt["key_transport"],
+    ];
+    let expected = [
+        "verification.approved",
+        "approved",
+        "key_confirmed",
+        "#",
+        "rfc4733",
+    ];
+    if found != expected {
+        return Err(format!(
+            "expected {expected:?}, found {found:?}\n{verification:#}\n{log}"
+        ));
+    }
+    let delay = &attempt["key_delay_ms"];
+    let mut lines = vec![format!(
+        "baresip: approved/key_confirmed, # by rfc4733, {delay} ms after it was named"
+    )];
+    lines.push(heard(directory)?);
+    Ok(lines)
+}
+
+/// A pair of interfaces of this namespace, so that there is an address that is not of `lo`.
+async fn interface() -> Result<(), String> {
+    for arguments in [
+        "link add ring0 type veth peer name ring1",
+        "addr add 10.77.0.1/24 dev ring0",
+        "link set ring0 up",
+        "link set ring1 up",
+    ] {
+        let mut ip = Command::new("ip");
+        ip.args(arguments.split(' '));
+        let output = process::output(ip, "iproute2").await?;
+        if !output.status.success() {
+            return Err(format!(
+                "ip {arguments}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Compares the recording of what came in with our own clips.
+fn heard(directory: &Path) -> Result<String, String> {
+    let recording = recording(directory)?;
+    let mut audio = sound::read(&recording)?;
+    // BYE comes with the last packet of the goodbye: what still lay in baresip's jitter buffer is not recorded.
+    audio.extend(std::iter::repeat_n(0.0, TAIL));
+    let prompts = Path::new(env!("CARGO_MANIFEST_DIR")).join("prompts/en-US");
+    let mut told = Vec::new();
+    for clip in CLIPS {
+        let clip_audio = sound::read(&prompts.join(format!("{clip}.wav")))?;
+        let (at_ms, likeness) = sound::find(&audio, &clip_audio);
+        if likeness < LIKENESS_MIN {
+            return Err(format!(
+                "{clip} is not in what baresip heard: likeness {likeness:.3} at {at_ms} ms of {} ms ({})",
+                audio.len() / 8,
+                recording.display()
+            ));
+        }
+        told.push(format!("{clip} {likeness:.3} at {at_ms} ms"));
+    }
+    Ok(format!("baresip heard our prompts: {}", told.join(", ")))
+}
+
+fn recording(directory: &Path) -> Result<PathBuf, String> {
+    let mut found: Vec<PathBuf> = std::fs::read_dir(directory)
+        .map_err(|e| e.to_string())?
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.to_string_lossy().ends_with("-dec.wav"))
+        .collect();
+    found.sort();
+    found.pop().ok_or_else(|| {
+        let log = std::fs::read_to_string(directory.join("baresip.log")).unwrap_or_default();
+        format!("baresip recorded nothing\n{log}")
+    })
+}
+
+struct Phone {
+    _process: Process,
+    control: TcpStream,
+    unread: Vec<u8>,
+    log: PathBuf,
+}
+
+impl Phone {
+    async fn start(directory: &Path) -> Result<Self, String> {
+        configure(directory).await?;
+        let log = directory.join("baresip.log");
+        let file = std::fs::File::create(&log).map_err(|e| e.to_string())?;
+        let errors = file.try_clone().map_err(|e| e.to_string())?;
+        let mut process = Process::start(
+            Command::new("baresip")
+                .arg("-f")
+                .arg(directory)
+                .stdin(Stdio::null())
+                .stdout(file)
+                .stderr(errors),
+            PACKAGE,
+        )?;
+        let mut control = None;
+        for _ in 0..200 {
+            if let Ok(stream) = TcpStream::connect(CONTROL).await {
+                control = Some(stream);
+                break;
+            }
+            if process.has_ended() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let control = control.ok_or_else(|| {
+            let told = std::fs::read_to_string(&log).unwrap_or_default();
+            format!("baresip (Debian package {PACKAGE}) opened no control port\n{told}")
+        })?;
+        Ok(Self {
+            _process: process,
+            control,
+            unread: Vec::new(),
+            log,
+        })
+    }
+
+    async fn command(&mut self, command: &str, params: &str) -> Result<(), String> {
+        let text = json!({"command": command, "params": params, "token": "interop"}).to_string();
+        let netstring = format!("{}:{text},", text.len());
+        self.control
+            .write_all(netstring.as_bytes())
+            .await
+            .map_err(|e| e.to_string())
+    }
+
+    /// Waits for an event of this type; others pass.
+    async fn event(&mut self, kind: &str) -> Result<(), String> {
+        let mut passed = Vec::new();
+        let waits = async {
+            loop {
+                let message = self.message().await?;
+                if message["event"] == true && message["type"] == kind {
+                    return Ok(());
+                }
+                passed.push(message.to_string());
+            }
+        };
+        let result = tokio::time::timeout(Duration::from_secs(40), waits).await;
+        result
+            .unwrap_or_else(|_| Err("it did not come".to_owned()))
+            .map_err(|why: String| {
+                let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+                format!("baresip's {kind}: {why}\n{}\n{log}", passed.join("\n"))
+            })
+    }
+
+    async fn message(&mut self) -> Result<Value, String> {
+        loop {
+            if let Some((text, rest)) = split_netstring(&self.unread)? {
+                self.unread = rest;
+                return serde_json::from_slice(&text).map_err(|e| e.to_string());
+            }
+            let mut buffer = [0; 4096];
+            match self.control.read(&mut buffer).await {
+                Ok(0) => return Err("the control connection was closed".to_owned()),
+                Ok(count) => self.unread.extend(&buffer[..count]),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+}
+
+/// `length:text,` and what follows it; `None` while it is incomplete.
+fn split_netstring(unread: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, String> {
+    let Some(colon) = unread.iter().position(|octet| *octet == b':') else {
+        return Ok(None);
+    };
+    let length: usize = std::str::from_utf8(&unread[..colon])
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or("expected a netstring")?;
+    let (begin, end) = (colon + 1, colon + 1 + length);
+    if unread.len() <= end {
+        return Ok(None);
+    }
+    Ok(Some((unread[begin..end].to_vec(), unread[end + 1..].to_vec())))
+}
+
+async fn configure(directory: &Path) -> Result<(), String> {
+    let microphone = directory.join("microphone.wav");
+    let mut sox = Command::new("sox");
+    sox.args(["-n", "-r", "8000", "-c", "1", "-b", "16"])
+        .arg(&microphone);
+    sox.args(["synth", "60", "brownnoise", "gain", "-46"]);
+    let output = process::output(sox, "sox").await?;
+    if !output.status.success() {
+        return Err(format!("sox: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    let config = format!(
+        "poll_method epoll\n\
+         sip_listen {ADDRESS}:{SIP_PORT}\n\
+         audio_source aufile,{microphone}\n\
+         audio_alert aufile,/dev/null\n\
+         audio_channels 1-1\n\
+         audio_srate 8000-8000\n\
+         rtp_ports 12000-12100\n\
+         snd_path {directory}\n\
+         ctrl_tcp_listen {CONTROL}\n\
+         module_path /usr/lib/baresip/modules\n\
+         module g711.so\n\
+         module aufile.so\n\
+         module sndfile.so\n\
+         module_app account.so\n\
+         module_app menu.so\n\
+         module_app ctrl_tcp.so\n",
+        microphone = microphone.display(),
+        directory = directory.display(),
+    );
+    let write =
+        |name: &str, text: &str| std::fs::write(directory.join(name), text).map_err(|e| e.to_string());
+    write("config", &config)?;
+    write(
+        "accounts",
+        &format!("<sip:1001@{ADDRESS}>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1,PCMA/8000/1\n"),
+    )?;
+    write("contacts", "")
 }

@@ -1,93 +1,92 @@
 //! tshark listens to the whole run and reads it again at the end: not one message may carry a malformed mark.
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use super::baresip;
+use super::process::{self, Process};
+use super::sipp;
 
-pub struct Capture {
-    child: Child,
+/// `rtp_ports` of the servers under test.
+const OUR_RTP: &str = "udp.srcport in {20000..29999}";
+
+/// How much of the table was run: a part proves no quantity.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Run {
+    Whole,
+    Part,
+}
+
+pub(crate) struct Capture {
+    tshark: Process,
     file: PathBuf,
 }
 
 impl Capture {
-    pub async fn start(directory: &Path) -> Result<Self, String> {
+    pub(crate) async fn start(directory: &Path) -> Result<Self, String> {
         let file = directory.join("run.pcap");
-        let mut child = Command::new("tshark")
-            .args(["-i", "lo", "-f", "udp", "-q", "-w"])
-            .arg(&file)
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|e| format!("tshark (Debian package tshark): {e}"))?;
-        let stderr = child.stderr.take().ok_or("no standard error")?;
-        let mut lines = BufReader::new(stderr).lines();
-        let mut told = String::new();
-        loop {
-            match tokio::time::timeout(Duration::from_secs(20), lines.next_line()).await {
-                Ok(Ok(Some(line))) if line.contains("Capturing on") => break,
-                Ok(Ok(Some(line))) => told.push_str(&line),
-                _ => return Err(format!("tshark does not capture: {told}")),
-            }
-        }
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Ok(Self { child, file })
+        let mut tshark = Process::start(
+            Command::new("tshark")
+                .args(["-i", "lo", "-f", "udp", "-q", "-w"])
+                .arg(&file)
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped()),
+            "tshark",
+        )?;
+        process::line_with(&mut tshark.stderr(), "Capturing on", Duration::from_secs(20)).await?;
+        Ok(Self { tshark, file })
     }
 
     /// Ends the capture and judges every packet of it.
-    pub async fn finish(mut self) -> Result<String, String> {
-        let pid = self.child.id().ok_or("tshark ended early")?;
+    pub(crate) async fn finish(mut self, run: Run) -> Result<String, String> {
         // SIGINT makes tshark write what it still holds.
-        Command::new("kill")
-            .args(["-INT", &pid.to_string()])
-            .status()
-            .await
-            .map_err(|e| e.to_string())?;
-        self.child.wait().await.map_err(|e| e.to_string())?;
-        let sip = self.count("sip").await?;
-        let rtp = self.count("rtp").await?;
-        let ours = "sip.User-Agent contains \"Ringproof\" or sip.Server contains \"Ringproof\" or rtp";
-        let bad = self
-            .list(&format!(
-                "({ours}) and (_ws.malformed or sip.unparsable or sdp.invalid_line_equal or rtp.version != 2)"
-            ))
+        self.tshark.signal("INT")?;
+        self.tshark.ended(Duration::from_secs(20)).await?;
+        let sip = self.list("sip").await?.len();
+        // Decoded as the SDP of the messages announces it: ports and payload types are tshark's own reading.
+        let rtp = self.list(&format!("rtp and {OUR_RTP}")).await?.len();
+        let rtcp = self.list(&format!("rtcp and {OUR_RTP}")).await?.len();
+        let keys = self.list("rtpevent").await?.len();
+        let undecoded = self
+            .list(&format!("{OUR_RTP} and not rtp and not rtcp and not icmp"))
             .await?;
-        if sip < 100 || rtp < 1000 {
+        let bad = self.list("_ws.malformed or _ws.expert.severity == error").await?;
+        if run == Run::Whole && (sip < 100 || rtp < 1000 || rtcp < 10 || keys < 10) {
             return Err(format!(
-                "the capture is too small to prove anything: {sip} SIP, {rtp} RTP"
+                "the capture is too small to prove anything: {sip} SIP, {rtp} RTP, {rtcp} RTCP, {keys} key packets"
             ));
         }
-        if bad.is_empty() {
-            Ok(format!(
-                "{sip} SIP messages and {rtp} RTP packets, none malformed"
-            ))
-        } else {
-            Err(format!("malformed:\n{}", bad.join("\n")))
+        if !bad.is_empty() {
+            return Err(format!("malformed:\n{}", bad.join("\n")));
         }
-    }
-
-    async fn count(&self, filter: &str) -> Result<usize, String> {
-        Ok(self.list(filter).await?.len())
+        if !undecoded.is_empty() {
+            return Err(format!("not announced by any SDP:\n{}", undecoded.join("\n")));
+        }
+        Ok(format!(
+            "{sip} SIP messages, {rtp} RTP and {rtcp} RTCP packets of ours, {keys} key packets: none malformed"
+        ))
     }
 
     async fn list(&self, filter: &str) -> Result<Vec<String>, String> {
-        let output = Command::new("tshark")
-            .arg("-r")
-            .arg(&self.file)
-            .args([
-                "-o",
-                "rtp.heuristic_rtp:TRUE",
-                "--enable-heuristic",
-                "rtp_udp",
-                "-Y",
-                filter,
-            ])
-            .args(["-T", "fields", "-e", "frame.number", "-e", "_ws.col.Info"])
-            .output()
-            .await
-            .map_err(|e| e.to_string())?;
+        let mut tshark = Command::new("tshark");
+        // Twice over the file: RTP may come before the SDP that announces it.
+        tshark.arg("-2").arg("-r").arg(&self.file);
+        tshark.args([
+            "-d",
+            &format!("udp.port=={}-{},sip", sipp::PORTS.start(), sipp::PORTS.end()),
+        ]);
+        tshark.args(["-d", &format!("udp.port=={},sip", baresip::SIP_PORT)]);
+        tshark.args(["-Y", filter, "-T", "fields"]);
+        for field in [
+            "frame.number",
+            "udp.srcport",
+            "udp.dstport",
+            "_ws.col.Info",
+            "_ws.expert.message",
+        ] {
+            tshark.args(["-e", field]);
+        }
+        let output = process::output(tshark, "tshark").await?;
         if !output.status.success() {
             return Err(format!(
                 "tshark {filter}: {}",

@@ -1,14 +1,21 @@
 //! The table: a scenario of the far end, and what the platform must be told.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::server::{Server, Settings};
-use super::sipp::Sipp;
+use super::digest;
+use super::server::{self, Server, Settings};
+use super::sipp::{self, Setup, Sipp};
 
-pub struct Case {
+/// A person takes a moment to press; the wait for a key after each play is 5 s.
+pub(crate) const AFTER_NAMED: Duration = Duration::from_millis(1000);
+
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
     /// Scenario file, named by what the far end does.
-    pub name: &'static str,
+    scenario: &'static str,
+    asked: Asked,
     status: &'static str,
     reason: &'static str,
     /// JSON pointer into the last attempt → value.
@@ -19,8 +26,17 @@ pub struct Case {
     cancel_at: Option<&'static str>,
 }
 
+/// How the call is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// `serve`, by HTTP; the outcome comes as a webhook.
+    Server,
+    /// `ringproof call`; the outcome is its exit code and what it prints.
+    CommandLine,
+}
+
 #[derive(Clone, Copy)]
-pub enum Expected {
+pub(crate) enum Expected {
     Text(&'static str),
     Number(u64),
     AtLeast(u64),
@@ -31,6 +47,8 @@ use Expected::{AtLeast, Holds, Number, Text};
 const fn case(name: &'static str, status: &'static str, reason: &'static str) -> Case {
     Case {
         name,
+        scenario: name,
+        asked: Asked::Server,
         status,
         reason,
         attempt: &[],
@@ -47,6 +65,19 @@ const fn approved(name: &'static str, attempt: &'static [(&'static str, Expected
     }
 }
 
+/// The same far end, called from the terminal.
+const fn by_call(
+    name: &'static str,
+    scenario: &'static str,
+    attempt: &'static [(&'static str, Expected)],
+) -> Case {
+    Case {
+        scenario,
+        asked: Asked::CommandLine,
+        ..approved(name, attempt)
+    }
+}
+
 const RFC4733: &[(&str, Expected)] = &[
     ("key_transport", Text("rfc4733")),
     ("key", Text("#")),
@@ -54,7 +85,9 @@ const RFC4733: &[(&str, Expected)] = &[
     ("packets_sent", AtLeast(200)),
 ];
 
-pub fn all() -> Vec<Case> {
+const AUTH: &str = "auth = { username = \"lab\", password = \"open sesame\" }";
+
+pub(crate) fn all() -> Vec<Case> {
     vec![
         approved("presses-pound-by-rfc4733", RFC4733),
         approved(
@@ -78,13 +111,17 @@ pub fn all() -> Vec<Case> {
         approved("sends-early-media-then-answers", RFC4733),
         approved("sends-reliable-provisional", RFC4733),
         approved("repeats-its-200", RFC4733),
-        approved("loses-half-of-what-it-receives", RFC4733),
+        approved("loses-a-third-of-what-it-receives", RFC4733),
         approved("forks-to-two-phones", RFC4733),
         approved("re-invites-to-hold-and-back", RFC4733),
         approved("updates-the-session", RFC4733),
         approved("uses-compact-names-and-folding", RFC4733),
         Case {
-            trunk: "auth = { username = \"lab\", password = \"open sesame\" }",
+            trunk: AUTH,
+            ..approved("challenges-with-401", RFC4733)
+        },
+        Case {
+            trunk: AUTH,
             ..approved("challenges-with-407", RFC4733)
         },
         Case {
@@ -123,19 +160,93 @@ pub fn all() -> Vec<Case> {
             profile: "plays = 1",
             ..case("presses-nothing", "expired", "no_input")
         },
+        by_call("call-to-rfc4733", "presses-pound-by-rfc4733", RFC4733),
+        by_call(
+            "call-to-in-band",
+            "presses-pound-in-band",
+            &[("key_transport", Text("inband"))],
+        ),
+        by_call(
+            "call-to-info",
+            "presses-pound-by-info",
+            &[("key_transport", Text("info"))],
+        ),
     ]
 }
 
-pub async fn run(case: Case, index: usize, directory: PathBuf, tone: PathBuf) -> Result<String, String> {
-    let port = 7000 + 2 * u16::try_from(index).map_err(|e| e.to_string())?;
-    let peer = Sipp::start(case.name, port, &directory.join("sipp"), &tone).await?;
+/// What all cases share.
+#[derive(Clone)]
+pub(crate) struct Common {
+    sounds: Vec<PathBuf>,
+    press_after: Duration,
+}
+
+impl Common {
+    pub(crate) async fn new(work: &Path) -> Result<Self, String> {
+        Ok(Self {
+            sounds: sipp::audio_captures(work).await?,
+            press_after: server::named_after("en-US").await? + AFTER_NAMED,
+        })
+    }
+}
+
+pub(crate) async fn run(
+    case: Case,
+    index: u16,
+    directory: PathBuf,
+    common: Common,
+) -> Result<String, String> {
+    let peer = Sipp::start(&Setup {
+        scenario: case.scenario,
+        index,
+        directory: &directory.join("sipp"),
+        sounds: &common.sounds,
+        press_after: common.press_after,
+    })?;
     let settings = Settings {
         target: format!("127.0.0.1:{}", peer.port),
         trunk: case.trunk,
         profile: case.profile,
         sip: String::new(),
     };
-    let mut server = Server::start(&directory, &settings).await?;
+    match case.asked {
+        Asked::Server => by_server(&case, &directory, &settings, peer).await,
+        Asked::CommandLine => by_command_line(&case, &directory, &settings, peer).await,
+    }
+}
+
+async fn by_command_line(
+    case: &Case,
+    directory: &Path,
+    settings: &Settings,
+    mut peer: Sipp,
+) -> Result<String, String> {
+    let (code, verification, said) = server::call(directory, settings, "1001").await?;
+    let told = format!("{}/{}", verification["status"], verification["reason"]).replace('"', "");
+    let mut wrong = Vec::new();
+    if told != format!("{}/{}", case.status, case.reason) || code != Some(0) {
+        wrong.push(format!(
+            "expected {}/{} and exit code 0, found {told} and {code:?}",
+            case.status, case.reason
+        ));
+    }
+    if let Err(words) = peer.finish().await {
+        wrong.push(words);
+    }
+    wrong.extend(differences(case, &verification));
+    if wrong.is_empty() {
+        return Ok(told);
+    }
+    Err(format!("{}\n{verification:#}\n{said}", wrong.join("\n")))
+}
+
+async fn by_server(
+    case: &Case,
+    directory: &Path,
+    settings: &Settings,
+    mut peer: Sipp,
+) -> Result<String, String> {
+    let mut server = Server::start(directory, settings).await?;
     let created = server.verify("1001", &json!({})).await?;
     let id = created["id"]
         .as_str()
@@ -158,35 +269,28 @@ pub async fn run(case: Case, index: usize, directory: PathBuf, tone: PathBuf) ->
     if let Err(words) = peer.finish().await {
         wrong.push(words);
     }
+    if case.name == "challenges-with-407"
+        && let Err(why) = digest::check(&peer.logged(), "lab", "open sesame")
+    {
+        wrong.push(why);
+    }
     let log = server.log();
-    let verification = settled(&server, &id).await?;
+    let verification = server.settled(&id).await?;
     server.stop().await?;
-    let attempt = verification["attempts"]
-        .as_array()
-        .and_then(|a| a.last())
-        .cloned()
-        .unwrap_or_default();
-    wrong.extend(
-        case.attempt
-            .iter()
-            .filter_map(|(key, expected)| differs(&attempt, key, *expected)),
-    );
+    wrong.extend(differences(case, &verification));
     if wrong.is_empty() {
         return Ok(told);
     }
     Err(format!("{}\n{verification:#}\n{log}", wrong.join("\n")))
 }
 
-/// The attempt's evidence is complete a moment after the outcome: when the call itself is over.
-async fn settled(server: &Server, id: &str) -> Result<Value, String> {
-    let mut verification = server.get(id).await?;
-    for _ in 0..50 {
-        if !verification["attempts"][0]["ended_at"].is_null() {
-            break;
-        }
-        verification = server.get(id).await?;
-    }
-    Ok(verification)
+fn differences(case: &Case, verification: &Value) -> Vec<String> {
+    let attempts = verification["attempts"].as_array();
+    let attempt = attempts.and_then(|a| a.last()).cloned().unwrap_or_default();
+    case.attempt
+        .iter()
+        .filter_map(|(key, expected)| differs(&attempt, key, *expected))
+        .collect()
 }
 
 fn differs(attempt: &Value, key: &str, expected: Expected) -> Option<String> {

@@ -1,6 +1,6 @@
 //! `ringproof serve` as a user starts it, and the platform that it reports to.
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use axum::Router;
@@ -9,15 +9,19 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
+use super::process::{self, Process};
+
+/// The program under test.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_ringproof");
+/// Silence after the answer, before the first word (default of the call script).
+const FIRST_WORD: Duration = Duration::from_millis(700);
 const SECRET: &str = "whsec_cmluZ3Byb29mLWludGVyb3Atc2VjcmV0LTAwMDAwMQ==";
 
-pub struct Server {
-    child: Child,
-    pub url: String,
+pub(crate) struct Server {
+    process: Process,
+    pub(crate) url: String,
     key: String,
     client: reqwest::Client,
     callback: String,
@@ -27,19 +31,19 @@ pub struct Server {
 
 /// What a case changes in the configuration.
 #[derive(Clone, Default)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// `host:port` of the far end.
-    pub target: String,
+    pub(crate) target: String,
     /// Lines for `[[trunk]]`.
-    pub trunk: &'static str,
+    pub(crate) trunk: &'static str,
     /// Lines for `[profile.default]`.
-    pub profile: &'static str,
+    pub(crate) profile: &'static str,
     /// Lines for `[sip]`.
-    pub sip: String,
+    pub(crate) sip: String,
 }
 
 impl Server {
-    pub async fn start(directory: &Path, settings: &Settings) -> Result<Self, String> {
+    pub(crate) async fn start(directory: &Path, settings: &Settings) -> Result<Self, String> {
         std::fs::create_dir_all(directory).map_err(|e| e.to_string())?;
         let (callback, webhooks) = platform().await?;
         let config = directory.join("ringproof.toml");
@@ -47,34 +51,25 @@ impl Server {
         let key = create_key(&config).await?;
         let log = directory.join("serve.log");
         let file = std::fs::File::create(&log).map_err(|e| e.to_string())?;
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ringproof"))
-            .args(["serve", "--config"])
-            .arg(&config)
-            .stdout(Stdio::piped())
-            .stderr(file)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|e| e.to_string())?;
-        let stdout = child.stdout.take().ok_or("no standard output")?;
-        let mut lines = BufReader::new(stdout).lines();
-        let url = loop {
-            match tokio::time::timeout(Duration::from_secs(20), lines.next_line()).await {
-                Ok(Ok(Some(line))) => {
-                    if let Some(at) = line.find("http://") {
-                        break line[at..]
-                            .split_whitespace()
-                            .next()
-                            .unwrap_or_default()
-                            .to_owned();
-                    }
-                }
-                _ => return Err(format!("serve did not say its address\n{}", read(&log))),
-            }
-        };
-        // Somebody has to read on, or a full pipe would stop the server.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let mut process = Process::start(
+            Command::new(PROGRAM)
+                .args(["serve", "--config"])
+                .arg(&config)
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(file),
+            "none: this is the program under test",
+        )?;
+        let said = process::line_with(&mut process.stdout(), "http://", Duration::from_secs(20))
+            .await
+            .map_err(|e| format!("serve did not say its address: {e}\n{}", read(&log)))?;
+        let url = said
+            .split_whitespace()
+            .find(|word| word.starts_with("http://"))
+            .unwrap_or_default()
+            .to_owned();
         Ok(Self {
-            child,
+            process,
             url,
             key,
             client: reqwest::Client::new(),
@@ -85,7 +80,7 @@ impl Server {
     }
 
     /// Asks for a verification of the internal number `to`.
-    pub async fn verify(&self, to: &str, extra: &Value) -> Result<Value, String> {
+    pub(crate) async fn verify(&self, to: &str, extra: &Value) -> Result<Value, String> {
         let mut body = json!({"to": to, "callback_url": self.callback, "client_ref": "interop"});
         if let (Some(body), Some(extra)) = (body.as_object_mut(), extra.as_object()) {
             body.extend(extra.clone());
@@ -107,7 +102,7 @@ impl Server {
         }
     }
 
-    pub async fn cancel(&self, id: &str) -> Result<(), String> {
+    pub(crate) async fn cancel(&self, id: &str) -> Result<(), String> {
         let url = format!("{}/v1/verifications/{id}/cancel", self.url);
         let answer = self
             .client
@@ -124,7 +119,7 @@ impl Server {
     }
 
     /// The verification as the API shows it now.
-    pub async fn get(&self, id: &str) -> Result<Value, String> {
+    pub(crate) async fn get(&self, id: &str) -> Result<Value, String> {
         let url = format!("{}/v1/verifications/{id}", self.url);
         let answer = self
             .client
@@ -137,7 +132,7 @@ impl Server {
     }
 
     /// Waits until the verification has reached `stage`, by long polls.
-    pub async fn wait_for_stage(&self, id: &str, stage: &str) -> Result<(), String> {
+    pub(crate) async fn wait_for_stage(&self, id: &str, stage: &str) -> Result<(), String> {
         for _ in 0..200 {
             let url = format!("{}/v1/verifications/{id}?wait=5", self.url);
             let now = self.get(id).await?;
@@ -158,27 +153,39 @@ impl Server {
     }
 
     /// The next webhook whose signature is good.
-    pub async fn webhook(&mut self) -> Result<Value, String> {
+    pub(crate) async fn webhook(&mut self) -> Result<Value, String> {
         match tokio::time::timeout(Duration::from_secs(100), self.webhooks.recv()).await {
             Ok(Some(webhook)) => webhook,
             _ => Err(format!("no webhook came\n{}", self.log())),
         }
     }
 
-    pub fn log(&self) -> String {
+    /// The verification when its last attempt is complete: a moment after the outcome, when the call itself is over.
+    pub(crate) async fn settled(&self, id: &str) -> Result<Value, String> {
+        let mut verification = self.get(id).await?;
+        for _ in 0..200 {
+            let ended = |attempt: &Value| !attempt["ended_at"].is_null();
+            if verification["attempts"]
+                .as_array()
+                .is_some_and(|a| a.iter().all(ended))
+            {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            verification = self.get(id).await?;
+        }
+        Ok(verification)
+    }
+
+    pub(crate) fn log(&self) -> String {
         read(&self.log)
     }
 
     /// SIGTERM, as a service manager does it; the exit code must be 0.
-    pub async fn stop(mut self) -> Result<(), String> {
-        let pid = self.child.id().ok_or("already gone")?;
-        Command::new("kill")
-            .arg(pid.to_string())
-            .status()
-            .await
-            .map_err(|e| e.to_string())?;
-        match tokio::time::timeout(Duration::from_secs(20), self.child.wait()).await {
-            Ok(Ok(status)) if status.success() => Ok(()),
+    pub(crate) async fn stop(mut self) -> Result<(), String> {
+        self.process.signal("TERM")?;
+        match self.process.ended(Duration::from_secs(20)).await {
+            Ok(status) if status.success() => Ok(()),
             other => Err(format!("serve did not stop cleanly: {other:?}\n{}", self.log())),
         }
     }
@@ -235,22 +242,52 @@ log = "debug"
     )
 }
 
+/// `ringproof call`: its exit code, the verification that it prints as JSON, and what it said meanwhile.
+pub(crate) async fn call(
+    directory: &Path,
+    settings: &Settings,
+    to: &str,
+) -> Result<(Option<i32>, Value, String), String> {
+    let config = directory.join("ringproof.toml");
+    // Nobody listens there: a call from the terminal asks for no webhook.
+    let text = configuration(directory, settings, "http://127.0.0.1:9/hooks");
+    std::fs::write(&config, text).map_err(|e| e.to_string())?;
+    let mut call = Command::new(PROGRAM);
+    call.args(["call", to, "--json", "--config"])
+        .arg(&config)
+        .stdin(Stdio::null());
+    let output = process::output(call, "none").await?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let verification = serde_json::from_slice(&output.stdout).map_err(|e| format!("call: {e}\n{said}"))?;
+    Ok((output.status.code(), verification, said))
+}
+
+/// From the answer to the end of the sentence that names the key, by the catalogue that the server itself tells.
+pub(crate) async fn named_after(locale: &str) -> Result<Duration, String> {
+    let mut prompts = Command::new(PROGRAM);
+    prompts.args(["prompts", "list", "--json", "--language", locale]);
+    let output = process::output(prompts, "none").await?;
+    let told: Value = serde_json::from_slice(&output.stdout).map_err(|e| format!("prompts list: {e}"))?;
+    let confirm = told[0]["phrases"]["confirm"]["duration_ms"]
+        .as_u64()
+        .ok_or("prompts list tells no length of `confirm`")?;
+    Ok(FIRST_WORD + Duration::from_millis(confirm))
+}
+
 async fn create_key(config: &Path) -> Result<String, String> {
-    let output = Command::new(env!("CARGO_BIN_EXE_ringproof"))
-        .args([
-            "keys",
-            "create",
-            "--name",
-            "interop",
-            "--scope",
-            "verifications",
-            "--json",
-            "--config",
-        ])
-        .arg(config)
-        .output()
-        .await
-        .map_err(|e| e.to_string())?;
+    let mut keys = Command::new(PROGRAM);
+    keys.args([
+        "keys",
+        "create",
+        "--name",
+        "interop",
+        "--scope",
+        "verifications",
+        "--json",
+        "--config",
+    ]);
+    keys.arg(config);
+    let output = process::output(keys, "none").await?;
     let told: Value = serde_json::from_slice(&output.stdout)
         .map_err(|e| format!("keys create: {e}: {}", String::from_utf8_lossy(&output.stderr)))?;
     told["key"]

@@ -1,106 +1,137 @@
 //! SIPp as the far end: one scenario, one call.
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use tokio::process::{Child, Command};
+use super::process::{self, Process};
 
 /// Where Debian's sip-tester keeps its own captures of keys.
 const PEER_CAPTURES: &str = "/usr/share/sip-tester";
+/// SIP ports of the far ends; the RTP ports lie 1000 above.
+pub(crate) const PORTS: RangeInclusive<u16> = 7000..=7499;
+/// SIPp takes media ports in fours.
+const PORTS_PER_CASE: u16 = 10;
 
-pub struct Sipp {
-    child: Child,
+pub(crate) struct Sipp {
+    process: Process,
     directory: PathBuf,
-    pub port: u16,
+    pub(crate) port: u16,
+}
+
+/// How a scenario is to be played.
+pub(crate) struct Setup<'a> {
+    pub(crate) scenario: &'a str,
+    /// Place in the table: gives the ports.
+    pub(crate) index: u16,
+    pub(crate) directory: &'a Path,
+    /// Captures of sounds.
+    pub(crate) sounds: &'a [PathBuf],
+    /// Length of a `<pause/>`: from the answer until the sentence that names the key has been heard.
+    pub(crate) press_after: Duration,
 }
 
 impl Sipp {
-    /// Starts `scenario` on `port`; its RTP goes from and to `port + 1000`.
-    pub async fn start(scenario: &str, port: u16, directory: &Path, tone: &Path) -> Result<Self, String> {
+    pub(crate) fn start(setup: &Setup<'_>) -> Result<Self, String> {
+        let Setup {
+            scenario,
+            index,
+            directory,
+            sounds,
+            press_after,
+        } = *setup;
+        let port = PORTS.start() + PORTS_PER_CASE * index;
         let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/scenarios");
         // Captures are looked up beside the scenario: lay all of them into one directory.
         std::fs::create_dir_all(directory).map_err(|e| e.to_string())?;
         let copy = |from: PathBuf| {
             let to = directory.join(from.file_name().unwrap_or_default());
-            std::fs::copy(&from, to).map_err(|e| format!("{}: {e}", from.display()))
+            std::fs::copy(&from, to)
+                .map_err(|e| format!("{} (Debian package sip-tester): {e}", from.display()))
         };
         copy(scenarios.join(format!("{scenario}.xml")))?;
         for key in ["pound", "star", "0", "5"] {
             copy(Path::new(PEER_CAPTURES).join(format!("dtmf_2833_{key}.pcap")))?;
         }
-        copy(tone.to_owned())?;
-        let child = Command::new("sipp")
-            .current_dir(directory)
-            .args([
-                "-sf",
-                &format!("{scenario}.xml"),
-                "-i",
-                "127.0.0.1",
-                "-p",
-                &port.to_string(),
-            ])
-            .args([
-                "-mi",
-                "127.0.0.1",
-                "-mp",
-                &(port + 1000).to_string(),
-                "-m",
-                "1",
-                "-nostdin",
-            ])
-            .args([
-                "-timeout",
-                "110s",
-                "-trace_err",
-                "-trace_msg",
-                "-message_overwrite",
-                "false",
-            ])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|e| format!("sipp (Debian package sip-tester): {e}"))?;
+        for sound in sounds {
+            copy(sound.clone())?;
+        }
+        let file = format!("{scenario}.xml");
+        let (port_text, media_port) = (port.to_string(), (port + 1000).to_string());
+        let pause = press_after.as_millis().to_string();
+        let screen = std::fs::File::create(directory.join("screen.log")).map_err(|e| e.to_string())?;
+        let errors = screen.try_clone().map_err(|e| e.to_string())?;
+        let process = Process::start(
+            Command::new("sipp")
+                .current_dir(directory)
+                .args(["-sf", &file, "-i", "127.0.0.1", "-p", &port_text])
+                .args(["-mi", "127.0.0.1", "-mp", &media_port, "-d", &pause])
+                .args(["-m", "1", "-nostdin", "-timeout", "110s", "-timeout_error"])
+                .args(["-trace_err", "-trace_msg", "-trace_logs"])
+                .stdin(Stdio::null())
+                .stdout(screen)
+                .stderr(errors),
+            "sip-tester",
+        )?;
         Ok(Self {
-            child,
+            process,
             directory: directory.to_owned(),
             port,
         })
     }
 
-    /// Waits for the end of the scenario; anything but success comes back with SIPp's own words.
-    pub async fn finish(mut self) -> Result<(), String> {
-        let status = self.child.wait().await.map_err(|e| e.to_string())?;
-        if status.success() {
-            return Ok(());
-        }
-        let mut words = format!("sipp ended with {status}\n");
+    /// What the scenario logged.
+    pub(crate) fn logged(&self) -> String {
+        self.text_of("_logs.log")
+    }
+
+    fn text_of(&self, end: &str) -> String {
+        let mut words = String::new();
         for entry in std::fs::read_dir(&self.directory).into_iter().flatten().flatten() {
             let path = entry.path();
-            if path.to_string_lossy().ends_with(".log") {
-                words.push_str(&std::fs::read_to_string(&path).unwrap_or_default());
+            if path.to_string_lossy().ends_with(end) {
+                let text = std::fs::read(&path).unwrap_or_default();
+                words.push_str(&format!(
+                    "--- {}\n{}\n",
+                    path.display(),
+                    String::from_utf8_lossy(&text)
+                ));
             }
         }
-        Err(words)
+        words
+    }
+
+    /// Waits for the end of the scenario; anything but success comes back with SIPp's own words.
+    pub(crate) async fn finish(&mut self) -> Result<(), String> {
+        match self.process.ended(Duration::from_secs(115)).await {
+            Ok(status) if status.success() => Ok(()),
+            ended => Err(format!("sipp ended with {ended:?}\n{}", self.text_of(".log"))),
+        }
     }
 }
 
-/// A capture of `#` as a tone, made by sox: 200 ms of 941 + 1477 Hz in µ-law, RTP payload type 0.
-pub async fn tone_capture(directory: &Path) -> Result<PathBuf, String> {
-    let output = Command::new("sox")
-        .args(["-n", "-r", "8000", "-c", "1", "-e", "mu-law", "-t", "raw", "-"])
-        .args([
-            "synth", "0.2", "sine", "941", "synth", "0.2", "sine", "mix", "1477", "gain", "-12",
-        ])
-        .output()
-        .await
-        .map_err(|e| format!("sox: {e}"))?;
+/// Captures of what a telephone hears, made by sox, as µ-law in RTP payload type 0.
+pub(crate) async fn audio_captures(directory: &Path) -> Result<Vec<PathBuf>, String> {
+    let pound = [
+        "synth", "0.2", "sine", "941", "synth", "0.2", "sine", "mix", "1477", "gain", "-12",
+    ];
+    let room = ["synth", "20", "brownnoise", "gain", "-46"];
+    Ok(vec![
+        audio_capture(&directory.join("pound-in-band.pcap"), &pound).await?,
+        audio_capture(&directory.join("room.pcap"), &room).await?,
+    ])
+}
+
+async fn audio_capture(path: &Path, sound: &[&str]) -> Result<PathBuf, String> {
+    let mut sox = Command::new("sox");
+    sox.args(["-n", "-r", "8000", "-c", "1", "-e", "mu-law", "-t", "raw", "-"]);
+    sox.args(sound);
+    let output = process::output(sox, "sox").await?;
     if !output.status.success() || output.stdout.len() < 1600 {
         return Err(format!("sox: {}", String::from_utf8_lossy(&output.stderr)));
     }
-    let path = directory.join("pound-in-band.pcap");
-    std::fs::write(&path, pcap(&output.stdout)).map_err(|e| e.to_string())?;
-    Ok(path)
+    std::fs::write(path, pcap(&output.stdout)).map_err(|e| e.to_string())?;
+    Ok(path.to_owned())
 }
 
 /// µ-law octets as an Ethernet capture with one RTP packet each 20 ms.

@@ -29,7 +29,15 @@ const TWELVE: &str = "123456789*0#";
 
 impl Callee {
     pub(crate) fn new(script: CalleeScript, method: Method, code: &str) -> Self {
-        Self { script, method, code: code.to_owned(), named: 0, random: false, done: false, over: false }
+        Self {
+            script,
+            method,
+            code: code.to_owned(),
+            named: 0,
+            random: false,
+            done: false,
+            over: false,
+        }
     }
 
     pub(crate) fn early_media(&self) -> Deeds {
@@ -47,9 +55,14 @@ impl Callee {
             Habit::HangsUp { at_ms } => vec![(*at_ms, Deed::HangUp)],
             Habit::TwelveTones => {
                 let tones = TWELVE.chars().cycle().take(36).enumerate();
-                tones.map(|(nth, key)| (300 + nth as u64 * 250, Deed::Key(key))).collect()
+                tones
+                    .map(|(nth, key)| (300 + nth as u64 * 250, Deed::Key(key)))
+                    .collect()
             }
-            Habit::Mashes { keys } => keys.iter().map(|(at_ms, key)| (*at_ms, Deed::Key(*key))).collect(),
+            Habit::Mashes { keys } => keys
+                .iter()
+                .map(|(at_ms, key)| (*at_ms, Deed::Key(*key)))
+                .collect(),
             Habit::Nothing
             | Habit::Obeys { .. }
             | Habit::RepeatsThenObeys
@@ -65,7 +78,9 @@ impl Callee {
             self.done = true;
             return self.row("0#");
         }
-        let Some(right) = self.named_by(clip) else { return Vec::new() };
+        let Some(right) = self.named_by(clip) else {
+            return Vec::new();
+        };
         let nth = self.named;
         self.named += 1;
         if self.done {
@@ -115,7 +130,12 @@ impl Callee {
         match self.method {
             Method::PressKey => "7".to_owned(),
             Method::RandomKey => if right == "4" { "6" } else { "4" }.to_owned(),
-            Method::MatchCode => if self.code.starts_with('3') { "9999#" } else { "3333#" }.to_owned(),
+            Method::MatchCode => if self.code.starts_with('3') {
+                "9999#"
+            } else {
+                "3333#"
+            }
+            .to_owned(),
             Method::SpeakCode => "9".to_owned(),
         }
     }
@@ -123,6 +143,9 @@ impl Callee {
     fn row(&self, keys: &str) -> Deeds {
         let script = &self.script;
         let at_ms = |nth: usize| script.reaction_ms + nth as u64 * (script.tone_ms + script.gap_ms);
-        keys.chars().enumerate().map(|(nth, key)| (at_ms(nth), Deed::Key(key))).collect()
+        keys.chars()
+            .enumerate()
+            .map(|(nth, key)| (at_ms(nth), Deed::Key(key)))
+            .collect()
     }
 }

@@ -15,11 +15,17 @@ pub(crate) struct Ending {
 }
 
 const fn ends(reason: Reason) -> Option<Ending> {
-    Some(Ending { reason, next_trunk: false })
+    Some(Ending {
+        reason,
+        next_trunk: false,
+    })
 }
 
 const fn goes_on(reason: Reason) -> Option<Ending> {
-    Some(Ending { reason, next_trunk: true })
+    Some(Ending {
+        reason,
+        next_trunk: true,
+    })
 }
 
 type Call = (CallScript, Option<Ending>);
@@ -37,7 +43,12 @@ fn script(steps: Vec<(u64, Step)>) -> CallScript {
 }
 
 const fn ring(leg: usize, status: u16) -> Step {
-    Step::Provisional { leg, status, media: false, reliable: false }
+    Step::Provisional {
+        leg,
+        status,
+        media: false,
+        reliable: false,
+    }
 }
 
 pub(crate) fn draw(dice: &mut Entropy, method: Method, trunk: &TrunkPlan) -> Call {
@@ -56,7 +67,12 @@ pub(crate) fn draw(dice: &mut Entropy, method: Method, trunk: &TrunkPlan) -> Cal
     ];
     let (mut script, mut ending) = dice.weighted(draws)(dice, method);
     script.record_route = dice.chance(25);
-    script.on_bye = dice.weighted(&[(88, OnBye::Ok), (5, OnBye::Unknown), (4, OnBye::Deaf), (3, OnBye::Challenges)]);
+    script.on_bye = dice.weighted(&[
+        (88, OnBye::Ok),
+        (5, OnBye::Unknown),
+        (4, OnBye::Deaf),
+        (3, OnBye::Challenges),
+    ]);
     if !trunk.has_credentials && script.on_bye == OnBye::Challenges {
         script.on_bye = OnBye::Ok;
     }
@@ -75,8 +91,11 @@ fn challenge(dice: &mut Entropy, trunk: &TrunkPlan, script: &mut CallScript, end
         (10, ChallengeVerdict::StaleOnce),
         (10, ChallengeVerdict::Never),
     ]);
-    script.challenge =
-        Some(Challenge { status: *dice.pick(&[401, 407]), with_qop: dice.chance(80), verdict });
+    script.challenge = Some(Challenge {
+        status: *dice.pick(&[401, 407]),
+        with_qop: dice.chance(80),
+        verdict,
+    });
     if verdict == ChallengeVerdict::Never || !trunk.has_credentials {
         *ending = goes_on(Reason::TrunkAuth);
     }
@@ -92,17 +111,35 @@ pub(crate) fn answers(dice: &mut Entropy, method: Method) -> Call {
     let early = matches!(callee.habit, Habit::TonesBeforeAnswer { .. });
     let reliable = dice.chance(30);
     if early || dice.chance(15) {
-        let step = Step::Provisional { leg: 0, status: 183, media: true, reliable };
+        let step = Step::Provisional {
+            leg: 0,
+            status: 183,
+            media: true,
+            reliable,
+        };
         steps.push((dice.between(10, 1_500), step));
     } else if dice.chance(85) {
-        let step = Step::Provisional { leg: 0, status: 180, media: false, reliable };
+        let step = Step::Provisional {
+            leg: 0,
+            status: 180,
+            media: false,
+            reliable,
+        };
         steps.push((dice.between(10, 1_500), step));
     }
     if dice.chance(5) {
         steps.push((dice.between(10, 800), ring(0, 181)));
     }
-    let form = dice.weighted(&[(70, AnswerForm::Pcmu), (20, AnswerForm::Pcma), (10, AnswerForm::WithoutEvents)]);
-    let after_ms = if early { dice.between(1_500, 6_000) } else { dice.between(10, 9_000) };
+    let form = dice.weighted(&[
+        (70, AnswerForm::Pcmu),
+        (20, AnswerForm::Pcma),
+        (10, AnswerForm::WithoutEvents),
+    ]);
+    let after_ms = if early {
+        dice.between(1_500, 6_000)
+    } else {
+        dice.between(10, 9_000)
+    };
     steps.push((after_ms, Step::Answer { leg: 0, form }));
     if dice.chance(5) {
         steps.push((dice.between(1_000, 5_000), Step::Options { leg: 0 }));
@@ -132,22 +169,39 @@ fn draw_callee(dice: &mut Entropy, method: Method) -> (CalleeScript, Option<Endi
         40..44 => Habit::Obeys { wrong_first: 3 },
         44..48 => Habit::RepeatsThenObeys,
         48..54 => Habit::ReportsFraud,
-        54..59 => Habit::EarlyKeys { at_ms: vec![dice.between(300, 1_800)], keys: "5".to_owned() },
+        54..59 => Habit::EarlyKeys {
+            at_ms: vec![dice.between(300, 1_800)],
+            keys: "5".to_owned(),
+        },
         59..63 => {
             let first_ms = dice.between(300, 900);
-            Habit::EarlyKeys { at_ms: vec![first_ms, first_ms + dice.between(250, 800)], keys: "58".to_owned() }
+            Habit::EarlyKeys {
+                at_ms: vec![first_ms, first_ms + dice.between(250, 800)],
+                keys: "58".to_owned(),
+            }
         }
-        63..68 => Habit::HangsUp { at_ms: dice.between(400, 2_400) },
-        68..74 => Habit::ObeysAndHangsUp { after_ms: dice.between(130, 1_500) },
+        63..68 => Habit::HangsUp {
+            at_ms: dice.between(400, 2_400),
+        },
+        68..74 => Habit::ObeysAndHangsUp {
+            after_ms: dice.between(130, 1_500),
+        },
         74..79 => Habit::TwelveTones,
-        79..82 => Habit::TonesBeforeAnswer { goes_on: dice.chance(50) },
+        79..82 => Habit::TonesBeforeAnswer {
+            goes_on: dice.chance(50),
+        },
         82..90 => Habit::Mashes { keys: mash(dice) },
         _ => Habit::Nothing,
     };
     let passive = matches!(habit, Habit::Nothing | Habit::HangsUp { .. });
     let callee = CalleeScript {
         sends_rtp: !passive || dice.chance(75),
-        transport: *dice.pick(&[KeyTransport::Rfc4733, KeyTransport::Rfc4733, KeyTransport::Inband, KeyTransport::Info]),
+        transport: *dice.pick(&[
+            KeyTransport::Rfc4733,
+            KeyTransport::Rfc4733,
+            KeyTransport::Inband,
+            KeyTransport::Info,
+        ]),
         reaction_ms: dice.between(150, 3_500),
         tone_ms: dice.between(60, 250),
         gap_ms: dice.between(150, 700),
@@ -159,8 +213,14 @@ fn draw_callee(dice: &mut Entropy, method: Method) -> (CalleeScript, Option<Endi
 
 fn mash(dice: &mut Entropy) -> Vec<(u64, char)> {
     let count = dice.between(1, 12);
-    let mut keys: Vec<(u64, char)> =
-        (0..count).map(|_| (dice.between(100, 25_000), *dice.pick(&['0', '#', '*', '1', '5', '7', '4']))).collect();
+    let mut keys: Vec<(u64, char)> = (0..count)
+        .map(|_| {
+            (
+                dice.between(100, 25_000),
+                *dice.pick(&['0', '#', '*', '1', '5', '7', '4']),
+            )
+        })
+        .collect();
     keys.sort_unstable();
     // One finger: a key is up before the next goes down.
     let mut free_at_ms = 0;
@@ -209,7 +269,12 @@ fn refuses(dice: &mut Entropy) -> Call {
         (486, None, None, ends(Reason::Busy)),
         (600, None, None, ends(Reason::Busy)),
         (603, None, None, ends(Reason::Declined)),
-        (603, Some("Network Blocked"), None, ends(Reason::RejectedByNetwork)),
+        (
+            603,
+            Some("Network Blocked"),
+            None,
+            ends(Reason::RejectedByNetwork),
+        ),
         (607, None, None, ends(Reason::Declined)),
         (608, None, None, ends(Reason::RejectedByNetwork)),
         (404, None, None, ends(Reason::NotAllocated)),
@@ -242,12 +307,22 @@ fn refuses(dice: &mut Entropy) -> Call {
     if dice.chance(50) {
         steps.push((dice.between(1, 200), ring(0, 100)));
     }
-    steps.push((dice.between(1, 3_000), Step::Refuse { status, phrase, headers }));
+    steps.push((
+        dice.between(1, 3_000),
+        Step::Refuse {
+            status,
+            phrase,
+            headers,
+        },
+    ));
     (script(steps), ending)
 }
 
 pub(crate) fn rings_for_ever(dice: &mut Entropy) -> Call {
-    let mut script = script(vec![(dice.between(1, 500), ring(0, 100)), (dice.between(10, 2_000), ring(0, 180))]);
+    let mut script = script(vec![
+        (dice.between(1, 500), ring(0, 100)),
+        (dice.between(10, 2_000), ring(0, 180)),
+    ]);
     script.on_cancel = draw_on_cancel(dice);
     (script, ends(Reason::NoAnswer))
 }
@@ -269,10 +344,22 @@ fn answers_too_late(dice: &mut Entropy) -> Call {
     if dice.chance(50) {
         steps.push((first_ms, ring(0, 180)));
         if dice.chance(50) {
-            steps.push((dice.between(10, 4_000), Step::Answer { leg: 0, form: AnswerForm::Pcmu }));
+            steps.push((
+                dice.between(10, 4_000),
+                Step::Answer {
+                    leg: 0,
+                    form: AnswerForm::Pcmu,
+                },
+            ));
         }
     } else {
-        steps.push((first_ms, Step::Answer { leg: 0, form: AnswerForm::Pcmu }));
+        steps.push((
+            first_ms,
+            Step::Answer {
+                leg: 0,
+                form: AnswerForm::Pcmu,
+            },
+        ));
     }
     let mut script = script(steps);
     script.on_cancel = draw_on_cancel(dice);
@@ -283,8 +370,23 @@ fn announces_and_refuses(dice: &mut Entropy) -> Call {
     let reliable = dice.chance(40);
     let steps = vec![
         (dice.between(1, 300), ring(0, 100)),
-        (dice.between(10, 2_000), Step::Provisional { leg: 0, status: 183, media: true, reliable }),
-        (dice.between(1_500, 9_000), Step::Refuse { status: 480, phrase: None, headers: Vec::new() }),
+        (
+            dice.between(10, 2_000),
+            Step::Provisional {
+                leg: 0,
+                status: 183,
+                media: true,
+                reliable,
+            },
+        ),
+        (
+            dice.between(1_500, 9_000),
+            Step::Refuse {
+                status: 480,
+                phrase: None,
+                headers: Vec::new(),
+            },
+        ),
     ];
     let mut script = script(steps);
     script.callee.habit = Habit::TonesBeforeAnswer { goes_on: false };
@@ -302,7 +404,14 @@ fn rings_and_refuses(dice: &mut Entropy) -> Call {
     let steps = vec![
         (dice.between(1, 300), ring(0, 100)),
         (dice.between(10, 2_000), ring(0, 180)),
-        (dice.between(1_500, 12_000), Step::Refuse { status, phrase: None, headers: Vec::new() }),
+        (
+            dice.between(1_500, 12_000),
+            Step::Refuse {
+                status,
+                phrase: None,
+                headers: Vec::new(),
+            },
+        ),
     ];
     (script(steps), ends(reason))
 }
@@ -314,9 +423,31 @@ fn forks(dice: &mut Entropy, method: Method) -> Call {
     let first = usize::from(dice.chance(50));
     let mut steps = vec![
         (dice.between(1, 300), ring(0, 100)),
-        (dice.between(10, 1_000), Step::Provisional { leg: 0, status: 183, media: true, reliable: dice.chance(30) }),
-        (dice.between(10, 1_000), Step::Provisional { leg: 1, status: 180, media: false, reliable: false }),
-        (dice.between(1_500, 6_000), Step::Answer { leg: first, form: AnswerForm::Pcmu }),
+        (
+            dice.between(10, 1_000),
+            Step::Provisional {
+                leg: 0,
+                status: 183,
+                media: true,
+                reliable: dice.chance(30),
+            },
+        ),
+        (
+            dice.between(10, 1_000),
+            Step::Provisional {
+                leg: 1,
+                status: 180,
+                media: false,
+                reliable: false,
+            },
+        ),
+        (
+            dice.between(1_500, 6_000),
+            Step::Answer {
+                leg: first,
+                form: AnswerForm::Pcmu,
+            },
+        ),
     ];
     if dice.chance(60) {
         let form = *dice.pick(&[AnswerForm::Pcmu, AnswerForm::Pcma]);
@@ -346,15 +477,32 @@ fn answers_badly(dice: &mut Entropy) -> Call {
 /// The callee's side changes the session while the menu talks.
 fn reoffers(dice: &mut Entropy, method: Method) -> Call {
     let (mut call, ending) = answers(dice, method);
-    let forms = [OfferForm::OtherCodec, OfferForm::Offerless, OfferForm::UpdateRefresh];
+    let forms = [
+        OfferForm::OtherCodec,
+        OfferForm::Offerless,
+        OfferForm::UpdateRefresh,
+    ];
     if dice.chance(50) {
-        call.steps.push((dice.between(500, 3_000), Step::Offer { leg: 0, form: OfferForm::Hold }));
-        call.steps.push((dice.between(600, 3_000), Step::Offer { leg: 0, form: OfferForm::Resume }));
+        call.steps.push((
+            dice.between(500, 3_000),
+            Step::Offer {
+                leg: 0,
+                form: OfferForm::Hold,
+            },
+        ));
+        call.steps.push((
+            dice.between(600, 3_000),
+            Step::Offer {
+                leg: 0,
+                form: OfferForm::Resume,
+            },
+        ));
         return (call, None);
     }
     for _ in 0..dice.between(1, 3) {
         let form = *dice.pick(&forms);
-        call.steps.push((dice.between(500, 3_000), Step::Offer { leg: 0, form }));
+        call.steps
+            .push((dice.between(500, 3_000), Step::Offer { leg: 0, form }));
     }
     (call, ending)
 }

@@ -49,7 +49,11 @@ fn origin() -> Instant {
 
 impl Clock {
     pub(crate) fn new(epoch: UnixMillis) -> Self {
-        Self { now: At::ZERO, epoch, wall_shift_ms: 0 }
+        Self {
+            now: At::ZERO,
+            epoch,
+            wall_shift_ms: 0,
+        }
     }
 
     pub(crate) fn now(&self) -> At {

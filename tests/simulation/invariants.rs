@@ -56,7 +56,10 @@ impl World<'_> {
         let facts = &self.facts.verifications[&id];
         let asked = &self.plan.requests[facts.request];
         let Some((at, known)) = facts.outcome else {
-            return self.violate(1, format!("{name}: nobody saw its outcome {outcome} being written"));
+            return self.violate(
+                1,
+                format!("{name}: nobody saw its outcome {outcome} being written"),
+            );
         };
         let bound = asked.life_s + RING_MAX_S + TALK_MAX_S + SLACK_S + self.facts.outage.as_secs();
         let took = at.since(facts.accepted_at).as_secs();
@@ -64,16 +67,25 @@ impl World<'_> {
             self.violate(1, format!("{name}: its outcome was {known} and is {outcome}"));
         }
         if took > bound {
-            self.violate(1, format!("{name}: its outcome took {took} s, at most {bound} s are allowed"));
+            self.violate(
+                1,
+                format!("{name}: its outcome took {took} s, at most {bound} s are allowed"),
+            );
         }
     }
 
     fn check_events(&mut self, id: VerificationId, name: &str, outcome: Outcome) {
         let events = self.vault.wait(self.vault.store().events_after(id, 0)).unwrap();
-        let ends = events.iter().filter(|event| matches!(event.kind, ProgressKind::Ended(_))).count();
+        let ends = events
+            .iter()
+            .filter(|event| matches!(event.kind, ProgressKind::Ended(_)))
+            .count();
         let last = events.last().map(|event| event.kind);
         if ends != 1 || last != Some(ProgressKind::Ended(outcome)) {
-            self.violate(1, format!("{name}: {ends} terminal events, the last event is {last:?}"));
+            self.violate(
+                1,
+                format!("{name}: {ends} terminal events, the last event is {last:?}"),
+            );
         }
         let grows = events.windows(2).all(|pair| pair[0].sequence < pair[1].sequence);
         if !grows {
@@ -83,14 +95,19 @@ impl World<'_> {
 
     /// 2: an outcome says what happened.
     fn check_meaning(&mut self, row: &Verification, name: &str, outcome: Outcome) {
-        let deciding = row.attempts.iter().rev().find(|attempt| attempt.call_id.is_some());
+        let deciding = row
+            .attempts
+            .iter()
+            .rev()
+            .find(|attempt| attempt.call_id.is_some());
         let facts = deciding.and_then(|attempt| self.facts.attempts.get(&attempt.id));
         let request = self.facts.verifications[&row.id].request;
         let code = self.plan.requests[request].code.clone();
         let complaint = match (outcome.reason(), facts) {
-            (Reason::KeyConfirmed | Reason::CodeMatched | Reason::CodePlayed | Reason::FraudReported, None) => {
-                Some("without any call".to_owned())
-            }
+            (
+                Reason::KeyConfirmed | Reason::CodeMatched | Reason::CodePlayed | Reason::FraudReported,
+                None,
+            ) => Some("without any call".to_owned()),
             (Reason::KeyConfirmed, Some(facts)) => confirmed(row.method, facts),
             (Reason::CodeMatched, Some(facts)) => code_matched(facts, &code),
             (Reason::CodePlayed, Some(facts)) => code_played(facts, &code),
@@ -110,11 +127,15 @@ impl World<'_> {
 
     /// A dialog that the peer has forgotten (481) counts as hung up.
     fn lost_dialog(&self, facts: &AttemptFacts) -> bool {
-        self.exchange_of(facts).is_some_and(|exchange| exchange.legs.iter().any(|leg| leg.bye_sent_at.is_some()))
+        self.exchange_of(facts)
+            .is_some_and(|exchange| exchange.legs.iter().any(|leg| leg.bye_sent_at.is_some()))
     }
 
     fn exchange_of(&self, facts: &AttemptFacts) -> Option<&Exchange> {
-        self.peers[facts.trunk].exchanges.iter().find(|exchange| exchange.call_id == facts.call_id)
+        self.peers[facts.trunk]
+            .exchanges
+            .iter()
+            .find(|exchange| exchange.call_id == facts.call_id)
     }
 
     /// 4: every answered leg is acknowledged and ended once, every other one cancelled.
@@ -151,7 +172,9 @@ impl World<'_> {
 
     /// The peer has said BYE itself, and none of its datagrams came through; or it answered 481 to a request.
     fn peer_gave_up(&self, facts: &AttemptFacts, tag: &str) -> bool {
-        let leg = self.exchange_of(facts).and_then(|exchange| exchange.legs.iter().find(|leg| leg.tag == tag));
+        let leg = self
+            .exchange_of(facts)
+            .and_then(|exchange| exchange.legs.iter().find(|leg| leg.tag == tag));
         leg.is_some_and(|leg| leg.bye_sent_at.is_some())
     }
 
@@ -160,12 +183,20 @@ impl World<'_> {
         let mut breaches = Vec::new();
         let mut of_verification: BTreeMap<VerificationId, Vec<(AttemptId, At, At)>> = BTreeMap::new();
         for (attempt, facts) in &self.facts.attempts {
-            let Some(exchange) = self.exchange_of(facts) else { continue };
+            let Some(exchange) = self.exchange_of(facts) else {
+                continue;
+            };
             let Some(from) = exchange.rang_at else { continue };
             // A telephone that a CANCEL has reached is the trunk's to silence.
-            let until = [exchange.released_at, exchange.canceled_at].into_iter().flatten().min();
+            let until = [exchange.released_at, exchange.canceled_at]
+                .into_iter()
+                .flatten()
+                .min();
             let until = until.unwrap_or(At(u64::MAX));
-            of_verification.entry(facts.verification).or_default().push((*attempt, from, until));
+            of_verification
+                .entry(facts.verification)
+                .or_default()
+                .push((*attempt, from, until));
         }
         for (verification, mut calls) in of_verification {
             calls.sort_by_key(|(_, from, _)| *from);
@@ -178,7 +209,11 @@ impl World<'_> {
                 }
             }
             let calls_of: BTreeSet<_> = calls.iter().map(|(attempt, ..)| *attempt).collect();
-            let after_crash = self.facts.verifications.get(&verification).is_some_and(|facts| facts.cut_by_crash);
+            let after_crash = self
+                .facts
+                .verifications
+                .get(&verification)
+                .is_some_and(|facts| facts.cut_by_crash);
             let lives: BTreeSet<u32> = calls_of
                 .iter()
                 .filter_map(|attempt| self.facts.attempts.get(attempt))
@@ -191,11 +226,20 @@ impl World<'_> {
             }
         }
         // Every telephone that rang belongs to a Call-ID that was committed.
-        let known: BTreeSet<&str> = self.facts.attempts.values().map(|facts| facts.call_id.as_str()).collect();
+        let known: BTreeSet<&str> = self
+            .facts
+            .attempts
+            .values()
+            .map(|facts| facts.call_id.as_str())
+            .collect();
         let strangers = self.peers.iter().flat_map(|peer| &peer.exchanges);
-        let strangers = strangers.filter(|exchange| !known.contains(exchange.call_id.as_str())).count();
+        let strangers = strangers
+            .filter(|exchange| !known.contains(exchange.call_id.as_str()))
+            .count();
         if strangers > 0 {
-            breaches.push(format!("{strangers} calls with a Call-ID that the store does not know"));
+            breaches.push(format!(
+                "{strangers} calls with a Call-ID that the store does not know"
+            ));
         }
         for what in breaches {
             self.violate(3, what);
@@ -213,16 +257,32 @@ impl World<'_> {
     /// 6: one event id per terminal outcome, delivered until acknowledged or given up.
     fn check_webhooks(&mut self, row: &Verification, name: &str, outcome: Outcome) {
         let request = self.facts.verifications[&row.id].request;
-        let Some(receiver) = self.plan.requests[request].receiver.clone() else { return };
-        let page = self.vault.wait(self.vault.store().deliveries(Some(row.id), 100, None, &Visibility::All));
+        let Some(receiver) = self.plan.requests[request].receiver.clone() else {
+            return;
+        };
+        let page = self.vault.wait(
+            self.vault
+                .store()
+                .deliveries(Some(row.id), 100, None, &Visibility::All),
+        );
         let rows = page.unwrap().items;
         let kind = EventType::of_status(outcome.status());
-        let terminal: Vec<_> = rows.iter().filter(|delivery| Some(delivery.kind) == kind).collect();
+        let terminal: Vec<_> = rows
+            .iter()
+            .filter(|delivery| Some(delivery.kind) == kind)
+            .collect();
         if terminal.len() != 1 {
-            self.violate(6, format!("{name}: {} events for its outcome {outcome}", terminal.len()));
+            self.violate(
+                6,
+                format!("{name}: {} events for its outcome {outcome}", terminal.len()),
+            );
         }
         for delivery in &rows {
-            let arrivals = self.facts.webhooks.get(&delivery.id).map_or(0, |facts| facts.arrivals.len());
+            let arrivals = self
+                .facts
+                .webhooks
+                .get(&delivery.id)
+                .map_or(0, |facts| facts.arrivals.len());
             let fault = match delivery.state {
                 OutboxState::Pending => Some("is still waiting"),
                 OutboxState::Delivered if arrivals == 0 => Some("counts as delivered and never arrived"),
@@ -243,11 +303,19 @@ impl World<'_> {
     /// What the receiver saw: known ids only, and in order.
     fn check_receiver(&mut self, row: &Verification, name: &str, ids: &BTreeSet<ringproof::model::EventId>) {
         let request = self.facts.verifications[&row.id].request;
-        let of_this = self.platform.events.iter().filter(|(_, of)| **of == request).map(|(event, _)| *event);
+        let of_this = self
+            .platform
+            .events
+            .iter()
+            .filter(|(_, of)| **of == request)
+            .map(|(event, _)| *event);
         let made = self.platform.requests[request].made.len();
         let unknown = of_this.filter(|event| !ids.contains(event)).count();
         if made == 1 && unknown > 0 {
-            self.violate(6, format!("{name}: {unknown} webhooks arrived with an id that the store does not know"));
+            self.violate(
+                6,
+                format!("{name}: {unknown} webhooks arrived with an id that the store does not know"),
+            );
         }
     }
 
@@ -261,12 +329,20 @@ impl World<'_> {
             if free < all {
                 self.violate(5, format!("{} of {all} ports never came back", all - free));
             }
-        } else if !self.plan.troubles.iter().any(|trouble| matches!(trouble, Trouble::Terminate { .. })) {
+        } else if !self
+            .plan
+            .troubles
+            .iter()
+            .any(|trouble| matches!(trouble, Trouble::Terminate { .. }))
+        {
             self.violate(0, "the process did not come back".to_owned());
         }
         let (pending, live) = self.vault.wait(self.vault.store().in_progress()).unwrap();
         if pending + live > 0 {
-            self.violate(1, format!("{pending} verifications pending, {live} attempts live in the store"));
+            self.violate(
+                1,
+                format!("{pending} verifications pending, {live} attempts live in the store"),
+            );
         }
         for what in crate::logs::take_leaks() {
             self.violate(7, format!("a log line holds a number: {what}"));
@@ -277,11 +353,17 @@ impl World<'_> {
 /// When this clip was last heard in full before `at`.
 fn said_before(facts: &AttemptFacts, clip: &str, at: At) -> Option<At> {
     let said = facts.heard.said.iter().rev();
-    said.filter(|(said_at, name, _)| *said_at <= at && name == clip).map(|(said_at, ..)| *said_at).next()
+    said.filter(|(said_at, name, _)| *said_at <= at && name == clip)
+        .map(|(said_at, ..)| *said_at)
+        .next()
 }
 
 fn keys_between<'a>(facts: &'a AttemptFacts, from: At, to: At) -> impl Iterator<Item = &'a PressFact> {
-    facts.heard.pressed.iter().filter(move |press| press.at >= from && press.at <= to)
+    facts
+        .heard
+        .pressed
+        .iter()
+        .filter(move |press| press.at >= from && press.at <= to)
 }
 
 fn back(at: At, ms: u64) -> At {
@@ -320,7 +402,11 @@ fn is_random_key(facts: &AttemptFacts, press: &PressFact) -> bool {
 
 fn is_undisturbed(method: Method, facts: &AttemptFacts, press: &PressFact) -> bool {
     let script = Script::default();
-    let others = |from: At, to: At| keys_between(facts, from, to).filter(|other| other.at != press.at).count();
+    let others = |from: At, to: At| {
+        keys_between(facts, from, to)
+            .filter(|other| other.at != press.at)
+            .count()
+    };
     match method {
         Method::RandomKey => {
             let before_ms = u64::try_from(script.quiet_before.as_millis()).unwrap();
@@ -338,7 +424,12 @@ fn is_undisturbed(method: Method, facts: &AttemptFacts, press: &PressFact) -> bo
 
 /// The digits of the code and `#`, in a row, after the menu began.
 fn code_matched(facts: &AttemptFacts, code: &str) -> Option<String> {
-    let keys: Vec<&PressFact> = facts.heard.pressed.iter().filter(|press| press.answered).collect();
+    let keys: Vec<&PressFact> = facts
+        .heard
+        .pressed
+        .iter()
+        .filter(|press| press.answered)
+        .collect();
     let wanted: Vec<char> = format!("{code}#").chars().collect();
     let found = keys.windows(wanted.len()).any(|row| {
         row.iter().map(|press| press.key).eq(wanted.iter().copied())
@@ -352,7 +443,9 @@ fn code_played(facts: &AttemptFacts, code: &str) -> Option<String> {
     let asked = facts.heard.pressed.iter().find(|press| {
         press.key == '1' && press.answered && said_before(facts, "say-speak-code-intro", press.at).is_some()
     });
-    let Some(asked) = asked else { return Some("nobody asked for the code".to_owned()) };
+    let Some(asked) = asked else {
+        return Some("nobody asked for the code".to_owned());
+    };
     let digits: Vec<String> = code.chars().map(|digit| format!("digit-{digit}")).collect();
     let mut wanted = digits.clone();
     wanted.push("say-code-again".to_owned());
@@ -364,12 +457,19 @@ fn code_played(facts: &AttemptFacts, code: &str) -> Option<String> {
         .filter(|(at, ..)| *at >= asked.at)
         .map(|(_, clip, _)| clip.as_str())
         .collect();
-    let found = said.windows(wanted.len()).any(|row| row.iter().copied().eq(wanted.iter().map(String::as_str)));
+    let found = said
+        .windows(wanted.len())
+        .any(|row| row.iter().copied().eq(wanted.iter().map(String::as_str)));
     (!found).then(|| "the code was not spoken twice in full".to_owned())
 }
 
 fn fraud_reported(facts: &AttemptFacts) -> Option<String> {
-    let keys: Vec<&PressFact> = facts.heard.pressed.iter().filter(|press| press.answered).collect();
+    let keys: Vec<&PressFact> = facts
+        .heard
+        .pressed
+        .iter()
+        .filter(|press| press.answered)
+        .collect();
     let found = keys.windows(2).any(|pair| {
         (pair[0].key, pair[1].key) == ('0', '#') && said_before(facts, "say-fraud", pair[1].at).is_some()
     });

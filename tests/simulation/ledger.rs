@@ -35,7 +35,11 @@ pub(crate) struct Ledger {
 
 enum Pending {
     Stage(Stage),
-    Decide { outcome: Outcome, report: Box<AttemptReport>, next_trunk: bool },
+    Decide {
+        outcome: Outcome,
+        report: Box<AttemptReport>,
+        next_trunk: bool,
+    },
     Report(Box<AttemptReport>),
 }
 
@@ -47,7 +51,10 @@ struct Running {
 
 impl Ledger {
     pub(crate) fn new() -> Self {
-        Self { queue: VecDeque::new(), running: None }
+        Self {
+            queue: VecDeque::new(),
+            running: None,
+        }
     }
 
     pub(crate) fn stage(&mut self, stage: Stage) {
@@ -57,7 +64,11 @@ impl Ledger {
 
     pub(crate) fn decide(&mut self, outcome: Outcome, report: AttemptReport, next_trunk: bool) {
         self.queue.retain(|entry| !matches!(entry, Pending::Stage(_)));
-        self.queue.push_back(Pending::Decide { outcome, report: Box::new(report), next_trunk });
+        self.queue.push_back(Pending::Decide {
+            outcome,
+            report: Box::new(report),
+            next_trunk,
+        });
     }
 
     pub(crate) fn report(&mut self, report: AttemptReport) {
@@ -76,26 +87,40 @@ impl Ledger {
         let entry = match self.queue.pop_front()? {
             Pending::Stage(stage) => Entry::Stage(stage),
             Pending::Report(report) => Entry::Report(report),
-            Pending::Decide { outcome, report, next_trunk } => {
+            Pending::Decide {
+                outcome,
+                report,
+                next_trunk,
+            } => {
                 let fraud = outcome.reason() == Reason::FraudReported;
                 Entry::Decide(Box::new(Decision {
                     attempt,
                     node: NODE.to_owned(),
                     outcome,
                     report: *report,
-                    next: if next_trunk { Next::Retry { due_at: now } } else { Next::Finish },
+                    next: if next_trunk {
+                        Next::Retry { due_at: now }
+                    } else {
+                        Next::Finish
+                    },
                     block_until: (fraud && fraud_block).then(|| now.plus(FRAUD_BLOCK)),
                 }))
             }
         };
         let op = op_of(&entry, attempt);
-        self.running = Some(Running { entry, tries: 1, pause: PAUSE_FIRST });
+        self.running = Some(Running {
+            entry,
+            tries: 1,
+            pause: PAUSE_FIRST,
+        });
         Some(op)
     }
 
     /// The write that is under way, once more.
     pub(crate) fn again(&self, attempt: AttemptId) -> Option<Op> {
-        self.running.as_ref().map(|running| op_of(&running.entry, attempt))
+        self.running
+            .as_ref()
+            .map(|running| op_of(&running.entry, attempt))
     }
 
     /// Its result. Gives the pause before it is tried again, where it must be.
@@ -137,8 +162,14 @@ impl Ledger {
 
 fn op_of(entry: &Entry, attempt: AttemptId) -> Op {
     match entry {
-        Entry::Stage(stage) => Op::Stage { attempt, stage: *stage },
+        Entry::Stage(stage) => Op::Stage {
+            attempt,
+            stage: *stage,
+        },
         Entry::Decide(decision) => Op::Decide(decision.clone()),
-        Entry::Report(report) => Op::Report { attempt, report: report.clone() },
+        Entry::Report(report) => Op::Report {
+            attempt,
+            report: report.clone(),
+        },
     }
 }

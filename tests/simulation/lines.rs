@@ -53,7 +53,9 @@ impl World<'_> {
             return;
         }
         let script = callee.script.clone();
-        let answered = self.peers[line.trunk].exchanges[line.exchange].legs[line.leg].answered_at.is_some();
+        let answered = self.peers[line.trunk].exchanges[line.exchange].legs[line.leg]
+            .answered_at
+            .is_some();
         let Media { events } = self.peers[line.trunk].exchanges[line.exchange].legs[line.leg].form;
         let now = self.now();
         if script.transport == KeyTransport::Info && answered {
@@ -70,12 +72,31 @@ impl World<'_> {
             (true, true) => MISMATCH_CERTAIN_MS,
         };
         let goes_on = matches!(script.habit, Habit::TonesBeforeAnswer { goes_on: true });
-        let tone_ms = if goes_on { 60_000 } else { script.tone_ms.max(certain_ms) };
+        let tone_ms = if goes_on {
+            60_000
+        } else {
+            script.tone_ms.max(certain_ms)
+        };
         let started = At(now.0).plus_ms(TO_LEG_MS);
         self.note(format_args!("{:>28} presses {key}", "a phone"));
-        let certain = Transition::KeyCertain { line, key, started, tone_ms, in_band, mismatch };
+        let certain = Transition::KeyCertain {
+            line,
+            key,
+            started,
+            tone_ms,
+            in_band,
+            mismatch,
+        };
         self.at(started.plus_ms(certain_ms), certain);
-        self.at(started.plus_ms(tone_ms + 20), Transition::KeyUp { line, key, tone_ms, in_band });
+        self.at(
+            started.plus_ms(tone_ms + 20),
+            Transition::KeyUp {
+                line,
+                key,
+                tone_ms,
+                in_band,
+            },
+        );
     }
 
     pub(crate) fn hangs_up(&mut self, line: Line) {
@@ -108,7 +129,11 @@ impl World<'_> {
 
     fn callee(&mut self, line: Line) -> &mut Callee {
         let exchange = &self.peers[line.trunk].exchanges[line.exchange];
-        let known = self.facts.attempts.values().find(|facts| facts.call_id == exchange.call_id);
+        let known = self
+            .facts
+            .attempts
+            .values()
+            .find(|facts| facts.call_id == exchange.call_id);
         let request = known
             .and_then(|facts| self.facts.verifications.get(&facts.verification))
             .map_or(0, |facts| facts.request);

@@ -28,8 +28,13 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) const CLEAN: Self =
-        Self { loss_percent: 0, duplicate_percent: 0, delay_ms: 20, jitter_ms: 0, down: false };
+    pub(crate) const CLEAN: Self = Self {
+        loss_percent: 0,
+        duplicate_percent: 0,
+        delay_ms: 20,
+        jitter_ms: 0,
+        down: false,
+    };
 
     /// After how long each copy of one datagram arrives; none when it is lost.
     pub(crate) fn carry(&self, dice: &mut Entropy) -> Vec<Duration> {
@@ -68,7 +73,12 @@ mod tests {
 
     #[test]
     fn losses_and_copies_come_as_often_as_asked() {
-        let link = Link { loss_percent: 10, duplicate_percent: 10, jitter_ms: 50, ..Link::CLEAN };
+        let link = Link {
+            loss_percent: 10,
+            duplicate_percent: 10,
+            jitter_ms: 50,
+            ..Link::CLEAN
+        };
         let all = delays(link, 10_000);
         let arrived: usize = all.iter().map(Vec::len).sum();
         // 1 + 0.1 + 0.01 copies, nine of ten of which arrive.
@@ -82,6 +92,16 @@ mod tests {
 
     #[test]
     fn a_link_that_is_down_brings_nothing() {
-        assert!(delays(Link { down: true, ..Link::CLEAN }, 50).iter().all(Vec::is_empty));
+        assert!(
+            delays(
+                Link {
+                    down: true,
+                    ..Link::CLEAN
+                },
+                50
+            )
+            .iter()
+            .all(Vec::is_empty)
+        );
     }
 }

@@ -28,10 +28,14 @@ impl<S: Subscriber> Layer<S> for Reader {
         let mut line = Line::default();
         event.record(&mut line);
         let leaks = NUMBERS.with_borrow(|numbers| {
-            numbers.iter().any(|number| line.0.contains(number.trim_start_matches('+')))
+            numbers
+                .iter()
+                .any(|number| line.0.contains(number.trim_start_matches('+')))
         });
         if leaks {
-            LEAKS.with_borrow_mut(|leaks| leaks.push(format!("{}:{:.200}", event.metadata().target(), line.0)));
+            LEAKS.with_borrow_mut(|leaks| {
+                leaks.push(format!("{}:{:.200}", event.metadata().target(), line.0))
+            });
         }
     }
 }

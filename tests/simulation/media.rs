@@ -48,7 +48,14 @@ struct Play {
 
 impl Leg {
     pub(crate) fn new(port: u16) -> Self {
-        Self { port, state: State::Idle, play: None, generation: 0, first_packet_told: false, held: Vec::new() }
+        Self {
+            port,
+            state: State::Idle,
+            play: None,
+            generation: 0,
+            first_packet_told: false,
+            held: Vec::new(),
+        }
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -63,7 +70,8 @@ impl Leg {
     }
 
     fn hears(&self, phone: SocketAddr) -> bool {
-        self.config().is_some_and(|config| config.remote == phone && config.receive)
+        self.config()
+            .is_some_and(|config| config.remote == phone && config.receive)
     }
 
     /// What was left of the clip in front, when the sending stops.
@@ -98,7 +106,11 @@ impl World<'_> {
             }
             MediaCommand::Play { id, clips } => {
                 let clips = clips.iter().enumerate().map(|(index, clip)| {
-                    (index, clip.name.clone(), Duration::from_millis(clip.duration_ms.into()))
+                    (
+                        index,
+                        clip.name.clone(),
+                        Duration::from_millis(clip.duration_ms.into()),
+                    )
                 });
                 self.leg_plays(task, id, clips.collect());
             }
@@ -108,10 +120,18 @@ impl World<'_> {
             }
             MediaCommand::SendDigits { digits, .. } => {
                 let (life, attempt) = (self.life, task.attempt);
-                self.after_ms(KEY_MS * digits.len() as u64, Transition::DigitsEnd { life, attempt });
+                self.after_ms(
+                    KEY_MS * digits.len() as u64,
+                    Transition::DigitsEnd { life, attempt },
+                );
             }
             MediaCommand::Info(key) => {
-                let press = PressFact { at: now, started: now, key: key.digit.as_char(), answered: true };
+                let press = PressFact {
+                    at: now,
+                    started: now,
+                    key: key.digit.as_char(),
+                    answered: true,
+                };
                 self.leg_presses(task, press, KeyTransport::Info, key.duration_ms);
             }
             MediaCommand::Close => self.leg_closes(task),
@@ -164,10 +184,18 @@ impl World<'_> {
         self.check_goodbye(task, &clips);
         task.leg.pause(now);
         if self.plant == Some(Plant::NamesKeyTooSoon) {
-            task.media.extend(clips.iter().map(|(index, ..)| MediaEvent::ClipDone { id, index: *index }));
+            task.media.extend(
+                clips
+                    .iter()
+                    .map(|(index, ..)| MediaEvent::ClipDone { id, index: *index }),
+            );
             self.wake_soon(task.attempt);
         }
-        task.leg.play = Some(Play { id, clips, since: None });
+        task.leg.play = Some(Play {
+            id,
+            clips,
+            since: None,
+        });
         let sends = task.leg.config().is_some_and(|config| config.send);
         if sends {
             self.clip_begins(task);
@@ -177,12 +205,22 @@ impl World<'_> {
     /// Nobody is told that the key was received before that is durable.
     fn check_goodbye(&mut self, task: &Task, clips: &VecDeque<(usize, String, Duration)>) {
         let goodbye = clips.iter().any(|(_, name, _)| {
-            matches!(name.as_str(), "say-confirmed" | "say-fraud-reported" | "say-goodbye" | "say-no-input")
+            matches!(
+                name.as_str(),
+                "say-confirmed" | "say-fraud-reported" | "say-goodbye" | "say-no-input"
+            )
         });
-        let durable = self.facts.attempts.get(&task.attempt).is_some_and(|facts| facts.outcome.is_some());
+        let durable = self
+            .facts
+            .attempts
+            .get(&task.attempt)
+            .is_some_and(|facts| facts.outcome.is_some());
         if goodbye && !durable && self.plant != Some(Plant::ForgetsOutcome) {
             let name = self.name_of(task.attempt);
-            self.violate(1, format!("{name}: a goodbye plays before the outcome is committed"));
+            self.violate(
+                1,
+                format!("{name}: a goodbye plays before the outcome is committed"),
+            );
         }
     }
 
@@ -190,15 +228,28 @@ impl World<'_> {
     fn clip_begins(&mut self, task: &mut Task) {
         let (now, life, attempt) = (self.now(), self.life, task.attempt);
         let Some(play) = &mut task.leg.play else { return };
-        let Some((_, _, left)) = play.clips.front() else { return };
+        let Some((_, _, left)) = play.clips.front() else {
+            return;
+        };
         play.since = Some(now);
         let (left, generation) = (*left, task.leg.generation);
-        self.after(left, Transition::ClipEnds { life, attempt, generation });
+        self.after(
+            left,
+            Transition::ClipEnds {
+                life,
+                attempt,
+                generation,
+            },
+        );
     }
 
     pub(crate) fn clip_ends(&mut self, attempt: AttemptId, generation: u32) {
         let now = self.now();
-        let Some(mut task) = self.process.as_mut().and_then(|process| process.tasks.remove(&attempt)) else {
+        let Some(mut task) = self
+            .process
+            .as_mut()
+            .and_then(|process| process.tasks.remove(&attempt))
+        else {
             return;
         };
         if task.leg.generation == generation
@@ -212,7 +263,13 @@ impl World<'_> {
                 facts.heard.said.push((now, name.clone(), remote));
             }
             if let Some(line) = self.line_of(remote) {
-                self.after_ms(TO_EAR_MS, Transition::Hears { line, clip: name.clone() });
+                self.after_ms(
+                    TO_EAR_MS,
+                    Transition::Hears {
+                        line,
+                        clip: name.clone(),
+                    },
+                );
             }
             if self.plant != Some(Plant::NamesKeyTooSoon) {
                 task.media.push_back(MediaEvent::ClipDone { id, index });
@@ -238,12 +295,20 @@ impl World<'_> {
     }
 
     pub(crate) fn leg_reports(&mut self, attempt: AttemptId) {
-        let quality = QualityReport { packets_sent: 100, packets_received: 100, ..QualityReport::default() };
+        let quality = QualityReport {
+            packets_sent: 100,
+            packets_received: 100,
+            ..QualityReport::default()
+        };
         self.push_media(attempt, MediaEvent::Quality(quality));
     }
 
     fn push_media(&mut self, attempt: AttemptId, event: MediaEvent) {
-        if let Some(task) = self.process.as_mut().and_then(|process| process.tasks.get_mut(&attempt)) {
+        if let Some(task) = self
+            .process
+            .as_mut()
+            .and_then(|process| process.tasks.get_mut(&attempt))
+        {
             task.media.push_back(event);
             self.wake_soon(attempt);
         }
@@ -268,21 +333,32 @@ impl World<'_> {
         if was_open && !self.dice.chance(self.plan.mute_legs_percent) {
             let (life, attempt) = (self.life, task.attempt);
             let wait_us = self.dice.between(20, 20_000);
-            self.after(Duration::from_micros(wait_us), Transition::LegReports { life, attempt });
+            self.after(
+                Duration::from_micros(wait_us),
+                Transition::LegReports { life, attempt },
+            );
         }
     }
 
     /// The phone that the leg speaks to may have sent RTP for a while.
     fn rtp_of_phone(&mut self, task: &Task) {
-        let Some(line) = task.leg.config().and_then(|config| self.line_of(config.remote)) else { return };
+        let Some(line) = task.leg.config().and_then(|config| self.line_of(config.remote)) else {
+            return;
+        };
         if self.sending.contains(&line) {
             self.after_ms(20, Transition::FirstPacket { line });
         }
     }
 
     pub(crate) fn first_packet(&mut self, line: Line) {
-        let Some(attempt) = self.listener(line) else { return };
-        let Some(task) = self.process.as_mut().and_then(|process| process.tasks.get_mut(&attempt)) else {
+        let Some(attempt) = self.listener(line) else {
+            return;
+        };
+        let Some(task) = self
+            .process
+            .as_mut()
+            .and_then(|process| process.tasks.get_mut(&attempt))
+        else {
             return;
         };
         if !task.leg.first_packet_told {
@@ -300,17 +376,32 @@ impl World<'_> {
         started: At,
         (in_band, mismatch): (bool, bool),
     ) {
-        let Some(attempt) = self.listener(line) else { return };
-        let Some(mut task) = self.process.as_mut().and_then(|process| process.tasks.remove(&attempt)) else {
+        let Some(attempt) = self.listener(line) else {
+            return;
+        };
+        let Some(mut task) = self
+            .process
+            .as_mut()
+            .and_then(|process| process.tasks.remove(&attempt))
+        else {
             return;
         };
         let answered_at = self.peers[line.trunk].exchanges[line.exchange].legs[line.leg].answered_at;
         let answered = answered_at.is_some_and(|at| at <= started);
-        let fact = PressFact { at: self.now(), started, key, answered };
+        let fact = PressFact {
+            at: self.now(),
+            started,
+            key,
+            answered,
+        };
         if self.plant == Some(Plant::CountsEarlyMedia) && !answered {
             task.leg.held.push('#');
         }
-        let transport = if in_band { KeyTransport::Inband } else { KeyTransport::Rfc4733 };
+        let transport = if in_band {
+            KeyTransport::Inband
+        } else {
+            KeyTransport::Rfc4733
+        };
         self.leg_presses(&mut task, fact, transport, None);
         if mismatch && let Some(MediaEvent::Press(press)) = task.media.back_mut() {
             press.mismatch = true;
@@ -322,10 +413,16 @@ impl World<'_> {
     }
 
     pub(crate) fn key_up(&mut self, line: Line, key: char, tone_ms: u64, in_band: bool) {
-        let Some(attempt) = self.listener(line) else { return };
+        let Some(attempt) = self.listener(line) else {
+            return;
+        };
         let ended = MediaEvent::PressEnded {
             digit: Digit::from_char(key).unwrap(),
-            transport: if in_band { KeyTransport::Inband } else { KeyTransport::Rfc4733 },
+            transport: if in_band {
+                KeyTransport::Inband
+            } else {
+                KeyTransport::Rfc4733
+            },
             duration_ms: u32::try_from(tone_ms).unwrap(),
         };
         self.push_media(attempt, ended);
@@ -372,7 +469,11 @@ impl World<'_> {
         let exchange = self.peers.get(line.trunk)?.exchanges.get(line.exchange)?;
         let phone = exchange.legs.get(line.leg)?.media;
         let process = self.process.as_ref()?;
-        process.tasks.iter().find(|(_, task)| task.leg.hears(phone)).map(|(attempt, _)| *attempt)
+        process
+            .tasks
+            .iter()
+            .find(|(_, task)| task.leg.hears(phone))
+            .map(|(attempt, _)| *attempt)
     }
 
     /// The phone behind a media address.

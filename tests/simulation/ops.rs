@@ -1,17 +1,31 @@
 //! The writes of a process: each takes its time, and a process that dies meanwhile never hears of it.
-use ringproof::model::{AttemptId, AttemptReport, Entropy, Outcome, Reason, Stage, UnixMillis, VerificationId};
+use ringproof::model::{
+    AttemptId, AttemptReport, Entropy, Outcome, Reason, Stage, UnixMillis, VerificationId,
+};
 use ringproof::store::{
     Accept, Accepted, Canceled, Claim, Claimed, Decided, Decision, DeliveryTry, Store, StoreError, Visibility,
 };
 
 pub(crate) enum Op {
     Accept(Box<Accept>),
-    Cancel { id: VerificationId, reason: Reason },
+    Cancel {
+        id: VerificationId,
+        reason: Reason,
+    },
     Claim(Claim),
-    Stage { attempt: AttemptId, stage: Stage },
+    Stage {
+        attempt: AttemptId,
+        stage: Stage,
+    },
     Decide(Box<Decision>),
-    Report { attempt: AttemptId, report: Box<AttemptReport> },
-    EndQueued { id: VerificationId, outcome: Outcome },
+    Report {
+        attempt: AttemptId,
+        report: Box<AttemptReport>,
+    },
+    EndQueued {
+        id: VerificationId,
+        outcome: Outcome,
+    },
     Tried(DeliveryTry),
 }
 
@@ -50,20 +64,24 @@ impl Op {
     ) -> Result<Done, StoreError> {
         match self {
             Self::Accept(accept) => store.accept(*accept, entropy, now).await.map(Done::Accepted),
-            Self::Cancel { id, reason } => {
-                store.cancel(id, &Visibility::All, reason, entropy, now).await.map(Done::Canceled)
-            }
+            Self::Cancel { id, reason } => store
+                .cancel(id, &Visibility::All, reason, entropy, now)
+                .await
+                .map(Done::Canceled),
             Self::Claim(claim) => store.claim(claim, now).await.map(Done::Claimed),
-            Self::Stage { attempt, stage } => {
-                store.set_stage(attempt, stage, entropy, now).await.map(|_| Done::Staged)
-            }
+            Self::Stage { attempt, stage } => store
+                .set_stage(attempt, stage, entropy, now)
+                .await
+                .map(|_| Done::Staged),
             Self::Decide(decision) => store.decide(*decision, entropy, now).await.map(Done::Decided),
-            Self::Report { attempt, report } => {
-                store.finish_report(attempt, *report, now).await.map(|()| Done::Reported)
-            }
-            Self::EndQueued { id, outcome } => {
-                store.end_queued(id, outcome, entropy, now).await.map(Done::EndedQueued)
-            }
+            Self::Report { attempt, report } => store
+                .finish_report(attempt, *report, now)
+                .await
+                .map(|()| Done::Reported),
+            Self::EndQueued { id, outcome } => store
+                .end_queued(id, outcome, entropy, now)
+                .await
+                .map(Done::EndedQueued),
             Self::Tried(tried) => store.outbox_result(tried).await.map(|()| Done::Tried),
         }
     }

@@ -72,13 +72,36 @@ pub(crate) enum Receipt {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trouble {
     /// `kill -9` before the transition of this number; back so much later.
-    KillAtStep { step: u64, down_ms: u64 },
-    KillAt { at_ms: u64, down_ms: u64 },
-    Terminate { at_ms: u64, drain_ms: u64, down_ms: u64 },
-    StoreDown { at_ms: u64, for_ms: u64 },
-    LinkDown { trunk: usize, at_ms: u64, for_ms: u64 },
-    WallClock { at_ms: u64, ms: i64 },
-    Spoof { at_ms: u64, kind: SpoofKind },
+    KillAtStep {
+        step: u64,
+        down_ms: u64,
+    },
+    KillAt {
+        at_ms: u64,
+        down_ms: u64,
+    },
+    Terminate {
+        at_ms: u64,
+        drain_ms: u64,
+        down_ms: u64,
+    },
+    StoreDown {
+        at_ms: u64,
+        for_ms: u64,
+    },
+    LinkDown {
+        trunk: usize,
+        at_ms: u64,
+        for_ms: u64,
+    },
+    WallClock {
+        at_ms: u64,
+        ms: i64,
+    },
+    Spoof {
+        at_ms: u64,
+        kind: SpoofKind,
+    },
 }
 
 /// A fault of the product that is acted out, to see whether the checks would find it.

@@ -57,7 +57,10 @@ pub(crate) enum Answer {
 
 impl Platform {
     pub(crate) fn new(plan: &Plan) -> Self {
-        Self { requests: plan.requests.iter().map(|_| Asked::default()).collect(), ..Self::default() }
+        Self {
+            requests: plan.requests.iter().map(|_| Asked::default()).collect(),
+            ..Self::default()
+        }
     }
 }
 
@@ -66,7 +69,11 @@ pub(crate) fn number_policy() -> Arc<Policy> {
         let settings = PolicySettings {
             countries: vec!["US".to_owned(), "GB".to_owned()],
             internal_numbers: vec!["1\\d{3}".to_owned()],
-            per_number: NumberLimits { per_hour: 3, per_day: 10, again_after_s: 60 },
+            per_number: NumberLimits {
+                per_hour: 3,
+                per_day: 10,
+                again_after_s: 60,
+            },
             per_prefix_per_hour: 0,
             ..PolicySettings::default()
         };
@@ -115,7 +122,9 @@ impl World<'_> {
         let plan = Arc::clone(&self.plan);
         let asked = &plan.requests[request];
         let policy = Arc::clone(&self.policy);
-        let to = policy.destination(&asked.number, Some("US")).map_err(|refusal| refusal.code.to_string())?;
+        let to = policy
+            .destination(&asked.number, Some("US"))
+            .map_err(|refusal| refusal.code.to_string())?;
         let end_user = format!("user-{request}");
         let caller = CallerOf {
             key_id: "key_1",
@@ -140,7 +149,11 @@ impl World<'_> {
             extension: asked.extension.then(|| Extension::parse("1234", 1_500).unwrap()),
             method: asked.method,
             code: has_code.then(|| Masked::new(Digits::parse(&asked.code).unwrap())),
-            purpose: if asked.transaction { Purpose::Transaction } else { Purpose::Enroll },
+            purpose: if asked.transaction {
+                Purpose::Transaction
+            } else {
+                Purpose::Enroll
+            },
             locale: "en-US".to_owned(),
             brand: None,
             client_ref: None,
@@ -148,7 +161,11 @@ impl World<'_> {
             end_user_ip: None,
             callback_url: asked.receiver.as_ref().map(|_| self.callback_url(request)),
             tags: BTreeMap::new(),
-            message: if asked.transaction { message } else { BTreeMap::new() },
+            message: if asked.transaction {
+                message
+            } else {
+                BTreeMap::new()
+            },
             caller_id: "+18005550199".to_owned(),
             created_at: wall,
             expires_at: wall.plus(Duration::from_secs(asked.life_s)),
@@ -160,7 +177,11 @@ impl World<'_> {
         let progress = asked.receiver.as_ref().is_some_and(|receiver| receiver.progress);
         Ok(Accept {
             verification,
-            subscription: if progress { Subscription::all() } else { Subscription::terminal_only() },
+            subscription: if progress {
+                Subscription::all()
+            } else {
+                Subscription::terminal_only()
+            },
             idempotency: asked.idempotent.then(|| IdempotencyKey {
                 key_id: "key_1".to_owned(),
                 value: self.callback_url(request),
@@ -198,7 +219,10 @@ impl World<'_> {
         let made = &mut self.platform.requests[request].made;
         made.push(verification.id);
         if made.len() > 1 {
-            self.violate(1, format!("v{request}: one idempotent request was accepted twice"));
+            self.violate(
+                1,
+                format!("v{request}: one idempotent request was accepted twice"),
+            );
         }
     }
 
@@ -224,7 +248,13 @@ impl World<'_> {
         }
         for id in self.platform.requests[request].made.clone() {
             self.note(format_args!("cancel of v{request}"));
-            self.write(Op::Cancel { id, reason: ringproof::model::Reason::ByClient }, Owner::Nobody);
+            self.write(
+                Op::Cancel {
+                    id,
+                    reason: ringproof::model::Reason::ByClient,
+                },
+                Owner::Nobody,
+            );
         }
     }
 
@@ -240,7 +270,9 @@ impl World<'_> {
         let latency_us = self.dice.between(1, self.plan.scheduling_us_max);
         let at = self.now().plus_ms(ms).plus(Duration::from_micros(latency_us));
         let life = self.life;
-        let Some(process) = self.process.as_mut() else { return };
+        let Some(process) = self.process.as_mut() else {
+            return;
+        };
         if process.deliver_at.is_none_or(|planned| at < planned) {
             process.deliver_at = Some(at);
             self.at(at, Transition::Deliver { life });
@@ -250,7 +282,9 @@ impl World<'_> {
     /// One look at the outbox.
     pub(crate) fn deliver(&mut self) {
         let (now, wall) = (self.now(), self.clock.wall());
-        let Some(process) = self.process.as_mut() else { return };
+        let Some(process) = self.process.as_mut() else {
+            return;
+        };
         if process.deliver_at != Some(now) {
             return;
         }
@@ -282,7 +316,16 @@ impl World<'_> {
                 process.posting.insert(event);
             }
             let after_ms = self.dice.between(2, 80);
-            self.after_ms(after_ms, Transition::WebhookArrives { life, event, body, tries, request });
+            self.after_ms(
+                after_ms,
+                Transition::WebhookArrives {
+                    life,
+                    event,
+                    body,
+                    tries,
+                    request,
+                },
+            );
         }
         self.deliver_when_due();
     }
@@ -323,13 +366,20 @@ impl World<'_> {
         let now = self.now();
         let receipt = request.map_or(Receipt::Status(200), |request| {
             let asked = &mut self.platform.requests[request];
-            let answers = self.plan.requests[request].receiver.as_ref().map(|receiver| &receiver.answers);
+            let answers = self.plan.requests[request]
+                .receiver
+                .as_ref()
+                .map(|receiver| &receiver.answers);
             let receipt = answers.and_then(|answers| answers.get(asked.receipts)).copied();
             asked.receipts += 1;
             receipt.unwrap_or(Receipt::Status(200))
         });
         let name = request.map_or_else(|| "?".to_owned(), |request| format!("v{request}"));
-        self.note(format_args!("{:>28} webhook of {name}, try {}: {receipt:?}", "the platform", tries + 1));
+        self.note(format_args!(
+            "{:>28} webhook of {name}, try {}: {receipt:?}",
+            "the platform",
+            tries + 1
+        ));
         let answer = match receipt {
             Receipt::Status(status) => HttpAnswer::Status(status),
             Receipt::Unheard | Receipt::Refused => HttpAnswer::Nothing,
@@ -341,7 +391,16 @@ impl World<'_> {
             HttpAnswer::Status(_) => Duration::from_millis(self.dice.between(2, 80)),
             HttpAnswer::Nothing => TIMEOUT,
         };
-        self.after(after, Transition::WebhookAnswered { life, event, sent: now, tries, answer });
+        self.after(
+            after,
+            Transition::WebhookAnswered {
+                life,
+                event,
+                sent: now,
+                tries,
+                answer,
+            },
+        );
     }
 
     fn webhook_received(&mut self, event: EventId, body: &str, request: Option<RequestIndex>) {
@@ -354,7 +413,10 @@ impl World<'_> {
         facts.arrivals.push(now);
         let late = facts.acknowledged_at.is_some();
         if late {
-            self.violate(6, "a webhook is sent again after its acknowledgement was committed".to_owned());
+            self.violate(
+                6,
+                "a webhook is sent again after its acknowledgement was committed".to_owned(),
+            );
         }
         if let Some(request) = request {
             self.platform.events.insert(event, request);
@@ -390,7 +452,12 @@ impl World<'_> {
         match DELAYS_S.get(usize::try_from(tries + 1).unwrap()) {
             Some(delay_s) => {
                 let jitter_ms = self.dice.between(0, delay_s * 100);
-                DeliveryVerdict::Retry { at: self.clock.wall().plus(Duration::from_millis(delay_s * 1000 + jitter_ms)) }
+                DeliveryVerdict::Retry {
+                    at: self
+                        .clock
+                        .wall()
+                        .plus(Duration::from_millis(delay_s * 1000 + jitter_ms)),
+                }
             }
             None => DeliveryVerdict::GaveUp,
         }
@@ -402,13 +469,24 @@ impl World<'_> {
         if tried.verdict != DeliveryVerdict::Delivered {
             return;
         }
-        let Some(facts) = self.facts.webhooks.get_mut(&tried.event) else { return };
+        let Some(facts) = self.facts.webhooks.get_mut(&tried.event) else {
+            return;
+        };
         facts.acknowledged_at.get_or_insert(now);
         let body = facts.body.clone();
         if self.plant == Some(Plant::PostsAfterAcknowledgement) {
             let (life, event) = (self.life, tried.event);
             let request = self.platform.events.get(&event).copied();
-            self.after_ms(500, Transition::WebhookArrives { life, event, body, tries: 1, request });
+            self.after_ms(
+                500,
+                Transition::WebhookArrives {
+                    life,
+                    event,
+                    body,
+                    tries: 1,
+                    request,
+                },
+            );
         }
     }
 
@@ -417,12 +495,17 @@ impl World<'_> {
         let now = self.now();
         let name = self.name_of_verification(id);
         self.note(format_args!("{name} is {outcome}"));
-        let Some(facts) = self.facts.verifications.get_mut(&id) else { return };
+        let Some(facts) = self.facts.verifications.get_mut(&id) else {
+            return;
+        };
         match facts.outcome {
             None => facts.outcome = Some((now, outcome)),
             Some((_, before)) if before == outcome => {}
             Some((_, before)) => {
-                self.violate(1, format!("{name}: its outcome was {before} and becomes {outcome}"));
+                self.violate(
+                    1,
+                    format!("{name}: its outcome was {before} and becomes {outcome}"),
+                );
             }
         }
     }

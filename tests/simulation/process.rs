@@ -67,7 +67,9 @@ impl World<'_> {
             picked: BTreeSet::new(),
             tasks: BTreeMap::new(),
             routes: BTreeMap::new(),
-            free_ports: (0..plan.ports).map(|index| FIRST_PORT + 2 * u16::try_from(index).unwrap()).collect(),
+            free_ports: (0..plan.ports)
+                .map(|index| FIRST_PORT + 2 * u16::try_from(index).unwrap())
+                .collect(),
             ports: plan.ports,
             posting: BTreeSet::new(),
             due_changed: store.attempts_changed(),
@@ -92,7 +94,10 @@ impl World<'_> {
             self.redial();
         }
         let (entropy, wall) = (self.dice.fork(), self.clock.wall());
-        let recovered = self.vault.wait(self.vault.store().recover(NODE, entropy, wall)).unwrap();
+        let recovered = self
+            .vault
+            .wait(self.vault.store().recover(NODE, entropy, wall))
+            .unwrap();
         let outcome = Outcome::new(Reason::UnknownAfterCrash);
         for id in &recovered.unknown {
             self.outcome_known(*id, outcome);
@@ -106,9 +111,16 @@ impl World<'_> {
             .collect();
         for id in lost {
             let name = self.name_of_verification(id);
-            self.violate(1, format!("{name}: its live call was cut by the crash, and nobody found it after"));
+            self.violate(
+                1,
+                format!("{name}: its live call was cut by the crash, and nobody found it after"),
+            );
         }
-        self.note(format_args!("recovered: {} unknown, {} unreported", recovered.unknown.len(), recovered.unreported));
+        self.note(format_args!(
+            "recovered: {} unknown, {} unreported",
+            recovered.unknown.len(),
+            recovered.unreported
+        ));
         self.hear_store();
     }
 
@@ -127,7 +139,9 @@ impl World<'_> {
     }
 
     pub(crate) fn terminate(&mut self) {
-        let Some(process) = self.process.as_mut() else { return };
+        let Some(process) = self.process.as_mut() else {
+            return;
+        };
         process.accepting = false;
         let life = self.life;
         self.note(format_args!("SIGTERM"));
@@ -140,7 +154,9 @@ impl World<'_> {
     }
 
     pub(crate) fn drain_over(&mut self) {
-        let Some(process) = self.process.as_mut() else { return };
+        let Some(process) = self.process.as_mut() else {
+            return;
+        };
         let live: Vec<AttemptId> = process.tasks.keys().copied().collect();
         for attempt in live {
             self.tell(attempt, Reason::Shutdown);
@@ -161,7 +177,10 @@ impl World<'_> {
     }
 
     fn exit_if_idle(&mut self) {
-        let idle = self.process.as_ref().is_some_and(|process| !process.accepting && process.tasks.is_empty());
+        let idle = self
+            .process
+            .as_ref()
+            .is_some_and(|process| !process.accepting && process.tasks.is_empty());
         if idle {
             let life = self.life;
             self.after_ms(1, Transition::Exit { life });
@@ -190,7 +209,9 @@ impl World<'_> {
 
     /// Signals of the store, as the loops hear them.
     pub(crate) fn hear_store(&mut self) {
-        let Some(process) = self.process.as_mut() else { return };
+        let Some(process) = self.process.as_mut() else {
+            return;
+        };
         let due = process.due_changed.has_changed().unwrap_or(false);
         let outbox = process.outbox_changed.has_changed().unwrap_or(false);
         process.due_changed.borrow_and_update();
@@ -214,7 +235,9 @@ impl World<'_> {
         let latency_us = self.dice.between(1, self.plan.scheduling_us_max);
         let at = self.now().plus_ms(ms).plus(Duration::from_micros(latency_us));
         let life = self.life;
-        let Some(process) = self.process.as_mut() else { return };
+        let Some(process) = self.process.as_mut() else {
+            return;
+        };
         if process.select_at.is_none_or(|planned| at < planned) {
             process.select_at = Some(at);
             self.at(at, Transition::Select { life });
@@ -224,7 +247,9 @@ impl World<'_> {
     /// One look at what is due.
     pub(crate) fn select(&mut self) {
         let now = self.now();
-        let Some(process) = self.process.as_mut() else { return };
+        let Some(process) = self.process.as_mut() else {
+            return;
+        };
         if process.select_at != Some(now) {
             return;
         }
@@ -236,7 +261,10 @@ impl World<'_> {
             return self.select_in_ms(STORE_REST_MS);
         }
         self.expire();
-        let due = match self.vault.wait(self.vault.store().due_attempts(self.clock.wall(), BATCH)) {
+        let due = match self
+            .vault
+            .wait(self.vault.store().due_attempts(self.clock.wall(), BATCH))
+        {
             Ok(due) => due,
             Err(error) => return self.violate(0, format!("due attempts were not read: {error}")),
         };
@@ -247,7 +275,13 @@ impl World<'_> {
                 Picked::Wait(until) => next = [next, until].into_iter().flatten().min(),
                 Picked::NoTrunk => {
                     let outcome = Outcome::new(Reason::TrunkDown);
-                    self.write(Op::EndQueued { id: attempt.verification, outcome }, Owner::Nobody);
+                    self.write(
+                        Op::EndQueued {
+                            id: attempt.verification,
+                            outcome,
+                        },
+                        Owner::Nobody,
+                    );
                 }
             }
         }
@@ -289,15 +323,20 @@ impl World<'_> {
 
     fn pick(&mut self, due: &DueAttempt) -> Picked {
         let instant = self.clock.instant();
-        let Some(process) = self.process.as_mut() else { return Picked::Started };
+        let Some(process) = self.process.as_mut() else {
+            return Picked::Started;
+        };
         if process.picked.contains(&due.id) {
             return Picked::Started;
         }
         if process.picked.len() >= self.plan.calls_max {
             return Picked::Wait(None);
         }
-        let need =
-            CallNeed { country: due.country.as_deref(), internal: due.internal, tried: &due.tried_trunks };
+        let need = CallNeed {
+            country: due.country.as_deref(),
+            internal: due.internal,
+            tried: &due.tried_trunks,
+        };
         let name = match process.board.select(instant, &need) {
             Selection::Start { trunk } => trunk,
             Selection::Wait { until } => {
@@ -312,7 +351,11 @@ impl World<'_> {
 
     /// A cancel for a live call.
     pub(crate) fn tell(&mut self, attempt: AttemptId, reason: Reason) {
-        let Some(task) = self.process.as_mut().and_then(|process| process.tasks.get_mut(&attempt)) else {
+        let Some(task) = self
+            .process
+            .as_mut()
+            .and_then(|process| process.tasks.get_mut(&attempt))
+        else {
             return;
         };
         // A full queue holds a cancel already.
@@ -326,10 +369,15 @@ impl World<'_> {
     pub(crate) fn attend(&mut self, attempt: AttemptId, trunk: usize, end: &TaskEnd) {
         let until = self.clock.instant() + PENALTY;
         let name = self.peers[trunk].name.clone();
-        let Some(process) = self.process.as_mut() else { return };
+        let Some(process) = self.process.as_mut() else {
+            return;
+        };
         process.board.ended(&name);
         process.picked.remove(&attempt);
-        if let TaskEnd::Ran { outcome: Some(outcome), trunk_failed: true } = end
+        if let TaskEnd::Ran {
+            outcome: Some(outcome),
+            trunk_failed: true,
+        } = end
             && matches!(outcome.reason(), Reason::TrunkDown | Reason::Congestion)
         {
             process.board.down(&name, until);
@@ -391,17 +439,26 @@ impl World<'_> {
                     self.webhook_settled(&tried);
                 }
             }
-            Done::Claimed(_) | Done::Canceled(_) | Done::EndedQueued(false) | Done::Staged | Done::Reported => {}
+            Done::Claimed(_)
+            | Done::Canceled(_)
+            | Done::EndedQueued(false)
+            | Done::Staged
+            | Done::Reported => {}
         }
         Ok(done)
     }
 
     /// Stop 2 of an attempt was committed, or refused.
     fn decided(&mut self, attempt: AttemptId, outcome: Outcome, verdict: &Decided) {
-        let Some(facts) = self.facts.attempts.get_mut(&attempt) else { return };
+        let Some(facts) = self.facts.attempts.get_mut(&attempt) else {
+            return;
+        };
         let verification = facts.verification;
         match verdict {
-            Decided::Finished { outcome: of_verification, .. } => {
+            Decided::Finished {
+                outcome: of_verification,
+                ..
+            } => {
                 facts.outcome = Some(outcome);
                 let of_verification = *of_verification;
                 self.outcome_known(verification, of_verification);
@@ -411,7 +468,10 @@ impl World<'_> {
             Decided::Already(before) if facts.outcome == Some(*before) => {}
             Decided::Already(_) | Decided::NotOurs => {
                 let name = self.name_of(attempt);
-                self.violate(1, format!("{name}: its outcome {outcome} is refused: {verdict:?}"));
+                self.violate(
+                    1,
+                    format!("{name}: its outcome {outcome} is refused: {verdict:?}"),
+                );
             }
         }
     }
@@ -428,11 +488,15 @@ impl World<'_> {
             }
             Done::Accepted(Accepted::Replay(_)) => self.note(format_args!("store: accepted before")),
             Done::Accepted(Accepted::NumberBusy { .. }) => self.note(format_args!("store: number busy")),
-            Done::Accepted(Accepted::Refused(refusal)) => self.note(format_args!("store: refused: {refusal}")),
+            Done::Accepted(Accepted::Refused(refusal)) => {
+                self.note(format_args!("store: refused: {refusal}"))
+            }
             Done::Accepted(_) => self.note(format_args!("store: not accepted")),
             Done::Claimed(Claimed::Dialing(_)) => self.note(format_args!("store: claimed")),
             Done::Claimed(other) => self.note(format_args!("store: not claimed: {other:?}")),
-            Done::Decided(Decided::Retrying { .. }) => self.note(format_args!("store: decided, another attempt is due")),
+            Done::Decided(Decided::Retrying { .. }) => {
+                self.note(format_args!("store: decided, another attempt is due"))
+            }
             _ => self.note(format_args!("store: {name} done")),
         }
     }

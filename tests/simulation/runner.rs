@@ -59,11 +59,14 @@ impl Tally {
         for (outcome, expected) in &run.outcomes {
             let word = outcome.map_or("refused", Reason::as_str);
             *self.reasons.entry(word.to_owned()).or_default() += 1;
-            let (Some(outcome), Some(expected)) = (outcome, expected) else { continue };
+            let (Some(outcome), Some(expected)) = (outcome, expected) else {
+                continue;
+            };
             self.expected += 1;
             self.as_expected += u64::from(outcome == expected);
             if outcome != expected && self.surprises.len() < 8 {
-                self.surprises.push(format!("seed {seed}: expected {expected}, came {outcome}"));
+                self.surprises
+                    .push(format!("seed {seed}: expected {expected}, came {outcome}"));
             }
         }
         if !run.violations.is_empty() {
@@ -92,7 +95,11 @@ impl Tally {
             self.runs, self.calls, self.steps, self.crashes, self.double_rings
         );
         if self.expected > 0 {
-            let _ = write!(text, ", {} of {} known outcomes came", self.as_expected, self.expected);
+            let _ = write!(
+                text,
+                ", {} of {} known outcomes came",
+                self.as_expected, self.expected
+            );
         }
         for (word, count) in &self.reasons {
             let _ = write!(text, "\n    {count:>9}  {word}");
@@ -120,16 +127,33 @@ pub(crate) fn run(seed: u64, profile: Profile, plant: Option<Plant>, trace: Trac
         world.violate(0, format!("panic: {}", words.unwrap_or_default()));
     }
     let outcomes = expected.iter().enumerate().map(|(request, expected)| {
-        let mut of_request = world.facts.verifications.values().filter(|facts| facts.request == request);
-        let outcome = of_request.next().and_then(|facts| facts.outcome).map(|(_, outcome)| outcome.reason());
+        let mut of_request = world
+            .facts
+            .verifications
+            .values()
+            .filter(|facts| facts.request == request);
+        let outcome = of_request
+            .next()
+            .and_then(|facts| facts.outcome)
+            .map(|(_, outcome)| outcome.reason());
         (outcome, *expected)
     });
     let run = Run {
         outcomes: outcomes.collect(),
         steps: world.steps,
         crashes: world.facts.crashes.into(),
-        calls: world.facts.attempts.values().filter(|facts| facts.invited_at.is_some()).count() as u64,
-        double_rings: world.facts.attempts.values().filter(|facts| facts.double_ring).count() as u64,
+        calls: world
+            .facts
+            .attempts
+            .values()
+            .filter(|facts| facts.invited_at.is_some())
+            .count() as u64,
+        double_rings: world
+            .facts
+            .attempts
+            .values()
+            .filter(|facts| facts.double_ring)
+            .count() as u64,
         violations: std::mem::take(&mut world.facts.violations),
         trace: std::mem::replace(&mut world.trace, Trace::Off).into_lines(),
     };
@@ -183,16 +207,31 @@ pub(crate) fn tell(profile: Profile, seed: u64) -> (bool, String) {
 
 /// Fails the test with the story of the first failures.
 pub(crate) fn expect_none(profile: Profile, tally: &Tally) {
-    let stories = tally.failures.iter().take(FAILURES_MAX).map(|seed| match tell(profile, *seed) {
-        (true, story) => format!("it does not fail when it runs alone, so it is not deterministic: {story}"),
-        (false, story) => story,
-    });
+    let stories = tally
+        .failures
+        .iter()
+        .take(FAILURES_MAX)
+        .map(|seed| match tell(profile, *seed) {
+            (true, story) => {
+                format!("it does not fail when it runs alone, so it is not deterministic: {story}")
+            }
+            (false, story) => story,
+        });
     let stories: Vec<String> = stories.collect();
-    assert!(stories.is_empty(), "{} runs failed\n{}", tally.failures.len(), stories.join("\n"));
+    assert!(
+        stories.is_empty(),
+        "{} runs failed\n{}",
+        tally.failures.len(),
+        stories.join("\n")
+    );
 }
 
 fn commit() -> String {
-    let asked = std::process::Command::new("git").args(["rev-parse", "HEAD"]).output();
+    let asked = std::process::Command::new("git")
+        .args(["rev-parse", "HEAD"])
+        .output();
     let text = asked.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    text.ok().filter(|text| !text.is_empty()).unwrap_or_else(|| "unknown".to_owned())
+    text.ok()
+        .filter(|text| !text.is_empty())
+        .unwrap_or_else(|| "unknown".to_owned())
 }

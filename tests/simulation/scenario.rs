@@ -5,7 +5,7 @@ use ringproof::policy::ATTEMPTS_MAX;
 use crate::calls::{self, Ending};
 use crate::dice::Dice;
 use crate::link::Link;
-use crate::plan::{Plan, Receipt, ReceiverPlan, RequestPlan, TrunkPlan, Trouble};
+use crate::plan::{Plan, Receipt, ReceiverPlan, RequestPlan, Trouble, TrunkPlan};
 use crate::script::{CallScript, Habit, OnCancel, Step};
 use crate::transition::SpoofKind;
 
@@ -30,8 +30,9 @@ pub(crate) fn draw(seed: u64, profile: Profile) -> Plan {
     let mut dice = Entropy::from_number(seed);
     let trunks = draw_trunks(&mut dice, profile);
     let count = dice.weighted(&[(70, 1), (22, 2), (8, 3)]);
-    let mut requests: Vec<RequestPlan> =
-        (0..count).map(|index| draw_request(&mut dice, profile, index, &trunks)).collect();
+    let mut requests: Vec<RequestPlan> = (0..count)
+        .map(|index| draw_request(&mut dice, profile, index, &trunks))
+        .collect();
     if profile == Profile::Any && requests.len() > 1 && dice.chance(40) {
         quarrel(&mut dice, &mut requests);
     }
@@ -41,8 +42,16 @@ pub(crate) fn draw(seed: u64, profile: Profile) -> Plan {
         troubles: draw_troubles(&mut dice, profile, trunks.len()),
         ports: if any && dice.chance(10) { 1 } else { 12 },
         calls_max: if any && dice.chance(10) { 1 } else { 12 },
-        scheduling_us_max: if any { dice.weighted(&[(80, 2_000), (15, 20_000), (5, 150_000)]) } else { 2_000 },
-        store_us_max: if any { dice.weighted(&[(75, 3_000), (20, 60_000), (5, 900_000)]) } else { 3_000 },
+        scheduling_us_max: if any {
+            dice.weighted(&[(80, 2_000), (15, 20_000), (5, 150_000)])
+        } else {
+            2_000
+        },
+        store_us_max: if any {
+            dice.weighted(&[(75, 3_000), (20, 60_000), (5, 900_000)])
+        } else {
+            3_000
+        },
         mute_legs_percent: if any && dice.chance(5) { 50 } else { 0 },
         send_errors_per_mille: if any && dice.chance(4) { 30 } else { 0 },
         fraud_block: dice.chance(50),
@@ -53,7 +62,13 @@ pub(crate) fn draw(seed: u64, profile: Profile) -> Plan {
 fn draw_trunks(dice: &mut Entropy, profile: Profile) -> Vec<TrunkPlan> {
     let count = dice.weighted(&[(50, 1), (35, 2), (15, 3)]);
     let any = matches!(profile, Profile::Any | Profile::Killed);
-    let lossy = Link { loss_percent: 10, duplicate_percent: 10, delay_ms: 20, jitter_ms: 50, down: false };
+    let lossy = Link {
+        loss_percent: 10,
+        duplicate_percent: 10,
+        delay_ms: 20,
+        jitter_ms: 50,
+        down: false,
+    };
     (0..count)
         .map(|_| TrunkPlan {
             link: match profile {
@@ -65,9 +80,16 @@ fn draw_trunks(dice: &mut Entropy, profile: Profile) -> Vec<TrunkPlan> {
                     jitter_ms: dice.weighted(&[(40, 0), (40, 50), (20, 250)]),
                     down: false,
                 },
-                _ => Link { delay_ms: dice.between(1, 120), ..Link::CLEAN },
+                _ => Link {
+                    delay_ms: dice.between(1, 120),
+                    ..Link::CLEAN
+                },
             },
-            cps: if any { dice.weighted(&[(50, 20.0), (30, 1.0), (20, 0.2)]) } else { 20.0 },
+            cps: if any {
+                dice.weighted(&[(50, 20.0), (30, 1.0), (20, 0.2)])
+            } else {
+                20.0
+            },
             calls_max: if any && dice.chance(20) { 1 } else { 12 },
             has_credentials: dice.chance(80),
             rel100: dice.chance(60),
@@ -76,9 +98,17 @@ fn draw_trunks(dice: &mut Entropy, profile: Profile) -> Vec<TrunkPlan> {
 }
 
 fn draw_request(dice: &mut Entropy, profile: Profile, index: usize, trunks: &[TrunkPlan]) -> RequestPlan {
-    let method = *dice.pick(&[Method::PressKey, Method::PressKey, Method::RandomKey, Method::MatchCode, Method::SpeakCode]);
+    let method = *dice.pick(&[
+        Method::PressKey,
+        Method::PressKey,
+        Method::RandomKey,
+        Method::MatchCode,
+        Method::SpeakCode,
+    ]);
     let digits = dice.between(4, 8);
-    let code: String = (0..digits).map(|_| char::from(b'0' + u8::try_from(dice.below(10)).unwrap())).collect();
+    let code: String = (0..digits)
+        .map(|_| char::from(b'0' + u8::try_from(dice.below(10)).unwrap()))
+        .collect();
     let any = matches!(profile, Profile::Any | Profile::Killed);
     let mut calls = Vec::new();
     let mut endings = Vec::new();
@@ -88,8 +118,13 @@ fn draw_request(dice: &mut Entropy, profile: Profile, index: usize, trunks: &[Tr
         calls.push(script);
         endings.push(ending);
     }
-    let life_s = if any { dice.weighted(&[(85, 120), (10, 30), (5, 4)]) } else { 120 };
-    let expected = expected_of(&endings, trunks.len()).filter(|_| matches!(profile, Profile::Calm | Profile::Lossy));
+    let life_s = if any {
+        dice.weighted(&[(85, 120), (10, 30), (5, 4)])
+    } else {
+        120
+    };
+    let expected =
+        expected_of(&endings, trunks.len()).filter(|_| matches!(profile, Profile::Calm | Profile::Lossy));
     RequestPlan {
         at_ms: dice.between(5, 50) + if index > 0 { dice.between(0, 40_000) } else { 0 },
         number: draw_number(dice, index),
@@ -100,7 +135,9 @@ fn draw_request(dice: &mut Entropy, profile: Profile, index: usize, trunks: &[Tr
         life_s,
         supersede: false,
         idempotent: any && dice.chance(60),
-        cancel_at_ms: (any && dice.chance(12)).then(|| dice.weighted(&[(40, 2_000), (30, 8_000), (30, 30_000)])).map(|max_ms| dice.between(10, max_ms)),
+        cancel_at_ms: (any && dice.chance(12))
+            .then(|| dice.weighted(&[(40, 2_000), (30, 8_000), (30, 30_000)]))
+            .map(|max_ms| dice.between(10, max_ms)),
         calls,
         receiver: dice.chance(85).then(|| draw_receiver(dice, any)),
         expected,
@@ -117,14 +154,26 @@ fn draw_number(dice: &mut Entropy, index: usize) -> String {
 }
 
 fn draw_receiver(dice: &mut Entropy, any: bool) -> ReceiverPlan {
-    let count = if any { dice.weighted(&[(60, 0), (20, 1), (10, 3), (8, 5), (2, 12)]) } else { 0 };
-    let receipts =
-        [Receipt::Status(500), Receipt::Status(503), Receipt::Unheard, Receipt::Refused, Receipt::Status(301)];
+    let count = if any {
+        dice.weighted(&[(60, 0), (20, 1), (10, 3), (8, 5), (2, 12)])
+    } else {
+        0
+    };
+    let receipts = [
+        Receipt::Status(500),
+        Receipt::Status(503),
+        Receipt::Unheard,
+        Receipt::Refused,
+        Receipt::Status(301),
+    ];
     let mut answers: Vec<Receipt> = (0..count).map(|_| *dice.pick(&receipts)).collect();
     if any && dice.chance(3) {
         answers.push(Receipt::Status(410));
     }
-    ReceiverPlan { answers, progress: dice.chance(30) }
+    ReceiverPlan {
+        answers,
+        progress: dice.chance(30),
+    }
 }
 
 /// Two requests for one number: the second is refused, or takes the place of the first.
@@ -143,12 +192,21 @@ fn draw_troubles(dice: &mut Entropy, profile: Profile, trunks: usize) -> Vec<Tro
     let kill = |dice: &mut Entropy| {
         let down_ms = dice.weighted(&[(40, 100), (40, 2_000), (20, 20_000)]);
         match dice.chance(70) {
-            true => Trouble::KillAtStep { step: dice.weighted(&[(50, 60), (35, 150), (15, 400)]), down_ms },
-            false => Trouble::KillAt { at_ms: dice.between(1, 40_000), down_ms },
+            true => Trouble::KillAtStep {
+                step: dice.weighted(&[(50, 60), (35, 150), (15, 400)]),
+                down_ms,
+            },
+            false => Trouble::KillAt {
+                at_ms: dice.between(1, 40_000),
+                down_ms,
+            },
         }
     };
     let scatter = |dice: &mut Entropy, trouble: Trouble| match trouble {
-        Trouble::KillAtStep { step, down_ms } => Trouble::KillAtStep { step: dice.between(2, step), down_ms },
+        Trouble::KillAtStep { step, down_ms } => Trouble::KillAtStep {
+            step: dice.between(2, step),
+            down_ms,
+        },
         other => other,
     };
     if profile == Profile::Killed {
@@ -165,24 +223,50 @@ fn draw_troubles(dice: &mut Entropy, profile: Profile, trunks: usize) -> Vec<Tro
         }
     }
     if dice.chance(4) {
-        let (at_ms, drain_ms, down_ms) = (dice.between(1, 30_000), dice.between(10, 20_000), dice.between(100, 9_000));
-        troubles.push(Trouble::Terminate { at_ms, drain_ms, down_ms });
+        let (at_ms, drain_ms, down_ms) = (
+            dice.between(1, 30_000),
+            dice.between(10, 20_000),
+            dice.between(100, 9_000),
+        );
+        troubles.push(Trouble::Terminate {
+            at_ms,
+            drain_ms,
+            down_ms,
+        });
     }
     if dice.chance(8) {
         let for_ms = dice.weighted(&[(60, 500), (30, 8_000), (10, 60_000)]);
-        troubles.push(Trouble::StoreDown { at_ms: dice.between(1, 20_000), for_ms });
+        troubles.push(Trouble::StoreDown {
+            at_ms: dice.between(1, 20_000),
+            for_ms,
+        });
     }
     if dice.chance(5) {
         let trunk = usize::try_from(dice.below(trunks as u64)).unwrap();
-        troubles.push(Trouble::LinkDown { trunk, at_ms: dice.between(0, 15_000), for_ms: dice.between(100, 50_000) });
+        troubles.push(Trouble::LinkDown {
+            trunk,
+            at_ms: dice.between(0, 15_000),
+            for_ms: dice.between(100, 50_000),
+        });
     }
     if dice.chance(3) {
         let ms = *dice.pick(&[3_600_000, -3_600_000, 90_000, -90_000]);
-        troubles.push(Trouble::WallClock { at_ms: dice.between(1, 20_000), ms });
+        troubles.push(Trouble::WallClock {
+            at_ms: dice.between(1, 20_000),
+            ms,
+        });
     }
     if dice.chance(15) {
-        let kinds = [SpoofKind::Bye, SpoofKind::Cancel, SpoofKind::Ok, SpoofKind::ByeFromStranger];
-        troubles.push(Trouble::Spoof { at_ms: dice.between(20, 15_000), kind: *dice.pick(&kinds) });
+        let kinds = [
+            SpoofKind::Bye,
+            SpoofKind::Cancel,
+            SpoofKind::Ok,
+            SpoofKind::ByeFromStranger,
+        ];
+        troubles.push(Trouble::Spoof {
+            at_ms: dice.between(20, 15_000),
+            kind: *dice.pick(&kinds),
+        });
     }
     troubles
 }
@@ -204,7 +288,9 @@ fn draw_call(
             script.callee.habit = Habit::TwelveTones;
             script.callee.sends_rtp = true;
             script.callee.transport = *dice.pick(&[KeyTransport::Rfc4733, KeyTransport::Inband]);
-            script.steps.retain(|(_, step)| !matches!(step, Step::Offer { .. } | Step::Options { .. }));
+            script
+                .steps
+                .retain(|(_, step)| !matches!(step, Step::Offer { .. } | Step::Options { .. }));
             (script, None)
         }
         Profile::Any | Profile::Killed | Profile::Calm | Profile::Lossy => calls::draw(dice, method, trunk),

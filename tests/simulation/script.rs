@@ -42,12 +42,29 @@ pub(crate) enum FirstTry {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
-    Provisional { leg: usize, status: u16, media: bool, reliable: bool },
-    Answer { leg: usize, form: AnswerForm },
-    Refuse { status: u16, phrase: Option<&'static str>, headers: Vec<(&'static str, String)> },
+    Provisional {
+        leg: usize,
+        status: u16,
+        media: bool,
+        reliable: bool,
+    },
+    Answer {
+        leg: usize,
+        form: AnswerForm,
+    },
+    Refuse {
+        status: u16,
+        phrase: Option<&'static str>,
+        headers: Vec<(&'static str, String)>,
+    },
     /// An offer of the callee's side in the answered call.
-    Offer { leg: usize, form: OfferForm },
-    Options { leg: usize },
+    Offer {
+        leg: usize,
+        form: OfferForm,
+    },
+    Options {
+        leg: usize,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,21 +131,34 @@ pub(crate) enum Habit {
     /// Listens to the end.
     Nothing,
     /// Does what it is told, after doing it wrong so often.
-    Obeys { wrong_first: u8 },
+    Obeys {
+        wrong_first: u8,
+    },
     /// Asks for it once more, then obeys.
     RepeatsThenObeys,
     ReportsFraud,
     /// Keys before the sentence that names them, milliseconds after the answer; then obeys.
-    EarlyKeys { at_ms: Vec<u64>, keys: String },
-    HangsUp { at_ms: u64 },
+    EarlyKeys {
+        at_ms: Vec<u64>,
+        keys: String,
+    },
+    HangsUp {
+        at_ms: u64,
+    },
     /// Obeys and hangs up so soon after.
-    ObeysAndHangsUp { after_ms: u64 },
+    ObeysAndHangsUp {
+        after_ms: u64,
+    },
     /// A greeting with all twelve tones, again and again.
     TwelveTones,
     /// Tones in early media, which stop before the answer or not.
-    TonesBeforeAnswer { goes_on: bool },
+    TonesBeforeAnswer {
+        goes_on: bool,
+    },
     /// Keys at any time, milliseconds after the answer.
-    Mashes { keys: Vec<(u64, char)> },
+    Mashes {
+        keys: Vec<(u64, char)>,
+    },
 }
 
 impl CalleeScript {

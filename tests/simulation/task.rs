@@ -7,9 +7,7 @@ use std::time::Duration;
 use ringproof::call::{Call, CallSpec, CallTimings, Input, NextTrunk, Output};
 use ringproof::ivr::Script;
 use ringproof::media::command::{DtmfMode, MediaEvent};
-use ringproof::model::{
-    AttemptId, AttemptReport, Codec, Masked, Outcome, Reason, Verification,
-};
+use ringproof::model::{AttemptId, AttemptReport, Codec, Masked, Outcome, Reason, Verification};
 use ringproof::policy::goes_to_next_trunk;
 use ringproof::sip::digest::Credentials;
 use ringproof::sip::invite::{InviteConfig, TimerConfig, Transport};
@@ -64,17 +62,28 @@ pub(crate) struct Running {
 pub(crate) enum TaskEnd {
     /// Not claimed, or not to be dialled.
     NotRun,
-    Ran { outcome: Option<Outcome>, trunk_failed: bool },
+    Ran {
+        outcome: Option<Outcome>,
+        trunk_failed: bool,
+    },
 }
 
 impl World<'_> {
     pub(crate) fn begin_task(&mut self, due: &DueAttempt, trunk: &str) {
         let index = self.peers.iter().position(|peer| peer.name == trunk).unwrap();
-        let Some(process) = self.process.as_mut() else { return };
+        let Some(process) = self.process.as_mut() else {
+            return;
+        };
         let Some(port) = process.free_ports.pop() else {
             let outcome = Outcome::new(Reason::Congestion);
             self.note(format_args!("no port is free"));
-            self.write(Op::EndQueued { id: due.verification, outcome }, Owner::Nobody);
+            self.write(
+                Op::EndQueued {
+                    id: due.verification,
+                    outcome,
+                },
+                Owner::Nobody,
+            );
             return self.attend(due.id, index, &TaskEnd::NotRun);
         };
         let call_id = self.dice.token();
@@ -110,7 +119,11 @@ impl World<'_> {
 
     /// A write of this task is done, or could not be.
     pub(crate) fn written(&mut self, attempt: AttemptId, result: Result<Done, StoreError>) {
-        let Some(task) = self.process.as_mut().and_then(|process| process.tasks.get_mut(&attempt)) else {
+        let Some(task) = self
+            .process
+            .as_mut()
+            .and_then(|process| process.tasks.get_mut(&attempt))
+        else {
             return;
         };
         match (&mut task.phase, result) {
@@ -131,7 +144,9 @@ impl World<'_> {
 
     /// The write that failed is made again.
     pub(crate) fn try_again(&mut self, attempt: AttemptId) {
-        let Some(running) = self.running(attempt) else { return };
+        let Some(running) = self.running(attempt) else {
+            return;
+        };
         if let Some(op) = running.ledger.again(attempt) {
             self.write(op, Owner::Task { attempt });
         }
@@ -140,7 +155,9 @@ impl World<'_> {
     fn begin_write(&mut self, attempt: AttemptId) {
         let wall = self.clock.wall();
         let fraud_block = self.plan.fraud_block;
-        let Some(running) = self.running(attempt) else { return };
+        let Some(running) = self.running(attempt) else {
+            return;
+        };
         if let Some(op) = running.ledger.begin(attempt, wall, fraud_block) {
             self.write(op, Owner::Task { attempt });
         }
@@ -156,7 +173,11 @@ impl World<'_> {
     fn dial(&mut self, attempt: AttemptId, verification: &Verification) {
         let entropy = self.dice.fork();
         let instant = self.clock.instant();
-        let Some(mut task) = self.process.as_mut().and_then(|process| process.tasks.remove(&attempt)) else {
+        let Some(mut task) = self
+            .process
+            .as_mut()
+            .and_then(|process| process.tasks.remove(&attempt))
+        else {
             return;
         };
         let spec = self.call_spec(&task, verification);
@@ -200,7 +221,11 @@ impl World<'_> {
 
     fn wake_at(&mut self, attempt: AttemptId, at: At) {
         let (at, life) = (at.max(self.now()), self.life);
-        let Some(task) = self.process.as_mut().and_then(|process| process.tasks.get_mut(&attempt)) else {
+        let Some(task) = self
+            .process
+            .as_mut()
+            .and_then(|process| process.tasks.get_mut(&attempt))
+        else {
             return;
         };
         if task.wake_at.is_none_or(|planned| at < planned) {
@@ -211,8 +236,12 @@ impl World<'_> {
 
     pub(crate) fn wake(&mut self, attempt: AttemptId) {
         let now = self.now();
-        let Some(process) = self.process.as_mut() else { return };
-        let Some(mut task) = process.tasks.remove(&attempt) else { return };
+        let Some(process) = self.process.as_mut() else {
+            return;
+        };
+        let Some(mut task) = process.tasks.remove(&attempt) else {
+            return;
+        };
         let early = task.wake_at != Some(now) || matches!(task.phase, Phase::Claiming);
         if early {
             if task.wake_at == Some(now) {
@@ -222,11 +251,16 @@ impl World<'_> {
             return;
         }
         task.wake_at = None;
-        let Phase::Running(mut running) = std::mem::replace(&mut task.phase, Phase::Claiming) else { return };
+        let Phase::Running(mut running) = std::mem::replace(&mut task.phase, Phase::Claiming) else {
+            return;
+        };
         self.pump(&mut task, &mut running);
         let over = running.call.is_over() && running.ledger.is_idle();
         let deadline = running.call.poll_timeout();
-        let end = TaskEnd::Ran { outcome: running.outcome, trunk_failed: running.trunk_failed };
+        let end = TaskEnd::Ran {
+            outcome: running.outcome,
+            trunk_failed: running.trunk_failed,
+        };
         if over && let Some((_, why)) = deadline {
             self.violate(5, format!("the timer {why:?} outlives its call"));
         }
@@ -251,7 +285,10 @@ impl World<'_> {
             if running.call.is_over() && running.ledger.is_idle() {
                 return;
             }
-            let due = running.call.poll_timeout().filter(|(at, _)| *at <= self.clock.instant());
+            let due = running
+                .call
+                .poll_timeout()
+                .filter(|(at, _)| *at <= self.clock.instant());
             let input = if let Some(written) = task.written.pop_front() {
                 match written {
                     Written::Decided => Input::Committed,
@@ -272,7 +309,10 @@ impl World<'_> {
             self.feed(task, running, input);
         }
         let deadline = running.call.poll_timeout().map(|(_, why)| why);
-        self.violate(0, format!("a call goes round and round, its deadline is {deadline:?}"));
+        self.violate(
+            0,
+            format!("a call goes round and round, its deadline is {deadline:?}"),
+        );
     }
 
     fn feed(&mut self, task: &mut Task, running: &mut Running, input: Input) {
@@ -299,7 +339,9 @@ impl World<'_> {
                     if refused {
                         let name = self.name_of(task.attempt);
                         self.note(format_args!("{name} -> a datagram that the socket refuses"));
-                        running.call.handle_input(self.clock.instant(), Input::TransportError);
+                        running
+                            .call
+                            .handle_input(self.clock.instant(), Input::TransportError);
                     } else {
                         self.emit(task.attempt, Some(&task.leg), to, bytes);
                     }
@@ -331,7 +373,10 @@ impl World<'_> {
                     let name = self.name_of(task.attempt);
                     self.note(format_args!("{name} -> finished {outcome}"));
                     if running.outcome != Some(outcome) || running.finished_at.is_some() {
-                        self.violate(1, format!("{name}: finished as {outcome}, decided as {:?}", running.outcome));
+                        self.violate(
+                            1,
+                            format!("{name}: finished as {outcome}, decided as {:?}", running.outcome),
+                        );
                     }
                     running.finished_at = Some(self.now());
                     running.last_report = report.clone();
@@ -354,8 +399,12 @@ impl World<'_> {
 
     pub(crate) fn end_task(&mut self, attempt: AttemptId, end: &TaskEnd) {
         let now = self.now();
-        let Some(process) = self.process.as_mut() else { return };
-        let Some(task) = process.tasks.remove(&attempt) else { return };
+        let Some(process) = self.process.as_mut() else {
+            return;
+        };
+        let Some(task) = process.tasks.remove(&attempt) else {
+            return;
+        };
         process.routes.remove(&task.call_id);
         if self.plant != Some(Plant::KeepsPort) {
             process.free_ports.push(task.leg.port);

@@ -22,13 +22,28 @@ pub(crate) struct Vault {
 
 impl Vault {
     pub(crate) fn new() -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
         // Memory-backed where there is such a place: a million runs would wear a disk out.
         let shm = Path::new("/dev/shm");
-        let directory = if shm.is_dir() { tempfile::tempdir_in(shm) } else { tempfile::tempdir() }.unwrap();
+        let directory = if shm.is_dir() {
+            tempfile::tempdir_in(shm)
+        } else {
+            tempfile::tempdir()
+        }
+        .unwrap();
         let file = directory.path().join("0.db");
         let store = runtime.block_on(open(&file));
-        Self { runtime, directory, file, files: 0, runs: 0, store: Some(store) }
+        Self {
+            runtime,
+            directory,
+            file,
+            files: 0,
+            runs: 0,
+            store: Some(store),
+        }
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -103,6 +118,8 @@ fn body(event: &WebhookEvent<'_>) -> String {
         event.kind,
         verification.id,
         verification.sequence,
-        verification.outcome.map_or_else(|| "pending".to_owned(), |outcome| outcome.to_string()),
+        verification
+            .outcome
+            .map_or_else(|| "pending".to_owned(), |outcome| outcome.to_string()),
     )
 }

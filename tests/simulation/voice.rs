@@ -32,7 +32,11 @@ fn make() -> Voice {
         let items = match *name {
             phrase::CODE => vec!["digits:{code}".to_owned()],
             phrase::CODE_AGAIN => vec![said(SENTENCE_MS / 2, &mut clip), "digits:{code}".to_owned()],
-            phrase::RANDOM => vec!["brand".to_owned(), said(NAMING_MS, &mut clip), "digit:{key}".to_owned()],
+            phrase::RANDOM => vec![
+                "brand".to_owned(),
+                said(NAMING_MS, &mut clip),
+                "digit:{key}".to_owned(),
+            ],
             phrase::CONFIRM | phrase::MATCH_CODE | phrase::SPEAK_CODE_INTRO => {
                 vec!["brand".to_owned(), said(NAMING_MS, &mut clip)]
             }

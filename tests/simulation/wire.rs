@@ -38,11 +38,15 @@ pub(crate) fn summary(message: &Message) -> String {
 }
 
 fn to_tag(message: &Message) -> String {
-    tag_of(message.headers().get("To").unwrap_or_default()).unwrap_or_default().to_owned()
+    tag_of(message.headers().get("To").unwrap_or_default())
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn from_tag(message: &Message) -> String {
-    tag_of(message.headers().get("From").unwrap_or_default()).unwrap_or_default().to_owned()
+    tag_of(message.headers().get("From").unwrap_or_default())
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn cseq(message: &Message) -> (u32, String) {
@@ -78,7 +82,11 @@ impl World<'_> {
         };
         let link = self.links[trunk];
         for delay in link.carry(&mut self.dice) {
-            let datagram = Datagram { from: LOCAL, to, bytes: bytes.clone() };
+            let datagram = Datagram {
+                from: LOCAL,
+                to,
+                bytes: bytes.clone(),
+            };
             self.after(delay, Transition::Arrives(datagram));
         }
     }
@@ -87,8 +95,12 @@ impl World<'_> {
         if datagram.to == LOCAL {
             return self.arrives_here(&datagram);
         }
-        let Some(trunk) = self.peers.iter().position(|peer| peer.owns(datagram.to)) else { return };
-        let Ok(message) = Message::parse(&datagram.bytes) else { return };
+        let Some(trunk) = self.peers.iter().position(|peer| peer.owns(datagram.to)) else {
+            return;
+        };
+        let Ok(message) = Message::parse(&datagram.bytes) else {
+            return;
+        };
         if self.trace.is_on() {
             let (name, text) = (self.peers[trunk].name.clone(), summary(&message));
             self.note(format_args!("{name:>28} <- {text}"));
@@ -102,9 +114,16 @@ impl World<'_> {
     /// What becomes of this INVITE: the next call of the plan of its request.
     fn script_for(&self, message: &Message) -> Option<CallScript> {
         let call_id = message.headers().call_id().ok()?;
-        let known = self.facts.attempts.values().find(|facts| facts.call_id == call_id);
+        let known = self
+            .facts
+            .attempts
+            .values()
+            .find(|facts| facts.call_id == call_id);
         let (request, number) = match known {
-            Some(facts) => (self.facts.verifications.get(&facts.verification)?.request, facts.number),
+            Some(facts) => (
+                self.facts.verifications.get(&facts.verification)?.request,
+                facts.number,
+            ),
             None => (0, 1),
         };
         let calls = &self.plan.requests[request].calls;
@@ -124,12 +143,27 @@ impl World<'_> {
                     }
                     let link = self.links[trunk];
                     for delay in link.carry(&mut self.dice) {
-                        let datagram = Datagram { from, to, bytes: bytes.clone() };
+                        let datagram = Datagram {
+                            from,
+                            to,
+                            bytes: bytes.clone(),
+                        };
                         self.after(delay, Transition::Arrives(datagram));
                     }
                 }
-                Effect::Timer { after, exchange, timer } => {
-                    self.after(after, Transition::TrunkTimer { trunk, exchange, timer });
+                Effect::Timer {
+                    after,
+                    exchange,
+                    timer,
+                } => {
+                    self.after(
+                        after,
+                        Transition::TrunkTimer {
+                            trunk,
+                            exchange,
+                            timer,
+                        },
+                    );
                 }
                 Effect::Line { exchange, leg, event } => self.line_event(trunk, exchange, leg, event),
                 Effect::Breach(what) => {
@@ -149,7 +183,9 @@ impl World<'_> {
             Err(error) => return self.violate(0, format!("a trunk's message cannot be read: {error:?}")),
         };
         let call_id = message.headers().call_id().unwrap_or_default().to_owned();
-        let Some(process) = self.process.as_mut() else { return };
+        let Some(process) = self.process.as_mut() else {
+            return;
+        };
         if let Some(attempt) = process.routes.get(&call_id).copied()
             && let Some(task) = process.tasks.get_mut(&attempt)
         {
@@ -176,15 +212,26 @@ impl World<'_> {
 
     /// A response that no call waits for. A telephone that was picked up must not be left alone.
     fn stray(&mut self, response: &Response, call_id: &str) {
-        let of_invite = response.headers.get("CSeq").is_some_and(|line| line.ends_with("INVITE"));
+        let of_invite = response
+            .headers
+            .get("CSeq")
+            .is_some_and(|line| line.ends_with("INVITE"));
         if !of_invite || !(200..300).contains(&response.status) {
             return;
         }
         let now = self.now();
-        let lost = self.facts.attempts.values().find(|facts| facts.call_id == call_id);
-        let Some(facts) = lost.filter(|facts| facts.life == self.life) else { return };
+        let lost = self
+            .facts
+            .attempts
+            .values()
+            .find(|facts| facts.call_id == call_id);
+        let Some(facts) = lost.filter(|facts| facts.life == self.life) else {
+            return;
+        };
         let unanswered = facts.wire.answered.is_empty();
-        let soon = facts.invited_at.is_some_and(|at| now.since(at).as_secs() < LATE_ANSWER_MAX_S);
+        let soon = facts
+            .invited_at
+            .is_some_and(|at| now.since(at).as_secs() < LATE_ANSWER_MAX_S);
         if unanswered && soon {
             let name = self.name_of_call(call_id);
             self.violate(4, format!("{name}: a 2xx comes and its call is gone"));
@@ -192,22 +239,29 @@ impl World<'_> {
     }
 
     fn name_of_call(&self, call_id: &str) -> String {
-        let known = self.facts.attempts.iter().find(|(_, facts)| facts.call_id == call_id);
+        let known = self
+            .facts
+            .attempts
+            .iter()
+            .find(|(_, facts)| facts.call_id == call_id);
         known.map_or_else(|| "a call".to_owned(), |(attempt, _)| self.name_of(*attempt))
     }
 
     /// A message that this call is about to see. Messages that nobody of its parties sent oblige it to nothing.
     pub(crate) fn seen_by_call(&mut self, task: &Task, message: &Message, source: SocketAddr) -> Owed {
         let now = self.now();
-        let Some(facts) = self.facts.attempts.get_mut(&task.attempt) else { return Owed::Nothing };
+        let Some(facts) = self.facts.attempts.get_mut(&task.attempt) else {
+            return Owed::Nothing;
+        };
         let wire = &mut facts.wire;
         match message {
             Message::Request(request) => {
                 let tag = from_tag(message);
                 let peer = &self.peers[task.trunk];
-                let known = peer.owns(source) && peer.exchanges.iter().any(|exchange| {
-                    exchange.call_id == task.call_id && exchange.legs.iter().any(|leg| leg.tag == tag)
-                });
+                let known = peer.owns(source)
+                    && peer.exchanges.iter().any(|exchange| {
+                        exchange.call_id == task.call_id && exchange.legs.iter().any(|leg| leg.tag == tag)
+                    });
                 if known {
                     wire.sdp_seen |= !message.body().is_empty();
                     if request.method == Method::Bye {
@@ -248,7 +302,9 @@ impl World<'_> {
     /// Whether the call has done at once what a message obliged it to.
     pub(crate) fn settle_debts(&mut self, task: &Task, owed: &Owed) {
         let acks = |test: &dyn Fn(&Sent) -> bool| {
-            self.sent_now.iter().any(|sent| sent.method == Method::Ack && test(sent))
+            self.sent_now
+                .iter()
+                .any(|sent| sent.method == Method::Ack && test(sent))
         };
         let paid = match owed {
             Owed::Nothing => true,
@@ -259,23 +315,39 @@ impl World<'_> {
         if !paid {
             self.violate(4, format!("{name}: a final response is not acknowledged"));
         }
-        let Some(facts) = self.facts.attempts.get(&task.attempt) else { return };
+        let Some(facts) = self.facts.attempts.get(&task.attempt) else {
+            return;
+        };
         let wire = &facts.wire;
-        let peer_left = wire.session_tag.as_ref().is_some_and(|tag| wire.peer_byes.contains_key(tag));
+        let peer_left = wire
+            .session_tag
+            .as_ref()
+            .is_some_and(|tag| wire.peer_byes.contains_key(tag));
         let rejected = matches!(owed, Owed::AckOfRejection(_));
         let invited_again = self.sent_now.iter().any(|sent| sent.method == Method::Invite);
         if task.leg.is_open() && (peer_left || (rejected && !invited_again)) {
-            self.violate(5, format!("{name}: RTP goes on after the peer has ended the call"));
+            self.violate(
+                5,
+                format!("{name}: RTP goes on after the peer has ended the call"),
+            );
         }
     }
 
     fn tap(&mut self, attempt: AttemptId, leg: Option<&Leg>, message: &Message) {
         let (now, life) = (self.now(), self.life);
         let name = self.name_of(attempt);
-        let Message::Request(request) = message else { return };
+        let Message::Request(request) = message else {
+            return;
+        };
         let (branch, tag) = (top_branch(message), to_tag(message));
-        self.sent_now.push(Sent { method: request.method.clone(), branch: branch.clone(), to_tag: tag.clone() });
-        let Some(facts) = self.facts.attempts.get_mut(&attempt) else { return };
+        self.sent_now.push(Sent {
+            method: request.method.clone(),
+            branch: branch.clone(),
+            to_tag: tag.clone(),
+        });
+        let Some(facts) = self.facts.attempts.get_mut(&attempt) else {
+            return;
+        };
         let mut breaches: Vec<(u8, &str)> = Vec::new();
         match &request.method {
             Method::Invite if tag.is_empty() => {
@@ -327,7 +399,9 @@ impl World<'_> {
     }
 
     fn is_swallowed(&self, message: &Message) -> bool {
-        let Message::Request(request) = message else { return false };
+        let Message::Request(request) = message else {
+            return false;
+        };
         match self.plant {
             Some(Plant::SwallowsAck) => request.method == Method::Ack,
             Some(Plant::SwallowsBye) => request.method == Method::Bye,
@@ -338,7 +412,9 @@ impl World<'_> {
 
     /// Faults: a second BYE, a second call.
     fn double(&mut self, attempt: AttemptId, to: SocketAddr, message: &Message, bytes: &[u8]) {
-        let Message::Request(request) = message else { return };
+        let Message::Request(request) = message else {
+            return;
+        };
         let wanted = match self.plant {
             Some(Plant::SaysByeTwice) => request.method == Method::Bye,
             Some(Plant::DialsTwice) => request.method == Method::Invite,
@@ -351,9 +427,10 @@ impl World<'_> {
         let (seq, method) = cseq(message);
         let text = String::from_utf8_lossy(bytes).replace("z9hG4bK", "z9hG4bK2");
         let text = match plant {
-            Some(Plant::SaysByeTwice) => {
-                text.replace(&format!("CSeq: {seq} {method}"), &format!("CSeq: {} {method}", seq + 1))
-            }
+            Some(Plant::SaysByeTwice) => text.replace(
+                &format!("CSeq: {seq} {method}"),
+                &format!("CSeq: {} {method}", seq + 1),
+            ),
             _ => text.replace("Call-ID: ", "Call-ID: 2"),
         };
         self.emit(attempt, None, to, text.into_bytes());
@@ -362,7 +439,9 @@ impl World<'_> {
 
     /// Fault: an INVITE that the call machine did not send.
     pub(crate) fn forged_invite(&mut self, attempt: AttemptId) {
-        let Some(facts) = self.facts.attempts.get(&attempt) else { return };
+        let Some(facts) = self.facts.attempts.get(&attempt) else {
+            return;
+        };
         let (to, call_id) = (self.peers[facts.trunk].edge, facts.call_id.clone());
         let branch = self.dice.token();
         let text = format!(
@@ -376,12 +455,21 @@ impl World<'_> {
 
     /// Somebody who knows a Call-ID tries to end, or to answer, a call that is not theirs.
     pub(crate) fn spoof(&mut self, kind: SpoofKind) {
-        let Some(process) = self.process.as_ref() else { return };
-        let Some(task) = process.tasks.values().find(|task| matches!(task.phase, Phase::Running(_))) else {
+        let Some(process) = self.process.as_ref() else {
+            return;
+        };
+        let Some(task) = process
+            .tasks
+            .values()
+            .find(|task| matches!(task.phase, Phase::Running(_)))
+        else {
             return;
         };
         let (call_id, trunk) = (task.call_id.clone(), task.trunk);
-        let exchange = self.peers[trunk].exchanges.iter().find(|exchange| exchange.call_id == call_id);
+        let exchange = self.peers[trunk]
+            .exchanges
+            .iter()
+            .find(|exchange| exchange.call_id == call_id);
         let right_tag = exchange.map_or_else(String::new, |exchange| exchange.legs[0].tag.clone());
         let edge = self.peers[trunk].edge;
         let stranger = SocketAddr::from(([203, 0, 113, 66], 5060));
@@ -402,7 +490,11 @@ impl World<'_> {
              Call-ID: {call_id}\r\nCSeq: 77 {method}\r\nContact: <sip:x@{source}>\r\nContent-Length: 0\r\n\r\n"
         );
         self.note(format_args!("somebody sends a false {first}"));
-        let datagram = Datagram { from: source, to: LOCAL, bytes: text.into_bytes() };
+        let datagram = Datagram {
+            from: source,
+            to: LOCAL,
+            bytes: text.into_bytes(),
+        };
         let wait_ms = self.dice.between(1, 20);
         self.after_ms(wait_ms, Transition::Arrives(datagram));
     }

@@ -193,33 +193,65 @@ impl<'v> World<'v> {
             Transition::StoreDown => self.set_store_down(true),
             Transition::StoreUp => self.set_store_down(false),
             Transition::Arrives(datagram) => self.arrives(datagram),
-            Transition::TrunkTimer { trunk, exchange, timer } => {
+            Transition::TrunkTimer {
+                trunk,
+                exchange,
+                timer,
+            } => {
                 let effects = self.peers[trunk].timer(self.clock.now(), exchange, timer);
                 self.trunk_effects(trunk, effects);
             }
             Transition::LinkDown { trunk } => self.links[trunk].down = true,
             Transition::LinkUp { trunk } => self.links[trunk].down = false,
             Transition::Spoof { kind } => self.spoof(kind),
-            Transition::ClipEnds { life, attempt, generation } if self.is(life) => {
+            Transition::ClipEnds {
+                life,
+                attempt,
+                generation,
+            } if self.is(life) => {
                 self.clip_ends(attempt, generation);
             }
             Transition::DigitsEnd { life, attempt } if self.is(life) => self.digits_end(attempt),
             Transition::FirstPacket { line } => self.first_packet(line),
-            Transition::KeyCertain { line, key, started, tone_ms, in_band, mismatch } => {
+            Transition::KeyCertain {
+                line,
+                key,
+                started,
+                tone_ms,
+                in_band,
+                mismatch,
+            } => {
                 self.key_certain(line, key, started, (in_band, mismatch));
                 let _ = tone_ms;
             }
-            Transition::KeyUp { line, key, tone_ms, in_band } => self.key_up(line, key, tone_ms, in_band),
+            Transition::KeyUp {
+                line,
+                key,
+                tone_ms,
+                in_band,
+            } => self.key_up(line, key, tone_ms, in_band),
             Transition::LegReports { life, attempt } if self.is(life) => self.leg_reports(attempt),
             Transition::Hears { line, clip } => self.hears(line, &clip),
             Transition::Presses { line, key } => self.presses(line, key),
             Transition::HangsUp { line } => self.hangs_up(line),
             Transition::Posts { request } => self.posts(request),
             Transition::Cancels { request } => self.cancels(request),
-            Transition::WebhookArrives { life, event, body, tries, request } => {
+            Transition::WebhookArrives {
+                life,
+                event,
+                body,
+                tries,
+                request,
+            } => {
                 self.webhook_arrives((life, event), body, tries, request);
             }
-            Transition::WebhookAnswered { life, event, sent, tries, answer } if self.is(life) => {
+            Transition::WebhookAnswered {
+                life,
+                event,
+                sent,
+                tries,
+                answer,
+            } if self.is(life) => {
                 self.webhook_answered(event, sent, tries, answer);
             }
             Transition::WallClock { ms } => self.set_wall_clock(ms),
@@ -268,14 +300,19 @@ impl<'v> World<'v> {
 
     pub(crate) fn violate(&mut self, invariant: u8, what: String) {
         let at = self.clock.now();
-        self.trace.line(at, format_args!("!! invariant {invariant}: {what}"));
+        self.trace
+            .line(at, format_args!("!! invariant {invariant}: {what}"));
         self.facts.violations.push(Violation { invariant, at, what });
     }
 
     /// Names of the trace: identifiers are random, places are not.
     pub(crate) fn name_of(&self, attempt: AttemptId) -> String {
         match self.facts.attempts.get(&attempt) {
-            Some(facts) => format!("{}#{}", self.name_of_verification(facts.verification), facts.number),
+            Some(facts) => format!(
+                "{}#{}",
+                self.name_of_verification(facts.verification),
+                facts.number
+            ),
             None => "attempt ?".to_owned(),
         }
     }
@@ -292,13 +329,22 @@ impl<'v> World<'v> {
         self.order += 1;
         let write = self.order;
         let life = self.life;
-        self.writes.insert(write, Write { op: Some(op), result: None, owner });
+        self.writes.insert(
+            write,
+            Write {
+                op: Some(op),
+                result: None,
+                owner,
+            },
+        );
         let wait_us = self.dice.between(50, self.plan.store_us_max);
         self.after(Duration::from_micros(wait_us), Transition::Commit { life, write });
     }
 
     fn commit(&mut self, write: u64) {
-        let Some(op) = self.writes.get_mut(&write).and_then(|write| write.op.take()) else { return };
+        let Some(op) = self.writes.get_mut(&write).and_then(|write| write.op.take()) else {
+            return;
+        };
         let owner = self.writes[&write].owner;
         let name = op.name();
         let result = self.run_op(op, owner);
@@ -315,7 +361,14 @@ impl<'v> World<'v> {
     }
 
     fn settle(&mut self, write: u64) {
-        let Some(Write { result: Some(result), owner, .. }) = self.writes.remove(&write) else { return };
+        let Some(Write {
+            result: Some(result),
+            owner,
+            ..
+        }) = self.writes.remove(&write)
+        else {
+            return;
+        };
         match owner {
             Owner::Api { request } => self.api_answers(request, result),
             Owner::Task { attempt } => self.written(attempt, result),

@@ -221,3 +221,15 @@ fn specs_that_cannot_be_called_are_refused_by_name() {
     none.codecs.clear();
     assert_eq!(none.check(), Err(SpecError::NoCodec));
 }
+
+#[test]
+fn an_answered_call_is_settled_when_its_bye_has_been_answered() {
+    let mut world = World::answered(spec(Method::PressKey));
+    world.run_to(2000);
+    world.does(Act::Cancel(Reason::ByClient));
+    assert_eq!(world.sent("BYE"), 1);
+    assert!(!world.call.is_settled());
+    world.run_for(100);
+    assert!(world.call.is_settled());
+    world.run_out();
+}

@@ -227,3 +227,15 @@ fn a_forwarded_call_is_flagged() {
     world.run_out();
     assert_eq!(world.decided().unwrap().2.flags, ["forwarded"]);
 }
+
+#[test]
+fn a_refused_call_is_settled_at_once_and_over_when_timer_d_has_run_out() {
+    let mut world = World::new(spec(Method::PressKey));
+    world.at(500, Act::Reject(486, Vec::new()));
+    world.run_to(500);
+    assert!(!world.call.is_settled());
+    world.run_to(600);
+    assert!(world.call.is_settled() && !world.call.is_over());
+    world.run_to(33_000);
+    assert!(world.call.is_over());
+}

@@ -304,7 +304,9 @@ impl KeySender {
                 Self::Tones(ToneSender::new(digits).with_timing(tone_ms, gap_ms))
             }
             (None | Some(KeyTransport::Rfc4733 | KeyTransport::Info), Some(payload_type)) => Self::Events {
-                sender: EventSender::new(digits, config.ptime_ms).with_timing(tone_ms, gap_ms),
+                sender: EventSender::new(digits, config.ptime_ms)
+                    .with_timing(tone_ms, gap_ms)
+                    .with_marker(keying.marker),
                 payload_type,
             },
         }

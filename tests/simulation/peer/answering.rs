@@ -43,7 +43,10 @@ impl Exchange {
             return;
         }
         if seq(request) <= seq(&self.invite) {
-            out.breach(format!("an INVITE with a new branch and the old CSeq {}", seq(request)));
+            out.breach(format!(
+                "an INVITE with a new branch and the old CSeq {}",
+                seq(request)
+            ));
             return;
         }
         if self.is_answered() {
@@ -60,14 +63,25 @@ impl Exchange {
     }
 
     pub(super) fn step(&mut self, index: usize, out: &mut Out<'_>) {
-        let Some((_, step)) = self.script.steps.get(index).cloned() else { return };
+        let Some((_, step)) = self.script.steps.get(index).cloned() else {
+            return;
+        };
         let unanswered = !self.is_final() && self.canceled_at.is_none_or(|_| self.goes_on_after_cancel());
         match step {
-            Step::Provisional { leg, status, media, reliable } if unanswered => {
+            Step::Provisional {
+                leg,
+                status,
+                media,
+                reliable,
+            } if unanswered => {
                 self.provisional(leg, status, media, reliable, out);
             }
             Step::Answer { leg, form } if self.rejection.is_none() => self.answer(leg, form, out),
-            Step::Refuse { status, phrase, headers } if unanswered => {
+            Step::Refuse {
+                status,
+                phrase,
+                headers,
+            } if unanswered => {
                 self.reject(status, phrase, &headers, out);
             }
             Step::Offer { leg, form } => self.offer(leg, form, out),
@@ -95,7 +109,13 @@ impl Exchange {
         self.unacknowledged = None;
         out.line(leg, LineEvent::Answered);
         self.send_ok(leg, out);
-        out.timer(T1_MS, Timer::RepeatAnswer { leg, interval_ms: T1_MS });
+        out.timer(
+            T1_MS,
+            Timer::RepeatAnswer {
+                leg,
+                interval_ms: T1_MS,
+            },
+        );
     }
 
     pub(super) fn reject(
@@ -109,8 +129,18 @@ impl Exchange {
         let line = (status, phrase);
         let bytes = text::response_with_phrase(&self.invite, self.source, line, Some(&tag), headers, None);
         out.send(out.edge, self.source, bytes.clone());
-        self.rejection = Some(Rejection { bytes, acked: false, sent_at: out.now });
-        out.timer(T1_MS, Timer::RepeatRejection { generation: self.generation, interval_ms: T1_MS });
+        self.rejection = Some(Rejection {
+            bytes,
+            acked: false,
+            sent_at: out.now,
+        });
+        out.timer(
+            T1_MS,
+            Timer::RepeatRejection {
+                generation: self.generation,
+                interval_ms: T1_MS,
+            },
+        );
         for leg in 0..self.legs.len() {
             out.line(leg, LineEvent::Over);
         }
@@ -118,7 +148,9 @@ impl Exchange {
     }
 
     pub(super) fn repeat_answer(&mut self, leg: usize, interval_ms: u64, out: &mut Out<'_>) {
-        let Some(answered_at) = self.legs[leg].answered_at else { return };
+        let Some(answered_at) = self.legs[leg].answered_at else {
+            return;
+        };
         if self.legs[leg].acked || self.legs[leg].state == LegState::Over {
             return;
         }
@@ -128,7 +160,13 @@ impl Exchange {
         }
         self.send_ok(leg, out);
         let next_ms = (interval_ms * 2).min(T2_MS);
-        out.timer(next_ms, Timer::RepeatAnswer { leg, interval_ms: next_ms });
+        out.timer(
+            next_ms,
+            Timer::RepeatAnswer {
+                leg,
+                interval_ms: next_ms,
+            },
+        );
     }
 
     pub(super) fn repeat_rejection(&mut self, interval_ms: u64, out: &mut Out<'_>) {
@@ -139,11 +177,21 @@ impl Exchange {
         }
         out.send(out.edge, self.source, rejection.bytes.clone());
         let next_ms = (interval_ms * 2).min(T2_MS);
-        out.timer(next_ms, Timer::RepeatRejection { generation: self.generation, interval_ms: next_ms });
+        out.timer(
+            next_ms,
+            Timer::RepeatRejection {
+                generation: self.generation,
+                interval_ms: next_ms,
+            },
+        );
     }
 
     pub(super) fn repeat_reliable(&mut self, rseq: u32, interval_ms: u64, out: &mut Out<'_>) {
-        let Some(reliable) = self.unacknowledged.as_ref().filter(|reliable| reliable.rseq == rseq) else {
+        let Some(reliable) = self
+            .unacknowledged
+            .as_ref()
+            .filter(|reliable| reliable.rseq == rseq)
+        else {
             return;
         };
         if out.now.since(reliable.sent_at).as_millis() >= u128::from(GIVE_UP_MS) || self.is_final() {
@@ -151,7 +199,14 @@ impl Exchange {
         }
         out.send(out.edge, self.source, reliable.bytes.clone());
         let next_ms = interval_ms * 2;
-        out.timer(next_ms, Timer::RepeatReliable { generation: self.generation, rseq, interval_ms: next_ms });
+        out.timer(
+            next_ms,
+            Timer::RepeatReliable {
+                generation: self.generation,
+                rseq,
+                interval_ms: next_ms,
+            },
+        );
     }
 
     pub(super) fn prack(&mut self, prack: &Request, source: SocketAddr, out: &mut Out<'_>) {
@@ -166,8 +221,15 @@ impl Exchange {
     }
 
     pub(super) fn dialog_headers(&self, out: &Out<'_>) -> Vec<(&'static str, String)> {
-        let contact = if self.script.record_route { out.core } else { out.edge };
-        let mut headers = vec![("Contact", format!("<sip:callee@{contact}>")), ("Allow", "INVITE, ACK, BYE".to_owned())];
+        let contact = if self.script.record_route {
+            out.core
+        } else {
+            out.edge
+        };
+        let mut headers = vec![
+            ("Contact", format!("<sip:callee@{contact}>")),
+            ("Allow", "INVITE, ACK, BYE".to_owned()),
+        ];
         if self.script.record_route {
             headers.push(("Record-Route", format!("<sip:{};lr>", out.edge)));
         }
@@ -186,7 +248,13 @@ impl Exchange {
         Some(self.describe(leg, port, lines, "sendrecv"))
     }
 
-    pub(super) fn describe(&self, leg: usize, port: u16, (formats, lines): Formats, direction: &str) -> String {
+    pub(super) fn describe(
+        &self,
+        leg: usize,
+        port: u16,
+        (formats, lines): Formats,
+        direction: &str,
+    ) -> String {
         let (ip, version) = (self.legs[leg].media.ip(), self.legs[leg].sdp_version);
         format!(
             "v=0\r\no=- {leg} {version} IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
@@ -204,13 +272,27 @@ impl Exchange {
 
     fn schedule(&self, index: usize, out: &mut Out<'_>) {
         if let Some((after_ms, _)) = self.script.steps.get(index) {
-            out.timer(*after_ms, Timer::Step { generation: self.generation, index });
+            out.timer(
+                *after_ms,
+                Timer::Step {
+                    generation: self.generation,
+                    index,
+                },
+            );
         }
     }
 
     fn provisional(&mut self, leg: usize, status: u16, media: bool, reliable: bool, out: &mut Out<'_>) {
-        let mut extra = if status == 100 { Vec::new() } else { self.dialog_headers(out) };
-        let supports = self.invite.headers.lines("Supported").any(|line| line.contains("100rel"));
+        let mut extra = if status == 100 {
+            Vec::new()
+        } else {
+            self.dialog_headers(out)
+        };
+        let supports = self
+            .invite
+            .headers
+            .lines("Supported")
+            .any(|line| line.contains("100rel"));
         let reliable = reliable && supports && self.unacknowledged.is_none();
         if reliable {
             self.rseq += 1;
@@ -218,14 +300,29 @@ impl Exchange {
         }
         let tag = self.legs[leg].tag.clone();
         let tag = (status != 100).then_some(tag.as_str());
-        let sdp = if media { self.sdp(leg, AnswerForm::Pcmu) } else { None };
+        let sdp = if media {
+            self.sdp(leg, AnswerForm::Pcmu)
+        } else {
+            None
+        };
         let bytes = text::response(&self.invite, self.source, status, tag, &extra, sdp.as_deref());
         self.last_provisional = Some(bytes.clone());
         out.send(out.edge, self.source, bytes.clone());
         if reliable {
             let (rseq, generation) = (self.rseq, self.generation);
-            self.unacknowledged = Some(Reliable { rseq, bytes, sent_at: out.now });
-            out.timer(T1_MS, Timer::RepeatReliable { generation, rseq, interval_ms: T1_MS });
+            self.unacknowledged = Some(Reliable {
+                rseq,
+                bytes,
+                sent_at: out.now,
+            });
+            out.timer(
+                T1_MS,
+                Timer::RepeatReliable {
+                    generation,
+                    rseq,
+                    interval_ms: T1_MS,
+                },
+            );
         }
         if (180..=189).contains(&status) {
             self.rang_at.get_or_insert(out.now);
@@ -237,7 +334,10 @@ impl Exchange {
 
     /// A repeated INVITE gets the last answer again.
     fn repeat_last(&mut self, source: SocketAddr, out: &mut Out<'_>) {
-        let answered = self.legs.iter().find(|leg| leg.state == LegState::Answered && !leg.acked);
+        let answered = self
+            .legs
+            .iter()
+            .find(|leg| leg.state == LegState::Answered && !leg.acked);
         let bytes = match (&self.rejection, answered) {
             (Some(rejection), _) => Some(rejection.bytes.clone()),
             (None, Some(leg)) => leg.ok.clone(),
@@ -286,8 +386,10 @@ impl Exchange {
 
 pub(super) type Formats = (&'static str, &'static str);
 
-pub(super) const PCMU: Formats =
-    ("0 101", "a=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n");
+pub(super) const PCMU: Formats = (
+    "0 101",
+    "a=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n",
+);
 pub(super) const PCMA: Formats = ("8 101", "a=rtpmap:101 telephone-event/8000\r\n");
 pub(super) const PCMU_ALONE: Formats = ("0", "");
 pub(super) const G729: Formats = ("18", "a=rtpmap:18 G729/8000\r\n");

@@ -15,7 +15,8 @@ pub(super) fn challenge(nonce: &str, with_qop: bool, stale: bool) -> String {
 /// Says what is wrong with the credentials of `request`; `None` when they are right.
 pub(super) fn fault(request: &Request, value: &str, nonce: &str, password: &str) -> Option<String> {
     let get = |name: &str| field(value, name).unwrap_or_default();
-    if (get("username"), get("realm"), get("nonce")) != (USER.to_owned(), REALM.to_owned(), nonce.to_owned()) {
+    if (get("username"), get("realm"), get("nonce")) != (USER.to_owned(), REALM.to_owned(), nonce.to_owned())
+    {
         return Some("credentials for another user, realm or nonce".to_owned());
     }
     let uri = get("uri");
@@ -25,7 +26,11 @@ pub(super) fn fault(request: &Request, value: &str, nonce: &str, password: &str)
     let ha1 = hex(&format!("{USER}:{REALM}:{password}"));
     let ha2 = hex(&format!("{}:{uri}", request.method));
     let expected = match field(value, "qop") {
-        Some(qop) => hex(&format!("{ha1}:{nonce}:{}:{}:{qop}:{ha2}", get("nc"), get("cnonce"))),
+        Some(qop) => hex(&format!(
+            "{ha1}:{nonce}:{}:{}:{qop}:{ha2}",
+            get("nc"),
+            get("cnonce")
+        )),
         None => hex(&format!("{ha1}:{nonce}:{ha2}")),
     };
     (expected != get("response")).then(|| "the digest is wrong".to_owned())
@@ -40,7 +45,10 @@ fn field(value: &str, name: &str) -> Option<String> {
 }
 
 fn hex(text: &str) -> String {
-    Md5::digest(text.as_bytes()).iter().map(|octet| format!("{octet:02x}")).collect()
+    Md5::digest(text.as_bytes())
+        .iter()
+        .map(|octet| format!("{octet:02x}"))
+        .collect()
 }
 
 #[cfg(test)]

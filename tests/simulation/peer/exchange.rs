@@ -165,10 +165,17 @@ impl Exchange {
         match timer {
             Timer::Step { generation, index } if generation == self.generation => self.step(index, out),
             Timer::RepeatAnswer { leg, interval_ms } => self.repeat_answer(leg, interval_ms, out),
-            Timer::RepeatRejection { generation, interval_ms } if generation == self.generation => {
+            Timer::RepeatRejection {
+                generation,
+                interval_ms,
+            } if generation == self.generation => {
                 self.repeat_rejection(interval_ms, out);
             }
-            Timer::RepeatReliable { generation, rseq, interval_ms } if generation == self.generation => {
+            Timer::RepeatReliable {
+                generation,
+                rseq,
+                interval_ms,
+            } if generation == self.generation => {
                 self.repeat_reliable(rseq, interval_ms, out);
             }
             Timer::RepeatRequest { index, interval_ms } => self.repeat_request(index, interval_ms, out),
@@ -206,7 +213,9 @@ impl Exchange {
 
     pub(super) fn leg_of(&self, request: &Request) -> Option<usize> {
         let tag = to_tag(request)?;
-        self.legs.iter().position(|leg| leg.tag == tag && leg.state != LegState::Unanswered)
+        self.legs
+            .iter()
+            .position(|leg| leg.tag == tag && leg.state != LegState::Unanswered)
     }
 
     /// The leg is over, whoever said so.
@@ -264,7 +273,12 @@ impl Exchange {
             OnCancel::Terminates { after_ms } => {
                 self.reply(cancel, source, 200, &[], out);
                 if first {
-                    out.timer(after_ms, Timer::Terminate { generation: self.generation });
+                    out.timer(
+                        after_ms,
+                        Timer::Terminate {
+                            generation: self.generation,
+                        },
+                    );
                 }
             }
             OnCancel::AnswersFirst => {

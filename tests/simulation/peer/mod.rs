@@ -27,10 +27,22 @@ const GIVE_UP_MS: u64 = 32_000;
 /// What the trunk wants of the world.
 #[derive(Debug)]
 pub(crate) enum Effect {
-    Send { from: SocketAddr, to: SocketAddr, bytes: Vec<u8> },
-    Timer { after: Duration, exchange: usize, timer: Timer },
+    Send {
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    Timer {
+        after: Duration,
+        exchange: usize,
+        timer: Timer,
+    },
     /// Something happened on the line of one leg that the callee there notices.
-    Line { exchange: usize, leg: usize, event: LineEvent },
+    Line {
+        exchange: usize,
+        leg: usize,
+        event: LineEvent,
+    },
     /// The product has broken a rule that only the other side can see.
     Breach(String),
 }
@@ -44,14 +56,34 @@ pub(crate) enum LineEvent {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Timer {
-    Step { generation: u32, index: usize },
-    RepeatAnswer { leg: usize, interval_ms: u64 },
-    RepeatRejection { generation: u32, interval_ms: u64 },
-    RepeatReliable { generation: u32, rseq: u32, interval_ms: u64 },
-    RepeatRequest { index: usize, interval_ms: u64 },
-    Terminate { generation: u32 },
+    Step {
+        generation: u32,
+        index: usize,
+    },
+    RepeatAnswer {
+        leg: usize,
+        interval_ms: u64,
+    },
+    RepeatRejection {
+        generation: u32,
+        interval_ms: u64,
+    },
+    RepeatReliable {
+        generation: u32,
+        rseq: u32,
+        interval_ms: u64,
+    },
+    RepeatRequest {
+        index: usize,
+        interval_ms: u64,
+    },
+    Terminate {
+        generation: u32,
+    },
     /// A hangup waits for the ACK of the answer.
-    HangUp { leg: usize },
+    HangUp {
+        leg: usize,
+    },
 }
 
 #[derive(Debug)]
@@ -85,11 +117,19 @@ impl Out<'_> {
 
     pub(crate) fn timer(&mut self, after_ms: u64, timer: Timer) {
         let after = Duration::from_millis(after_ms);
-        self.effects.push(Effect::Timer { after, exchange: self.exchange, timer });
+        self.effects.push(Effect::Timer {
+            after,
+            exchange: self.exchange,
+            timer,
+        });
     }
 
     pub(crate) fn line(&mut self, leg: usize, event: LineEvent) {
-        self.effects.push(Effect::Line { exchange: self.exchange, leg, event });
+        self.effects.push(Effect::Line {
+            exchange: self.exchange,
+            leg,
+            event,
+        });
     }
 
     pub(crate) fn breach(&mut self, text: String) {
@@ -125,7 +165,10 @@ impl Peer {
     ) -> Vec<Effect> {
         let mut effects = Vec::new();
         let call_id = message.headers().call_id().unwrap_or_default().to_owned();
-        let known = self.exchanges.iter().position(|exchange| exchange.call_id == call_id);
+        let known = self
+            .exchanges
+            .iter()
+            .position(|exchange| exchange.call_id == call_id);
         match (message, known) {
             (Message::Request(request), None) if request.method == Method::Invite => {
                 self.begin(now, source, request, script, &mut effects);
@@ -133,14 +176,22 @@ impl Peer {
             (Message::Request(request), None) => {
                 if request.method != Method::Ack {
                     let bytes = text::response(request, source, 481, Some("nobody"), &[], None);
-                    effects.push(Effect::Send { from: self.edge, to: source, bytes });
+                    effects.push(Effect::Send {
+                        from: self.edge,
+                        to: source,
+                        bytes,
+                    });
                 }
             }
             (Message::Request(request), Some(index)) => {
-                self.with(index, now, &mut effects, |exchange, out| exchange.request(request, source, out));
+                self.with(index, now, &mut effects, |exchange, out| {
+                    exchange.request(request, source, out)
+                });
             }
             (Message::Response(response), Some(index)) => {
-                self.with(index, now, &mut effects, |exchange, out| exchange.response(response, out));
+                self.with(index, now, &mut effects, |exchange, out| {
+                    exchange.response(response, out)
+                });
             }
             (Message::Response(_), None) => {}
         }
@@ -149,21 +200,27 @@ impl Peer {
 
     pub(crate) fn timer(&mut self, now: At, index: usize, timer: Timer) -> Vec<Effect> {
         let mut effects = Vec::new();
-        self.with(index, now, &mut effects, |exchange, out| exchange.timer(timer, out));
+        self.with(index, now, &mut effects, |exchange, out| {
+            exchange.timer(timer, out)
+        });
         effects
     }
 
     /// The callee puts the phone down.
     pub(crate) fn hang_up(&mut self, now: At, index: usize, leg: usize) -> Vec<Effect> {
         let mut effects = Vec::new();
-        self.with(index, now, &mut effects, |exchange, out| exchange.hang_up(leg, out));
+        self.with(index, now, &mut effects, |exchange, out| {
+            exchange.hang_up(leg, out)
+        });
         effects
     }
 
     /// A key as SIP INFO.
     pub(crate) fn key_info(&mut self, now: At, index: usize, leg: usize, key: char, ms: u64) -> Vec<Effect> {
         let mut effects = Vec::new();
-        self.with(index, now, &mut effects, |exchange, out| exchange.key_info(leg, key, ms, out));
+        self.with(index, now, &mut effects, |exchange, out| {
+            exchange.key_info(leg, key, ms, out)
+        });
         effects
     }
 
@@ -177,11 +234,21 @@ impl Peer {
     ) {
         let Some(script) = script(request) else {
             let bytes = text::response(request, source, 404, Some("nobody"), &[], None);
-            effects.push(Effect::Send { from: self.edge, to: source, bytes });
+            effects.push(Effect::Send {
+                from: self.edge,
+                to: source,
+                bytes,
+            });
             return;
         };
         let index = self.exchanges.len();
-        let exchange = Exchange::new(request.clone(), source, script, (self.media, index), &mut self.dice);
+        let exchange = Exchange::new(
+            request.clone(),
+            source,
+            script,
+            (self.media, index),
+            &mut self.dice,
+        );
         self.exchanges.push(exchange);
         self.with(index, now, effects, Exchange::invited);
     }
@@ -193,7 +260,9 @@ impl Peer {
         effects: &mut Vec<Effect>,
         act: impl FnOnce(&mut Exchange, &mut Out<'_>),
     ) {
-        let Some(exchange) = self.exchanges.get_mut(index) else { return };
+        let Some(exchange) = self.exchanges.get_mut(index) else {
+            return;
+        };
         let mut out = Out {
             now,
             exchange: index,
@@ -213,11 +282,15 @@ fn branch_of(message: &Message) -> String {
 }
 
 fn branch(request: &Request) -> String {
-    text::param(request.headers.get("Via").unwrap_or_default(), "branch").unwrap_or_default().to_owned()
+    text::param(request.headers.get("Via").unwrap_or_default(), "branch")
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn response_branch(response: &Response) -> String {
-    text::param(response.headers.get("Via").unwrap_or_default(), "branch").unwrap_or_default().to_owned()
+    text::param(response.headers.get("Via").unwrap_or_default(), "branch")
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn to_tag(request: &Request) -> Option<String> {
@@ -226,7 +299,10 @@ fn to_tag(request: &Request) -> Option<String> {
 
 fn seq(request: &Request) -> u32 {
     let line = request.headers.get("CSeq").unwrap_or_default();
-    line.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or_default()
+    line.split(' ')
+        .next()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or_default()
 }
 
 /// The branch of any message: the world's tap needs it too.

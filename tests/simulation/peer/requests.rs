@@ -20,7 +20,10 @@ impl Exchange {
     }
 
     pub(super) fn send_bye(&mut self, leg: usize, out: &mut Out<'_>) {
-        let cause = ("Reason", "Q.850;cause=16;text=\"Normal call clearing\"".to_owned());
+        let cause = (
+            "Reason",
+            "Q.850;cause=16;text=\"Normal call clearing\"".to_owned(),
+        );
         self.send_request("BYE", leg, &[cause], None, out);
         self.legs[leg].bye_sent_at = Some(out.now);
         self.end(leg, out);
@@ -97,17 +100,32 @@ impl Exchange {
         let (from, bytes) = (request.from, request.bytes.clone());
         out.send(from, self.source, bytes);
         let doubled_ms = interval_ms * 2;
-        let next_ms = if self.requests[index].method == "INVITE" { doubled_ms } else { doubled_ms.min(T2_MS) };
-        out.timer(next_ms, Timer::RepeatRequest { index, interval_ms: next_ms });
+        let next_ms = if self.requests[index].method == "INVITE" {
+            doubled_ms
+        } else {
+            doubled_ms.min(T2_MS)
+        };
+        out.timer(
+            next_ms,
+            Timer::RepeatRequest {
+                index,
+                interval_ms: next_ms,
+            },
+        );
     }
 
     /// An ACK for a re-INVITE would be ours to send, never to get.
     pub(super) fn own_ack(&self, ack: &Request) -> Option<usize> {
-        self.requests.iter().position(|request| request.branch == branch(ack))
+        self.requests
+            .iter()
+            .position(|request| request.branch == branch(ack))
     }
 
     fn may_ask(&self, leg: usize) -> bool {
-        let busy = self.requests.iter().any(|request| request.leg == leg && !request.done);
+        let busy = self
+            .requests
+            .iter()
+            .any(|request| request.leg == leg && !request.done);
         self.legs[leg].state == LegState::Answered && self.legs[leg].acked && !busy
     }
 
@@ -122,8 +140,14 @@ impl Exchange {
         self.legs[leg].seq += 1;
         let seq = self.legs[leg].seq;
         let branch = format!("z9hG4bK-{}", out.dice.token());
-        let from = if !self.script.record_route && out.dice.below(2) == 0 { out.core } else { out.edge };
-        let bytes = self.in_dialog(method, leg, seq, &branch, from).to_bytes(extra, body);
+        let from = if !self.script.record_route && out.dice.below(2) == 0 {
+            out.core
+        } else {
+            out.edge
+        };
+        let bytes = self
+            .in_dialog(method, leg, seq, &branch, from)
+            .to_bytes(extra, body);
         out.send(from, self.source, bytes.clone());
         let index = self.requests.len();
         self.requests.push(OwnRequest {
@@ -137,18 +161,34 @@ impl Exchange {
             done: false,
             provisional: false,
         });
-        out.timer(T1_MS, Timer::RepeatRequest { index, interval_ms: T1_MS });
+        out.timer(
+            T1_MS,
+            Timer::RepeatRequest {
+                index,
+                interval_ms: T1_MS,
+            },
+        );
     }
 
     fn acknowledge(&mut self, index: usize, response: &Response, out: &mut Out<'_>) {
         let request = &self.requests[index];
         let (leg, seq, from) = (request.leg, request.seq, request.from);
         let success = (200..300).contains(&response.status);
-        let branch = if success { format!("z9hG4bK-{}", out.dice.token()) } else { request.branch.clone() };
+        let branch = if success {
+            format!("z9hG4bK-{}", out.dice.token())
+        } else {
+            request.branch.clone()
+        };
         // The answer to an offer of ours (the re-INVITE had none).
-        let offerless = success && !request.bytes.windows(15).any(|window| window == b"application/sdp");
+        let offerless = success
+            && !request
+                .bytes
+                .windows(15)
+                .any(|window| window == b"application/sdp");
         let sdp = offerless.then(|| self.describe(leg, self.legs[leg].media.port(), PCMU, "sendrecv"));
-        let bytes = self.in_dialog("ACK", leg, seq, &branch, from).to_bytes(&[], sdp.as_deref());
+        let bytes = self
+            .in_dialog("ACK", leg, seq, &branch, from)
+            .to_bytes(&[], sdp.as_deref());
         out.send(from, self.source, bytes);
     }
 

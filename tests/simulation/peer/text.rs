@@ -41,9 +41,16 @@ pub(super) fn response_with_phrase(
     extra: &[(&str, String)],
     sdp: Option<&str>,
 ) -> Vec<u8> {
-    let mut text = format!("SIP/2.0 {status} {}\r\n", own_phrase.unwrap_or_else(|| phrase(status)));
+    let mut text = format!(
+        "SIP/2.0 {status} {}\r\n",
+        own_phrase.unwrap_or_else(|| phrase(status))
+    );
     for (index, via) in request.headers.lines("Via").enumerate() {
-        let stamped = if index == 0 { stamp(via, source) } else { via.to_owned() };
+        let stamped = if index == 0 {
+            stamp(via, source)
+        } else {
+            via.to_owned()
+        };
         text.push_str(&format!("Via: {stamped}\r\n"));
     }
     let get = |name: &str| request.headers.get(name).unwrap_or_default().to_owned();
@@ -53,7 +60,11 @@ pub(super) fn response_with_phrase(
         _ => to,
     };
     text.push_str(&format!("From: {}\r\nTo: {to}\r\n", get("From")));
-    text.push_str(&format!("Call-ID: {}\r\nCSeq: {}\r\n", get("Call-ID"), get("CSeq")));
+    text.push_str(&format!(
+        "Call-ID: {}\r\nCSeq: {}\r\n",
+        get("Call-ID"),
+        get("CSeq")
+    ));
     finish(text, extra, sdp)
 }
 

@@ -109,6 +109,7 @@ fn a_key_lasts_as_long_as_asked_by_either_transport() {
                 transport: Some(transport),
                 tone_ms: 250,
                 gap_ms: 60,
+                ..Keying::default()
             },
         });
         talk(&mut a, &mut b, ms(1500));
@@ -123,6 +124,27 @@ fn a_key_lasts_as_long_as_asked_by_either_transport() {
             "{lengths:?}"
         );
     }
+}
+
+#[test]
+fn a_key_without_marker_is_the_same_key() {
+    let keys = || MediaCommand::SendDigits {
+        digits: Digits::parse("4#").unwrap(),
+        keying: Keying {
+            marker: false,
+            ..Keying::default()
+        },
+    };
+    let mut bench = Bench::new(config(), 44);
+    bench.command(keys());
+    let sent = bench.run(ms(1000));
+    let events: Vec<&Sent> = sent.iter().filter(|s| s.packet().payload_type == 101).collect();
+    assert_eq!(events.len(), 14);
+    assert!(events.iter().all(|s| !s.packet().marker));
+    let (mut a, mut b) = (Bench::new(config(), 45), Bench::new(config(), 46));
+    a.command(keys());
+    talk(&mut a, &mut b, ms(1000));
+    assert_eq!(b.keys(), "4#");
 }
 
 #[test]

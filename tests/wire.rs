@@ -1,0 +1,16 @@
+//! Server, simulated carrier and webhook receiver on the real wire of loopback.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test ends where it stands when something is missing"
+)]
+
+mod wire {
+    mod callees;
+    mod datagrams;
+    mod hooks;
+    mod house;
+    mod line;
+    mod requests;
+    mod simulator;
+}

@@ -1,0 +1,112 @@
+//! Server, simulated carrier and webhook receiver in one process, on loopback: what the product is, without its command
+//! line.
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringproof::app::App;
+use ringproof::config;
+use ringproof::media::voice::Voice;
+use ringproof::model::UnixMillis;
+use ringproof::store::{ApiKey, Scope};
+
+use super::hooks::{Hooks, SECRET};
+use super::line::{Carrier, Http, voices};
+
+pub(crate) struct House {
+    pub(crate) app: App,
+    pub(crate) carrier: Carrier,
+    pub(crate) http: Http,
+    pub(crate) hooks: Hooks,
+    pub(crate) voices: Vec<Arc<Voice>>,
+    _scratch: tempfile::TempDir,
+}
+
+impl House {
+    pub(crate) async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// `sip`: further lines of `[sip]`.
+    pub(crate) async fn start_with(sip: &str) -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        let voices = voices();
+        let carrier = Carrier::start(voices.clone()).await;
+        let hooks = Hooks::start().await;
+        let text = configuration(scratch.path(), &carrier, &hooks, sip);
+        let config = config::parse(&text, "test", scratch.path(), std::iter::empty()).unwrap();
+        let app = App::start(&config, None).await.unwrap();
+        let key = create_key(&app).await;
+        let http = Http::new(format!("http://{}", app.http), &key);
+        Self {
+            app,
+            carrier,
+            http,
+            hooks,
+            voices,
+            _scratch: scratch,
+        }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.app.shutdown(Duration::from_secs(5)).await;
+    }
+}
+
+async fn create_key(app: &App) -> String {
+    let mut entropy = ringproof::telemetry::entropy().unwrap();
+    let made = ringproof::api::key::generate(&mut entropy);
+    let row = ApiKey {
+        id: "key_test".into(),
+        label: "test".into(),
+        scopes: vec![Scope::Verifications],
+        profiles: vec!["default".into()],
+        created_at: UnixMillis(0),
+        expires_at: None,
+        revoked_at: None,
+        last_used_at: None,
+    };
+    app.store().key_create(row, made.hash).await.unwrap();
+    made.text.into_inner()
+}
+
+/// As a file would say it: nothing is limited, waits for keys are short.
+fn configuration(directory: &Path, carrier: &Carrier, hooks: &Hooks, sip: &str) -> String {
+    format!(
+        r#"
+[server]
+listen = "127.0.0.1:0"
+[store]
+url = "sqlite://{directory}/test.db"
+[sip]
+listen = ["udp:127.0.0.1:0"]
+{sip}
+[media]
+rtp_ports = "47000-48999"
+[[trunk]]
+name = "simulated-carrier"
+targets = ["sip:{carrier}"]
+caller_id = {{ default = "+18005550199" }}
+cps = 50.0
+max_calls = 200
+[policy]
+countries = ["US"]
+number_validation = "shape"
+per_number = {{ per_hour = 0, per_day = 0, again_after_s = 0 }}
+per_user_per_hour = 0
+per_ip_per_hour = 0
+per_prefix_per_hour = 0
+[profile.default]
+brand = "Contoso"
+callbacks = ["{hooks}"]
+ring_s = 5
+wait_key_s = 1.5
+[webhook]
+secret = "{SECRET}"
+allow_private = ["127.0.0.0/8"]
+"#,
+        directory = directory.display(),
+        carrier = carrier.sip,
+        hooks = hooks.url,
+    )
+}
