@@ -3,11 +3,10 @@
 //!
 //! Run by `tests/run interop`, in network namespaces of its own (raw sockets without root, nothing leaves). A missing
 //! peer is a failure. Arguments: parts of names to run only those, `--keep` to keep all logs. Each case starts its own `ringproof serve` and looks at the webhook that arrives.
-#![allow(
-    clippy::unwrap_used,
+#![expect(
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "a test says why it fails"
+    reason = "a test program: it prints its results, and nothing runs without its tools"
 )]
 #[path = "interop/baresip.rs"]
 mod baresip;

@@ -207,8 +207,7 @@ impl Phone {
 
     async fn message(&mut self) -> Result<Value, String> {
         loop {
-            if let Some((text, rest)) = split_netstring(&self.unread)? {
-                self.unread = rest;
+            if let Some(text) = take_netstring(&mut self.unread)? {
                 return serde_json::from_slice(&text).map_err(|e| e.to_string());
             }
             let mut buffer = [0; 4096];
@@ -221,8 +220,8 @@ impl Phone {
     }
 }
 
-/// `length:text,` and what follows it; `None` while it is incomplete.
-fn split_netstring(unread: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, String> {
+/// Takes `length:text,` from the front of `unread`; `None` while it is incomplete.
+fn take_netstring(unread: &mut Vec<u8>) -> Result<Option<Vec<u8>>, String> {
     let Some(colon) = unread.iter().position(|octet| *octet == b':') else {
         return Ok(None);
     };
@@ -230,11 +229,13 @@ fn split_netstring(unread: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, String> 
         .ok()
         .and_then(|text| text.parse().ok())
         .ok_or("expected a netstring")?;
-    let (begin, end) = (colon + 1, colon + 1 + length);
+    let end = colon + 1 + length;
     if unread.len() <= end {
         return Ok(None);
     }
-    Ok(Some((unread[begin..end].to_vec(), unread[end + 1..].to_vec())))
+    let text = unread[colon + 1..end].to_vec();
+    unread.drain(..=end);
+    Ok(Some(text))
 }
 
 async fn configure(directory: &Path) -> Result<(), String> {
