@@ -89,7 +89,8 @@ impl App {
         let dialer_config = build::dialer(config)?;
         let (sip, inbound) = SipUdp::bind(SipUdpConfig {
             bind: config.sip.listen.clone(),
-            calls_max: config.sip.calls_max,
+            // Calls that have ended keep their Call-ID while they absorb what the peer repeats.
+            calls_max: config.sip.calls_max.saturating_mul(2),
             is_peer: build::peer_check(config).await,
         })?;
         let sip_addresses: Vec<SocketAddr> = sip.locals().collect();

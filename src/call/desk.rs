@@ -123,6 +123,11 @@ impl Desk {
         self.session.as_ref().and_then(InviteSession::poll_timeout)
     }
 
+    /// No dialog is left, and no transaction of ours.
+    pub(super) fn is_settled(&self) -> bool {
+        self.session.as_ref().is_none_or(InviteSession::is_settled)
+    }
+
     pub(super) const fn has_session(&self) -> bool {
         self.session.is_some()
     }

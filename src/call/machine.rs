@@ -109,6 +109,13 @@ impl Call {
         self.desk.next_trunk()
     }
 
+    /// The call itself is done: the last report is out, no dialog is left and nothing of ours waits for an answer.
+    /// The machine lives on to absorb what the peer repeats (Timer D: half a minute), but holds no line any more.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        matches!(self.phase, Phase::Finished) && self.desk.is_settled()
+    }
+
     /// Nothing will come out any more, whatever goes in.
     #[must_use]
     pub const fn is_over(&self) -> bool {

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::ledger::{Ledger, Written};
 use super::plan::{self, PlanError};
+use super::selection::Seat;
 use super::{Shared, Start};
 use crate::call::{Call, Input, NextTrunk, Output};
 use crate::model::{AttemptId, AttemptReport, Outcome, Reason};
@@ -35,7 +36,12 @@ pub(super) enum TaskEnd {
 }
 
 /// Runs one attempt to its end.
-pub(super) async fn run(shared: Arc<Shared>, start: Start, cancel: mpsc::Receiver<Reason>) -> TaskEnd {
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    start: Start,
+    cancel: mpsc::Receiver<Reason>,
+    seat: Arc<Seat>,
+) -> TaskEnd {
     let attempt = start.due.id;
     let prepared = match prepare(&shared, &start).await {
         Ok(prepared) => prepared,
@@ -102,6 +108,7 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, cancel: mpsc::Receive
                 next_trunk: NextTrunk::No,
                 attempts_made: start.due.number,
                 untried,
+                seat,
                 last_report: AttemptReport::default(),
             };
             pump.run(cancel).await
@@ -187,6 +194,7 @@ struct Pump {
     attempts_made: u32,
     /// Trunks that have not tried it.
     untried: usize,
+    seat: Arc<Seat>,
     last_report: AttemptReport,
 }
 
@@ -219,7 +227,14 @@ impl Pump {
                 self.call.handle_input(Instant::now(), input);
                 self.drain().await;
             }
+            if self.call.is_settled() && self.ledger.is_idle() {
+                self.seat.give_back(self.end());
+            }
         }
+        self.end()
+    }
+
+    const fn end(&self) -> TaskEnd {
         TaskEnd::Ran {
             outcome: self.outcome,
             next_trunk: self.next_trunk,

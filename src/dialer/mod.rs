@@ -183,6 +183,12 @@ impl Shared {
         }))
     }
 
+    /// Something that was taken is free again: one permit for the loop, one wake for a drain that waits.
+    fn wake(&self) {
+        self.room.notify_waiters();
+        self.room.notify_one();
+    }
+
     /// The target that was tried gave no answer: the next call takes the next one.
     fn rotate(&self, trunk: &Trunk) {
         if let Some(at) = self.rotation.get(&trunk.name) {

@@ -1,12 +1,13 @@
 //! Which due attempts start now, and over which trunk.
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
 use super::call_task::{self, TaskEnd};
-use super::{Shared, Start};
+use super::{Shared, Start, Trunk};
 use crate::call::NextTrunk;
 use crate::model::{AttemptId, Outcome, Reason};
 use crate::policy::{CallNeed, Selection, TrunkBoard, TrunkRules};
@@ -29,6 +30,38 @@ struct Desk {
     board: TrunkBoard,
     /// Picked and not yet ended here: the store may still show them as due.
     picked: BTreeSet<AttemptId>,
+    /// Picked, or ended and still absorbing what the peer repeats.
+    tasks: usize,
+}
+
+/// What an attempt takes from the others while it lasts: a line of its trunk, its place in the table of live calls.
+pub(super) struct Seat {
+    shared: Arc<Shared>,
+    desk: Arc<Mutex<Desk>>,
+    attempt: AttemptId,
+    trunk: Arc<Trunk>,
+    taken: AtomicBool,
+}
+
+impl Seat {
+    /// Gives it back, once. The task may go on for the timers of its transactions.
+    pub(super) fn give_back(&self, end: TaskEnd) {
+        if !self.taken.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        {
+            let mut guard = lock(&self.desk);
+            guard.board.ended(&self.trunk.name);
+            guard.picked.remove(&self.attempt);
+            if let Some((outcome, rest)) = rest_after(end) {
+                self.shared.rotate(&self.trunk);
+                guard.board.down(&self.trunk.name, Instant::now() + rest);
+                tracing::warn!(trunk = %self.trunk.name, %outcome, "the trunk rests for {} s", rest.as_secs());
+            }
+        }
+        self.shared.live().remove(&self.attempt);
+        self.shared.wake();
+    }
 }
 
 pub(super) async fn run(shared: Arc<Shared>, mut accepting: watch::Receiver<bool>) {
@@ -40,6 +73,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut accepting: watch::Receiver<bool
     let desk = Arc::new(Mutex::new(Desk {
         board: TrunkBoard::new(rules),
         picked: BTreeSet::new(),
+        tasks: 0,
     }));
     let mut due_changed = shared.store.attempts_changed();
     let mut cancels = shared.store.cancels();
@@ -115,7 +149,8 @@ fn pick(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, due: &DueAttempt) -> Pick
     if guard.picked.contains(&due.id) {
         return Picked::Started;
     }
-    if guard.picked.len() >= shared.config.calls_max {
+    let calls_max = shared.config.calls_max;
+    if guard.picked.len() >= calls_max || guard.tasks >= calls_max.saturating_mul(2) {
         return Picked::Wait(None);
     }
     let need = CallNeed {
@@ -132,6 +167,7 @@ fn pick(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, due: &DueAttempt) -> Pick
         return Picked::NoTrunk;
     };
     guard.picked.insert(due.id);
+    guard.tasks += 1;
     drop(guard);
     let start = Start {
         due: due.clone(),
@@ -145,9 +181,16 @@ fn pick(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, due: &DueAttempt) -> Pick
 
 /// Runs one attempt and gives back what it held, even if its task panics.
 async fn attend(shared: Arc<Shared>, desk: Arc<Mutex<Desk>>, start: Start, cancel: mpsc::Receiver<Reason>) {
-    let (id, trunk) = (start.due.id, Arc::clone(&start.trunk));
-    let task = tokio::spawn(call_task::run(Arc::clone(&shared), start, cancel));
-    let end = match task.await {
+    let id = start.due.id;
+    let seat = Arc::new(Seat {
+        shared: Arc::clone(&shared),
+        desk: Arc::clone(&desk),
+        attempt: id,
+        trunk: Arc::clone(&start.trunk),
+        taken: AtomicBool::new(true),
+    });
+    let task = call_task::run(Arc::clone(&shared), start, cancel, Arc::clone(&seat));
+    let end = match tokio::spawn(task).await {
         Ok(end) => end,
         Err(error) => {
             tracing::error!(attempt = %id, %error, "a call task failed; the next start will tell its outcome");
@@ -157,20 +200,9 @@ async fn attend(shared: Arc<Shared>, desk: Arc<Mutex<Desk>>, start: Start, cance
             }
         }
     };
-    {
-        let mut guard = lock(&desk);
-        guard.board.ended(&trunk.name);
-        guard.picked.remove(&id);
-        if let Some((outcome, rest)) = rest_after(end) {
-            shared.rotate(&trunk);
-            guard.board.down(&trunk.name, Instant::now() + rest);
-            tracing::warn!(trunk = %trunk.name, %outcome, "the trunk rests for {} s", rest.as_secs());
-        }
-    }
-    shared.live().remove(&id);
-    // One permit for the loop, one wake for a drain that waits.
-    shared.room.notify_waiters();
-    shared.room.notify_one();
+    seat.give_back(end);
+    lock(&desk).tasks -= 1;
+    shared.wake();
     if end == TaskEnd::NumberBusy {
         tracing::debug!(attempt = %id, "waits for the number's earlier call to end");
     }

@@ -279,6 +279,12 @@ impl InviteSession {
         legs.chain(rest).fold(state, earliest)
     }
 
+    /// Nothing more will be asked for or told: what is left are timers that absorb repetitions of the peer.
+    #[must_use]
+    pub const fn is_settled(&self) -> bool {
+        matches!(self.state, State::Ended)
+    }
+
     /// Nothing can happen any more: no timer runs, and the session may be dropped. [`Event::Ended`] comes earlier.
     #[must_use]
     pub fn is_ended(&self) -> bool {
