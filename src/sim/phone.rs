@@ -324,6 +324,10 @@ impl Phone {
                 let come = self.seen.digits.ends_with(wanted.as_slice());
                 if come {
                     self.seen.digits.clear();
+                    // Digits may have come as tones: those were no prompt.
+                    if let Some(ear) = self.ear.as_mut() {
+                        ear.expect_more();
+                    }
                 }
                 come
             }

@@ -94,19 +94,28 @@ fn table() -> Vec<Vec<Case>> {
         vec![case("0009", "expired/no_input")],
         vec![case("0010", approved).key("#", "rfc4733")],
         vec![case("0011", "denied/fraud_reported").key("#", "rfc4733")],
-        vec![case("0012", "denied/hung_up").by("peer")],
+        vec![case("0012", "denied/hung_up").by("callee")],
         vec![case("0013", approved).key("#", "rfc4733")],
         vec![case("0014", "expired/no_input")],
         vec![
-            case("0015", machine),
-            case("0015", machine).method("random_key"),
-            case("0015", machine).method("match_code"),
+            // Tones though telephone-event is agreed.
+            case("0015", machine).flags(&["dtmf_mismatch"]),
+            case("0015", machine)
+                .method("random_key")
+                .flags(&["dtmf_mismatch"]),
+            case("0015", machine)
+                .method("match_code")
+                .flags(&["dtmf_mismatch"]),
         ],
         // 480 after a 183 is an answer after ringing (SIP §4).
         vec![case("0017", "expired/no_answer").rejected(480)],
-        vec![case("0018", "failed/media_failed").by("peer")],
+        vec![case("0018", "failed/media_failed").by("callee")],
         vec![case("0019", approved).key("#", "rfc4733")],
-        vec![case("0021", "approved/code_matched").method("match_code")],
+        vec![
+            case("0021", "approved/code_matched")
+                .method("match_code")
+                .key("#", "rfc4733"),
+        ],
         vec![case("0022", approved).method("random_key").key("?", "rfc4733")],
         vec![case("0023", "canceled/by_client")],
         vec![
@@ -222,9 +231,7 @@ async fn reported(house: &House, id: &str) -> Value {
     let look = async {
         loop {
             let view = house.http.read(id).await;
-            let attempt = &view["attempts"][0];
-            let answered = attempt["talk_ms"].is_number();
-            if !answered || attempt["packets_sent"].as_u64() > Some(0) {
+            if view["attempts"][0]["ended_at"].is_string() {
                 return view;
             }
             watch.changed().await;
@@ -351,10 +358,13 @@ fn check_prompt(house: &House, case: &Case, result: &Result, expect: &mut impl F
     let mut prompt = vec![0; octets.len()];
     codec::decode(Codec::Pcmu, octets, &mut prompt);
     let share = share_found(&prompt, &result.audio);
+    // 0012 has left before the end of the sentence.
+    let share_min = if case.number == "0012" { 50 } else { 95 };
+    let enough = json!([share, share >= share_min]);
     expect(
-        "part of the prompt in the recording",
-        &json!(share >= 95),
-        json!(true),
+        "per cent of the prompt in the recording",
+        &enough,
+        json!([share, true]),
     );
 }
 

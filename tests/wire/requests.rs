@@ -156,3 +156,19 @@ async fn a_drain_lets_live_calls_finish_and_takes_no_new_ones() {
         assert_eq!(carrier.calls_to(number).await.len(), 1);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rejected_call_holds_neither_a_line_nor_a_drain() {
+    let house = House::start().await;
+    let body = json!({"to": "+15005550004", "callback_url": house.hooks.url});
+    let id = text(&house.http.create(&body).await["id"]).to_owned();
+    house.hooks.terminal(&id).await;
+    let began = std::time::Instant::now();
+    assert_eq!(house.app.shutdown(std::time::Duration::from_secs(60)).await, 0);
+    // Timer D absorbs repeated 486 for 32 s: the line is free long before.
+    assert!(
+        began.elapsed() < std::time::Duration::from_secs(16),
+        "{:?}",
+        began.elapsed()
+    );
+}
