@@ -12,9 +12,9 @@ use crate::peer::Exchange;
 use crate::plan::{Receipt, Trouble};
 use crate::world::World;
 
-/// From acceptance to outcome: the life of a queued or unanswered attempt, the longest ring with its CANCEL, the
-/// longest talk, and what scheduling and the store may add to it.
-const RING_MAX_S: u64 = 45 + 2;
+/// From acceptance to outcome: the life of a queued or unanswered attempt, its CANCEL, the longest talk, and what
+/// scheduling and the store may add to it.
+const CANCEL_MAX_S: u64 = 2;
 const TALK_MAX_S: u64 = 60 + 6;
 const SLACK_S: u64 = 5;
 /// How far an event may lie behind its cause: queues between leg and call.
@@ -61,7 +61,7 @@ impl World<'_> {
                 format!("{name}: nobody saw its outcome {outcome} being written"),
             );
         };
-        let bound = asked.life_s + RING_MAX_S + TALK_MAX_S + SLACK_S + self.facts.outage.as_secs();
+        let bound = asked.life_s + CANCEL_MAX_S + TALK_MAX_S + SLACK_S + self.facts.outage.as_secs();
         let took = at.since(facts.accepted_at).as_secs();
         if known != outcome {
             self.violate(1, format!("{name}: its outcome was {known} and is {outcome}"));

@@ -31,6 +31,7 @@ pub(crate) struct TrunkPlan {
     pub(crate) calls_max: u32,
     pub(crate) has_credentials: bool,
     pub(crate) rel100: bool,
+    pub(crate) failover_on_timeout: bool,
 }
 
 #[derive(Debug, Clone)]

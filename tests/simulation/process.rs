@@ -2,6 +2,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use ringproof::call::NextTrunk;
 use ringproof::model::{AttemptId, EventId, Outcome, Reason};
 use ringproof::policy::{CallNeed, Selection, TrunkBoard, TrunkRules};
 use ringproof::store::{Accepted, CancelNotice, Canceled, Claimed, Decided, DueAttempt, StoreError};
@@ -18,10 +19,14 @@ use crate::world::{NODE, Owner, World};
 
 /// Attempts read at once.
 const BATCH: u32 = 256;
+/// Longest sleep while something waits. With nothing to wait for the loop sleeps on here: only other processes could
+/// have made work that no signal tells of.
+const POLL_MS: u64 = 1_000;
 /// Rest after a failure of the store.
 const STORE_REST_MS: u64 = 250;
 /// How long a trunk that gave no answer gets no new calls.
 const PENALTY: Duration = Duration::from_secs(5);
+const PENALTY_MAX: Duration = Duration::from_secs(600);
 /// From the cancels of a drain to the exit.
 const GOODBYE_MS: u64 = 10_000;
 pub(crate) const FIRST_PORT: u16 = 20_000;
@@ -157,7 +162,8 @@ impl World<'_> {
         let Some(process) = self.process.as_mut() else {
             return;
         };
-        let live: Vec<AttemptId> = process.tasks.keys().copied().collect();
+        let live = process.tasks.iter().filter(|(_, task)| task.is_live());
+        let live: Vec<AttemptId> = live.map(|(attempt, _)| *attempt).collect();
         for attempt in live {
             self.tell(attempt, Reason::Shutdown);
         }
@@ -180,7 +186,7 @@ impl World<'_> {
         let idle = self
             .process
             .as_ref()
-            .is_some_and(|process| !process.accepting && process.tasks.is_empty());
+            .is_some_and(|process| !process.accepting && !process.tasks.values().any(Task::is_live));
         if idle {
             let life = self.life;
             self.after_ms(1, Transition::Exit { life });
@@ -260,6 +266,10 @@ impl World<'_> {
         if self.store_down {
             return self.select_in_ms(STORE_REST_MS);
         }
+        // A look costs three reads, so it is taken only where there is something to see.
+        if self.facts.verifications.values().all(|facts| facts.outcome.is_some()) {
+            return;
+        }
         self.expire();
         let due = match self
             .vault
@@ -272,7 +282,10 @@ impl World<'_> {
         for attempt in due {
             match self.pick(&attempt) {
                 Picked::Started => {}
-                Picked::Wait(until) => next = [next, until].into_iter().flatten().min(),
+                Picked::Wait(until) => {
+                    let until = until.unwrap_or(self.now().plus_ms(POLL_MS));
+                    next = Some(next.map_or(until, |next| next.min(until)));
+                }
                 Picked::NoTrunk => {
                     let outcome = Outcome::new(Reason::TrunkDown);
                     self.write(
@@ -287,7 +300,7 @@ impl World<'_> {
         }
         if let Some(at) = next {
             let wait = at.since(self.now()).as_millis();
-            self.select_in_ms(u64::try_from(wait).unwrap().max(1));
+            self.select_in_ms(u64::try_from(wait).unwrap().clamp(1, POLL_MS));
         }
         self.select_when_due();
     }
@@ -309,11 +322,9 @@ impl World<'_> {
         match self.vault.wait(self.vault.store().next_attempt_at()) {
             Ok(Some(at)) => {
                 let wait_ms = u64::try_from(at.since(self.clock.wall()).as_millis()).unwrap();
-                // What is due already and was not started waits for the end of a call, which wakes the loop.
+                // One that is due already waits for a trunk or for its number, or is being started.
                 if wait_ms > 0 {
                     self.select_in_ms(wait_ms);
-                } else {
-                    self.select_in_ms(1_000);
                 }
             }
             Ok(None) => {}
@@ -329,7 +340,7 @@ impl World<'_> {
         if process.picked.contains(&due.id) {
             return Picked::Started;
         }
-        if process.picked.len() >= self.plan.calls_max {
+        if !process.accepting || process.picked.len() >= self.plan.calls_max {
             return Picked::Wait(None);
         }
         let need = CallNeed {
@@ -359,7 +370,7 @@ impl World<'_> {
             return;
         };
         // A full queue holds a cancel already.
-        if task.cancels.len() < 2 {
+        if task.is_live() && task.cancels.len() < 2 {
             task.cancels.push_back(reason);
         }
         self.wake_soon(attempt);
@@ -367,7 +378,7 @@ impl World<'_> {
 
     /// A task is over: what it held is given back, and the loop looks again.
     pub(crate) fn attend(&mut self, attempt: AttemptId, trunk: usize, end: &TaskEnd) {
-        let until = self.clock.instant() + PENALTY;
+        let instant = self.clock.instant();
         let name = self.peers[trunk].name.clone();
         let Some(process) = self.process.as_mut() else {
             return;
@@ -376,11 +387,13 @@ impl World<'_> {
         process.picked.remove(&attempt);
         if let TaskEnd::Ran {
             outcome: Some(outcome),
-            trunk_failed: true,
+            next_trunk: NextTrunk::Yes { retry_after_s },
         } = end
             && matches!(outcome.reason(), Reason::TrunkDown | Reason::Congestion)
         {
-            process.board.down(&name, until);
+            let asked = retry_after_s.map(|s| Duration::from_secs(s.into()));
+            let rest = asked.map_or(PENALTY, |rest| rest.min(PENALTY_MAX));
+            process.board.down(&name, instant + rest);
         }
         self.select_in_ms(0);
         self.exit_if_idle();

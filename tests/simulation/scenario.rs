@@ -62,6 +62,8 @@ pub(crate) fn draw(seed: u64, profile: Profile) -> Plan {
 fn draw_trunks(dice: &mut Entropy, profile: Profile) -> Vec<TrunkPlan> {
     let count = dice.weighted(&[(50, 1), (35, 2), (15, 3)]);
     let any = matches!(profile, Profile::Any | Profile::Killed);
+    // The same for all, since it is the pace of the run that says which trunk carries which call.
+    let (has_credentials, rel100, failover_on_timeout) = (dice.chance(80), dice.chance(60), dice.chance(90));
     let lossy = Link {
         loss_percent: 10,
         duplicate_percent: 10,
@@ -91,8 +93,9 @@ fn draw_trunks(dice: &mut Entropy, profile: Profile) -> Vec<TrunkPlan> {
                 20.0
             },
             calls_max: if any && dice.chance(20) { 1 } else { 12 },
-            has_credentials: dice.chance(80),
-            rel100: dice.chance(60),
+            has_credentials,
+            rel100,
+            failover_on_timeout,
         })
         .collect()
 }
@@ -124,7 +127,7 @@ fn draw_request(dice: &mut Entropy, profile: Profile, index: usize, trunks: &[Tr
         120
     };
     let expected =
-        expected_of(&endings, trunks.len()).filter(|_| matches!(profile, Profile::Calm | Profile::Lossy));
+        expected_of(&endings, trunks).filter(|_| matches!(profile, Profile::Calm | Profile::Lossy));
     RequestPlan {
         at_ms: dice.between(5, 50) + if index > 0 { dice.between(0, 40_000) } else { 0 },
         number: draw_number(dice, index),
@@ -298,12 +301,16 @@ fn draw_call(
 }
 
 /// How a request ends whose calls end so, one after another.
-fn expected_of(endings: &[Option<Ending>], trunks: usize) -> Option<Reason> {
+fn expected_of(endings: &[Option<Ending>], trunks: &[TrunkPlan]) -> Option<Reason> {
     for (index, ending) in endings.iter().enumerate() {
         let ending = (*ending)?;
-        let once_only = ending.reason == Reason::RejectedByNetwork && index > 0;
-        let last = index + 1 >= trunks || index + 1 >= endings.len();
-        if !ending.next_trunk || once_only || last {
+        let stays = match ending.reason {
+            Reason::RejectedByNetwork => index > 0,
+            Reason::TrunkDown => !trunks[0].failover_on_timeout,
+            _ => false,
+        };
+        let last = index + 1 >= trunks.len() || index + 1 >= endings.len();
+        if !ending.next_trunk || stays || last {
             return Some(ending.reason);
         }
     }

@@ -52,7 +52,13 @@ pub(crate) struct Running {
     pub(crate) call: Call,
     pub(crate) ledger: Ledger,
     outcome: Option<Outcome>,
-    trunk_failed: bool,
+    next_trunk: NextTrunk,
+    /// Something has left for the network.
+    has_sent: bool,
+    /// When an unanswered call ends, told once.
+    expires_at: Option<At>,
+    /// Media, trunk and place were given back: only repetitions are absorbed.
+    settled: bool,
     attempts_made: u32,
     untried: usize,
     last_report: AttemptReport,
@@ -64,7 +70,7 @@ pub(crate) enum TaskEnd {
     NotRun,
     Ran {
         outcome: Option<Outcome>,
-        trunk_failed: bool,
+        next_trunk: NextTrunk,
     },
 }
 
@@ -130,7 +136,7 @@ impl World<'_> {
             (Phase::Claiming, Ok(Done::Claimed(Claimed::Dialing(verification)))) => {
                 self.dial(attempt, &verification);
             }
-            (Phase::Claiming, _) => self.end_task(attempt, &TaskEnd::NotRun),
+            (Phase::Claiming, _) => self.not_run(attempt),
             (Phase::Running(running), result) => {
                 if let Some(again) = running.ledger.settle(result, &mut task.written) {
                     let life = self.life;
@@ -191,7 +197,10 @@ impl World<'_> {
             call,
             ledger: Ledger::new(),
             outcome: None,
-            trunk_failed: false,
+            next_trunk: NextTrunk::No,
+            has_sent: false,
+            expires_at: Some(self.now().plus(verification.expires_at.since(self.clock.wall()))),
+            settled: false,
             attempts_made: task.due.number,
             untried,
             last_report: AttemptReport::default(),
@@ -255,28 +264,37 @@ impl World<'_> {
             return;
         };
         self.pump(&mut task, &mut running);
-        let over = running.call.is_over() && running.ledger.is_idle();
+        let idle = running.ledger.is_idle();
+        let (over, settled) = (running.call.is_over() && idle, running.call.is_settled() && idle);
         let deadline = running.call.poll_timeout();
+        let gives_back = settled && !std::mem::replace(&mut running.settled, settled);
         let end = TaskEnd::Ran {
             outcome: running.outcome,
-            trunk_failed: running.trunk_failed,
+            next_trunk: running.next_trunk,
         };
         if over && let Some((_, why)) = deadline {
             self.violate(5, format!("the timer {why:?} outlives its call"));
         }
         self.check_age(&task, &running);
+        let expires_at = running.expires_at.filter(|_| !settled);
         task.phase = Phase::Running(running);
         if let Some(process) = self.process.as_mut() {
             process.tasks.insert(attempt, task);
         }
+        if gives_back {
+            self.give_back(attempt, &end);
+        }
         if over {
-            return self.end_task(attempt, &end);
+            return self.end_task(attempt);
         }
         self.begin_write(attempt);
-        if let Some((at, _)) = deadline.filter(|_| self.plant != Some(Plant::ForgetsDeadlines)) {
+        if self.plant == Some(Plant::ForgetsDeadlines) {
+            return;
+        }
+        let deadline = deadline.map(|(at, _)| self.clock.at(at));
+        if let Some(at) = [deadline, expires_at].into_iter().flatten().min() {
             // Timers of the runtime are as coarse as a millisecond, and never early.
-            let at = At(self.clock.at(at).0.div_ceil(1000) * 1000);
-            self.wake_at(attempt, at);
+            self.wake_at(attempt, At(at.0.div_ceil(1000) * 1000));
         }
     }
 
@@ -301,6 +319,9 @@ impl World<'_> {
                 Input::Sip { message, source }
             } else if let Some(reason) = task.cancels.pop_front() {
                 Input::Cancel(reason)
+            } else if running.expires_at.is_some_and(|at| at <= self.now()) && !running.settled {
+                running.expires_at = None;
+                Input::Cancel(Reason::Ttl)
             } else if due.is_some() {
                 Input::Timeout
             } else {
@@ -337,15 +358,19 @@ impl World<'_> {
                 Output::SendSip { to, bytes } => {
                     let refused = self.dice.below(1000) < self.plan.send_errors_per_mille;
                     if refused {
-                        let name = self.name_of(task.attempt);
-                        self.note(format_args!("{name} -> a datagram that the socket refuses"));
-                        running
-                            .call
-                            .handle_input(self.clock.instant(), Input::TransportError);
+                        self.lose(task.attempt, &task.leg, &bytes);
+                        // Once an INVITE has left, a phone may ring: then only the transaction's timers decide.
+                        if !running.has_sent {
+                            running
+                                .call
+                                .handle_input(self.clock.instant(), Input::TransportError);
+                        }
                     } else {
+                        running.has_sent = true;
                         self.emit(task.attempt, Some(&task.leg), to, bytes);
                     }
                 }
+                Output::Media(_) if running.settled => {}
                 Output::Media(command) => self.media_command(task, command),
                 Output::Stage(stage) => running.ledger.stage(stage),
                 Output::Decided(outcome, report) => {
@@ -355,8 +380,11 @@ impl World<'_> {
                         self.violate(1, format!("{name}: the call decides a second time: {outcome}"));
                     }
                     running.outcome = Some(outcome);
-                    running.trunk_failed = running.call.next_trunk() != NextTrunk::No;
-                    let (asked, made) = (running.trunk_failed, running.attempts_made);
+                    running.next_trunk = running.call.next_trunk();
+                    let fails_over = self.plan.trunks[task.trunk].failover_on_timeout;
+                    let silent = outcome.reason() == Reason::TrunkDown && !fails_over;
+                    let asked = running.next_trunk.is_allowed() && !silent;
+                    let made = running.attempts_made;
                     let another = goes_to_next_trunk(outcome, asked, made, running.untried);
                     running.ledger.decide(outcome, report, another);
                 }
@@ -397,8 +425,41 @@ impl World<'_> {
         }
     }
 
-    pub(crate) fn end_task(&mut self, attempt: AttemptId, end: &TaskEnd) {
+    /// The trunk's channel, the media port and a drain that waits are not held for Timer D.
+    fn give_back(&mut self, attempt: AttemptId, end: &TaskEnd) {
+        let name = self.name_of(attempt);
+        let Some(process) = self.process.as_mut() else {
+            return;
+        };
+        let Some(task) = process.tasks.get(&attempt) else {
+            return;
+        };
+        let (trunk, port, is_open) = (task.trunk, task.leg.port, task.leg.is_open());
+        if self.plant != Some(Plant::KeepsPort) {
+            process.free_ports.push(port);
+        }
+        if is_open {
+            self.violate(5, format!("{name}: its media leg is still open"));
+        }
+        self.attend(attempt, trunk, end);
+    }
+
+    /// Nothing is absorbed any more.
+    fn end_task(&mut self, attempt: AttemptId) {
         let now = self.now();
+        let Some(process) = self.process.as_mut() else {
+            return;
+        };
+        if let Some(task) = process.tasks.remove(&attempt) {
+            process.routes.remove(&task.call_id);
+        }
+        if let Some(facts) = self.facts.attempts.get_mut(&attempt) {
+            facts.ended_at = Some(now);
+        }
+    }
+
+    /// Not claimed: nothing was sent.
+    fn not_run(&mut self, attempt: AttemptId) {
         let Some(process) = self.process.as_mut() else {
             return;
         };
@@ -406,20 +467,9 @@ impl World<'_> {
             return;
         };
         process.routes.remove(&task.call_id);
-        if self.plant != Some(Plant::KeepsPort) {
-            process.free_ports.push(task.leg.port);
-        }
-        if let Some(facts) = self.facts.attempts.get_mut(&attempt) {
-            facts.ended_at = Some(now);
-        }
-        if matches!(end, TaskEnd::Ran { .. }) && task.leg.is_open() {
-            let name = self.name_of(attempt);
-            self.violate(5, format!("{name}: its media leg is still open"));
-        }
-        if matches!(end, TaskEnd::NotRun) {
-            self.facts.attempts.remove(&attempt);
-        }
-        self.attend(attempt, task.trunk, end);
+        process.free_ports.push(task.leg.port);
+        self.facts.attempts.remove(&attempt);
+        self.attend(attempt, task.trunk, &TaskEnd::NotRun);
     }
 
     fn call_spec(&self, task: &Task, verification: &Verification) -> CallSpec {
@@ -469,6 +519,11 @@ impl World<'_> {
 }
 
 impl Task {
+    /// Somebody may still want to end it.
+    pub(crate) fn is_live(&self) -> bool {
+        !matches!(&self.phase, Phase::Running(running) if running.settled)
+    }
+
     fn peer_name(&self, world: &World<'_>) -> String {
         world.peers[self.trunk].name.clone()
     }

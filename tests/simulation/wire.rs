@@ -76,6 +76,15 @@ impl World<'_> {
         self.double(attempt, to, &message, &bytes);
     }
 
+    /// A message that the socket does not take: the call has done its part, and the network loses it.
+    pub(crate) fn lose(&mut self, attempt: AttemptId, leg: &Leg, bytes: &[u8]) {
+        let name = self.name_of(attempt);
+        self.note(format_args!("{name} -> a datagram that the socket refuses"));
+        if let Ok(message) = Message::parse(bytes) {
+            self.tap(attempt, Some(leg), &message);
+        }
+    }
+
     fn send(&mut self, to: SocketAddr, bytes: Vec<u8>) {
         let Some(trunk) = self.peers.iter().position(|peer| peer.owns(to)) else {
             return self.violate(0, format!("a message leaves for {to}, where nobody is"));
@@ -470,7 +479,7 @@ impl World<'_> {
             .exchanges
             .iter()
             .find(|exchange| exchange.call_id == call_id);
-        let right_tag = exchange.map_or_else(String::new, |exchange| exchange.legs[0].tag.clone());
+        let right_tag = exchange.map_or_else(|| "unknown".to_owned(), |exchange| exchange.legs[0].tag.clone());
         let edge = self.peers[trunk].edge;
         let stranger = SocketAddr::from(([203, 0, 113, 66], 5060));
         let (source, method, from_tag) = match kind {
