@@ -125,7 +125,7 @@ async fn place(args: &CallArgs) -> Result<Value, CallError> {
     let result = watch(args, &client).await;
     app.shutdown(config.server.drain).await;
     drop(directory);
-    result.map_err(CallError::from)
+    result
 }
 
 /// A server may be running with the same file. It keeps its ports, its store and its queue: this call has its own, which

@@ -267,7 +267,12 @@ impl World<'_> {
             return self.select_in_ms(STORE_REST_MS);
         }
         // A look costs three reads, so it is taken only where there is something to see.
-        if self.facts.verifications.values().all(|facts| facts.outcome.is_some()) {
+        if self
+            .facts
+            .verifications
+            .values()
+            .all(|facts| facts.outcome.is_some())
+        {
             return;
         }
         self.expire();

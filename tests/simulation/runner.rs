@@ -199,7 +199,9 @@ fn stay_on(worker: usize) {
     let Ok(allowed) = rustix::thread::sched_getaffinity(None) else {
         return;
     };
-    let cores: Vec<usize> = (0..rustix::thread::CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect();
+    let cores: Vec<usize> = (0..rustix::thread::CpuSet::MAX_CPU)
+        .filter(|core| allowed.is_set(*core))
+        .collect();
     if cores.is_empty() {
         return;
     }

@@ -479,7 +479,8 @@ impl World<'_> {
             .exchanges
             .iter()
             .find(|exchange| exchange.call_id == call_id);
-        let right_tag = exchange.map_or_else(|| "unknown".to_owned(), |exchange| exchange.legs[0].tag.clone());
+        let right_tag =
+            exchange.map_or_else(|| "unknown".to_owned(), |exchange| exchange.legs[0].tag.clone());
         let edge = self.peers[trunk].edge;
         let stranger = SocketAddr::from(([203, 0, 113, 66], 5060));
         let (source, method, from_tag) = match kind {
