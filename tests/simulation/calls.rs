@@ -12,12 +12,15 @@ use crate::script::{
 pub(crate) struct Ending {
     pub(crate) reason: Reason,
     pub(crate) next_trunk: bool,
+    /// Reason and next trunk where every 18x was lost: nobody can tell then that a phone rang.
+    pub(crate) unrung: Option<(Reason, bool)>,
 }
 
 const fn ends(reason: Reason) -> Option<Ending> {
     Some(Ending {
         reason,
         next_trunk: false,
+        unrung: None,
     })
 }
 
@@ -25,6 +28,15 @@ const fn goes_on(reason: Reason) -> Option<Ending> {
     Some(Ending {
         reason,
         next_trunk: true,
+        unrung: None,
+    })
+}
+
+const fn ends_after_ringing(reason: Reason, unrung: (Reason, bool)) -> Option<Ending> {
+    Some(Ending {
+        reason,
+        next_trunk: false,
+        unrung: Some(unrung),
     })
 }
 
@@ -37,6 +49,7 @@ fn script(steps: Vec<(u64, Step)>) -> CallScript {
         steps,
         on_cancel: OnCancel::Terminates { after_ms: 10 },
         on_bye: OnBye::Ok,
+        info_waits: false,
         record_route: false,
         callee: CalleeScript::silent(),
     }
@@ -67,6 +80,7 @@ pub(crate) fn draw(dice: &mut Entropy, method: Method, trunk: &TrunkPlan) -> Cal
     ];
     let (mut script, mut ending) = dice.weighted(draws)(dice, method);
     script.record_route = dice.chance(25);
+    script.info_waits = dice.chance(50);
     script.on_bye = dice.weighted(&[
         (88, OnBye::Ok),
         (5, OnBye::Unknown),
@@ -390,16 +404,20 @@ fn announces_and_refuses(dice: &mut Entropy) -> Call {
     ];
     let mut script = script(steps);
     script.callee.habit = Habit::TonesBeforeAnswer { goes_on: false };
-    (script, ends(Reason::NoAnswer))
+    (
+        script,
+        ends_after_ringing(Reason::NoAnswer, (Reason::Unreachable, false)),
+    )
 }
 
 fn rings_and_refuses(dice: &mut Entropy) -> Call {
-    let (status, reason) = *dice.pick(&[
-        (486, Reason::Busy),
-        (603, Reason::Declined),
-        (503, Reason::Congestion),
-        (488, Reason::CodecMismatch),
-        (500, Reason::Congestion),
+    // The network's failures are no reason for another trunk once a phone rang.
+    let (status, reason, unrung_goes_on) = *dice.pick(&[
+        (486, Reason::Busy, false),
+        (603, Reason::Declined, false),
+        (503, Reason::Congestion, true),
+        (488, Reason::CodecMismatch, true),
+        (500, Reason::Congestion, true),
     ]);
     let steps = vec![
         (dice.between(1, 300), ring(0, 100)),
@@ -413,7 +431,7 @@ fn rings_and_refuses(dice: &mut Entropy) -> Call {
             },
         ),
     ];
-    (script(steps), ends(reason))
+    (script(steps), ends_after_ringing(reason, (reason, unrung_goes_on)))
 }
 
 /// Two telephones ring; one is picked up, or both are.

@@ -65,6 +65,10 @@ pub(crate) struct WireFacts {
     pub(crate) provisional: BTreeSet<String>,
     pub(crate) finals: BTreeSet<String>,
     pub(crate) cancels: BTreeSet<String>,
+    /// The call saw that a phone rings, or that something there speaks (101–199).
+    pub(crate) ringing_seen: bool,
+    /// When the call first saw each INFO of a leg's: From tag and CSeq.
+    pub(crate) infos: BTreeMap<(String, u32), At>,
     /// To tags of 2xx that the call saw.
     pub(crate) answered: BTreeMap<String, At>,
     pub(crate) acked: BTreeSet<String>,

@@ -1,6 +1,7 @@
 //! One run as data: who asks for what, how each trunk treats each call, and what goes wrong around it.
-use ringproof::model::{Method, Reason};
+use ringproof::model::Method;
 
+use crate::calls::Ending;
 use crate::link::Link;
 use crate::script::CallScript;
 use crate::transition::SpoofKind;
@@ -49,8 +50,10 @@ pub(crate) struct RequestPlan {
     /// What the trunks make of the first, second… INVITE for it.
     pub(crate) calls: Vec<CallScript>,
     pub(crate) receiver: Option<ReceiverPlan>,
-    /// How it must end where nothing goes wrong around it.
-    pub(crate) expected: Option<Reason>,
+    /// How each of `calls` ends where nothing goes wrong around it.
+    pub(crate) endings: Vec<Option<Ending>>,
+    /// Whether nothing does, so that the end of the request follows from them.
+    pub(crate) is_known: bool,
 }
 
 #[derive(Debug, Clone)]

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ringproof::model::Reason;
 
+use crate::expectation::{self, Judged};
 use crate::facts::Violation;
 use crate::logs;
 use crate::plan::Plant;
@@ -27,8 +28,7 @@ pub(crate) struct Run {
     pub(crate) steps: u64,
     pub(crate) crashes: u64,
     pub(crate) calls: u64,
-    /// Outcome of each request, and what was expected where it was known.
-    pub(crate) outcomes: Vec<(Option<Reason>, Option<Reason>)>,
+    pub(crate) outcomes: Vec<Judged>,
     pub(crate) double_rings: u64,
 }
 
@@ -44,6 +44,8 @@ pub(crate) struct Tally {
     /// Requests whose end was known before, and those that ended so.
     pub(crate) expected: u64,
     pub(crate) as_expected: u64,
+    /// Known requests that are not counted above: see [`Judged::set_aside`].
+    pub(crate) set_aside: u64,
     /// A few of those that did not, for the report.
     pub(crate) surprises: Vec<String>,
     pub(crate) failures: BTreeSet<u64>,
@@ -56,12 +58,21 @@ impl Tally {
         self.crashes += run.crashes;
         self.calls += run.calls;
         self.double_rings += run.double_rings;
-        for (outcome, expected) in &run.outcomes {
+        for Judged {
+            outcome,
+            expected,
+            set_aside,
+        } in &run.outcomes
+        {
             let word = outcome.map_or("refused", Reason::as_str);
             *self.reasons.entry(word.to_owned()).or_default() += 1;
             let (Some(outcome), Some(expected)) = (outcome, expected) else {
                 continue;
             };
+            if *set_aside {
+                self.set_aside += 1;
+                continue;
+            }
             self.expected += 1;
             self.as_expected += u64::from(outcome == expected);
             if outcome != expected && self.surprises.len() < 8 {
@@ -82,6 +93,7 @@ impl Tally {
         self.double_rings += other.double_rings;
         self.expected += other.expected;
         self.as_expected += other.as_expected;
+        self.set_aside += other.set_aside;
         self.surprises.extend(other.surprises);
         self.failures.extend(other.failures);
         for (word, count) in other.reasons {
@@ -97,8 +109,8 @@ impl Tally {
         if self.expected > 0 {
             let _ = write!(
                 text,
-                ", {} of {} known outcomes came",
-                self.as_expected, self.expected
+                ", {} of {} known outcomes came, {} set aside",
+                self.as_expected, self.expected, self.set_aside
             );
         }
         for (word, count) in &self.reasons {
@@ -111,7 +123,6 @@ impl Tally {
 /// One seed. A panic counts as a violation: nothing that a peer or a crash does may cause one.
 pub(crate) fn run(seed: u64, profile: Profile, plant: Option<Plant>, trace: Trace, vault: &mut Vault) -> Run {
     let plan = scenario::draw(seed, profile);
-    let expected: Vec<Option<Reason>> = plan.requests.iter().map(|request| request.expected).collect();
     // A number of a few digits is found in every identifier.
     let numbers = plan.requests.iter().map(|request| request.number.clone());
     logs::watch(numbers.filter(|number| number.len() > 8).collect());
@@ -126,18 +137,7 @@ pub(crate) fn run(seed: u64, profile: Profile, plant: Option<Plant>, trace: Trac
         let words = words.or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()));
         world.violate(0, format!("panic: {}", words.unwrap_or_default()));
     }
-    let outcomes = expected.iter().enumerate().map(|(request, expected)| {
-        let mut of_request = world
-            .facts
-            .verifications
-            .values()
-            .filter(|facts| facts.request == request);
-        let outcome = of_request
-            .next()
-            .and_then(|facts| facts.outcome)
-            .map(|(_, outcome)| outcome.reason());
-        (outcome, *expected)
-    });
+    let outcomes = (0..world.plan.requests.len()).map(|request| expectation::judge(&world, request));
     let run = Run {
         outcomes: outcomes.collect(),
         steps: world.steps,

@@ -1,5 +1,5 @@
 //! A seed becomes a plan.
-use ringproof::model::{Entropy, KeyTransport, Method, Reason};
+use ringproof::model::{Entropy, KeyTransport, Method};
 use ringproof::policy::ATTEMPTS_MAX;
 
 use crate::calls::{self, Ending};
@@ -24,6 +24,28 @@ pub(crate) enum Profile {
     Killed,
     /// A voicemail greeting with all twelve tones.
     Voicemail,
+}
+
+impl Profile {
+    const ALL: [Self; 6] = [
+        Self::Any,
+        Self::Calm,
+        Self::Lossy,
+        Self::CancelCrossesAnswer,
+        Self::Killed,
+        Self::Voicemail,
+    ];
+    /// Seeds of one profile before those of the next, so that a seed alone is enough to see a run again.
+    const SEEDS: u64 = 1_000_000_000;
+
+    pub(crate) const fn first_seed(self) -> u64 {
+        self as u64 * Self::SEEDS
+    }
+
+    pub(crate) fn of_seed(seed: u64) -> Self {
+        let index = usize::try_from(seed / Self::SEEDS).unwrap_or(usize::MAX);
+        *Self::ALL.get(index).unwrap_or(&Self::Any)
+    }
 }
 
 pub(crate) fn draw(seed: u64, profile: Profile) -> Plan {
@@ -126,8 +148,6 @@ fn draw_request(dice: &mut Entropy, profile: Profile, index: usize, trunks: &[Tr
     } else {
         120
     };
-    let expected =
-        expected_of(&endings, trunks).filter(|_| matches!(profile, Profile::Calm | Profile::Lossy));
     RequestPlan {
         at_ms: dice.between(5, 50) + if index > 0 { dice.between(0, 40_000) } else { 0 },
         number: draw_number(dice, index),
@@ -143,7 +163,8 @@ fn draw_request(dice: &mut Entropy, profile: Profile, index: usize, trunks: &[Tr
             .map(|max_ms| dice.between(10, max_ms)),
         calls,
         receiver: dice.chance(85).then(|| draw_receiver(dice, any)),
-        expected,
+        endings,
+        is_known: matches!(profile, Profile::Calm | Profile::Lossy),
     }
 }
 
@@ -186,8 +207,8 @@ fn quarrel(dice: &mut Entropy, requests: &mut [RequestPlan]) {
     requests[1].number = number;
     requests[1].at_ms = first_at_ms + dice.between(1, 20_000);
     requests[1].supersede = dice.chance(70);
-    requests[0].expected = None;
-    requests[1].expected = None;
+    requests[0].is_known = false;
+    requests[1].is_known = false;
 }
 
 fn draw_troubles(dice: &mut Entropy, profile: Profile, trunks: usize) -> Vec<Trouble> {
@@ -296,23 +317,12 @@ fn draw_call(
                 .retain(|(_, step)| !matches!(step, Step::Offer { .. } | Step::Options { .. }));
             (script, None)
         }
-        Profile::Any | Profile::Killed | Profile::Calm | Profile::Lossy => calls::draw(dice, method, trunk),
-    }
-}
-
-/// How a request ends whose calls end so, one after another.
-fn expected_of(endings: &[Option<Ending>], trunks: &[TrunkPlan]) -> Option<Reason> {
-    for (index, ending) in endings.iter().enumerate() {
-        let ending = (*ending)?;
-        let stays = match ending.reason {
-            Reason::RejectedByNetwork => index > 0,
-            Reason::TrunkDown => !trunks[0].failover_on_timeout,
-            _ => false,
-        };
-        let last = index + 1 >= trunks.len() || index + 1 >= endings.len();
-        if !ending.next_trunk || stays || last {
-            return Some(ending.reason);
+        Profile::Lossy => {
+            let (mut script, ending) = calls::draw(dice, method, trunk);
+            // Keys that overtake each other are other keys: RFC 3261 §12.2.2 refuses the late one.
+            script.info_waits = true;
+            (script, ending)
         }
+        Profile::Any | Profile::Killed | Profile::Calm => calls::draw(dice, method, trunk),
     }
-    None
 }

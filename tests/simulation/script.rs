@@ -11,6 +11,8 @@ pub(crate) struct CallScript {
     pub(crate) steps: Vec<(u64, Step)>,
     pub(crate) on_cancel: OnCancel,
     pub(crate) on_bye: OnBye,
+    /// A key's INFO leaves when the one before it was answered, else at once.
+    pub(crate) info_waits: bool,
     /// A proxy stays in the path: its address is in Record-Route.
     pub(crate) record_route: bool,
     pub(crate) callee: CalleeScript,

@@ -273,8 +273,10 @@ impl World<'_> {
                     });
                 if known {
                     wire.sdp_seen |= !message.body().is_empty();
-                    if request.method == Method::Bye {
-                        wire.peer_byes.entry(tag).or_insert(now);
+                    match request.method {
+                        Method::Bye => drop(wire.peer_byes.entry(tag).or_insert(now)),
+                        Method::Info => drop(wire.infos.entry((tag, cseq(message).0)).or_insert(now)),
+                        _ => {}
                     }
                 }
                 Owed::Nothing
@@ -291,6 +293,7 @@ impl World<'_> {
                 wire.sdp_seen |= !message.body().is_empty();
                 match response.status {
                     100..=199 => {
+                        wire.ringing_seen |= response.status > 100;
                         wire.provisional.insert(branch);
                         Owed::Nothing
                     }

@@ -110,6 +110,11 @@ impl Leg {
         self.events.is_closed()
     }
 
+    /// Closes the sockets; what is left is the channel whose end tells the call that the leg is gone.
+    pub(super) fn give_ports_back(self) -> mpsc::Sender<MediaEvent> {
+        self.events
+    }
+
     pub(super) fn next_due(&self) -> Option<Instant> {
         match &self.media {
             Media::Waiting(_) => None,

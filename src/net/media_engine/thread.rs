@@ -339,10 +339,12 @@ impl MediaThread {
         if leg.is_running() {
             self.running -= 1;
         }
-        drop(leg);
+        // Ports first, then the counters, the event channel last: who sees it close finds both settled.
+        let events = leg.give_ports_back();
         let metrics = &self.handle.metrics;
-        metrics.active.store(self.running, Ordering::Relaxed);
+        metrics.active.store(self.running, Ordering::Release);
         metrics.open.fetch_sub(1, Ordering::AcqRel);
+        drop(events);
     }
 
     /// Ends legs whose call went away while the command queue was full.

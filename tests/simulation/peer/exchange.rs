@@ -1,5 +1,5 @@
 //! One INVITE of ours as the trunk remembers it, with the legs that it forked into.
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 
 use ringproof::model::Entropy;
@@ -31,6 +31,10 @@ pub(crate) struct Exchange {
     pub(super) unacknowledged: Option<Reliable>,
     pub(super) rseq: u32,
     pub(super) requests: Vec<OwnRequest>,
+    /// Keys that wait for the INFO before them to be answered.
+    pub(super) keys_waiting: VecDeque<WaitingKey>,
+    /// Keys pressed that go by INFO.
+    pub(crate) keys: Vec<InfoKey>,
     /// CANCEL came while nothing final had been sent.
     pub(crate) canceled_at: Option<At>,
     /// First 18x or 2xx that left.
@@ -88,6 +92,22 @@ pub(super) struct Reliable {
     pub(super) sent_at: At,
 }
 
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WaitingKey {
+    pub(super) leg: usize,
+    pub(super) key: char,
+    pub(super) ms: u64,
+    pub(super) pressed_at: At,
+}
+
+/// A key and the CSeq of its INFO; none left when the leg was over first.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InfoKey {
+    pub(crate) leg: usize,
+    pub(crate) pressed_at: At,
+    pub(crate) seq: Option<u32>,
+}
+
 #[derive(Debug)]
 pub(super) struct OwnRequest {
     pub(super) branch: String,
@@ -142,6 +162,8 @@ impl Exchange {
             unacknowledged: None,
             rseq: u32::try_from(dice.between(1, 5000)).unwrap(),
             requests: Vec::new(),
+            keys_waiting: VecDeque::new(),
+            keys: Vec::new(),
             canceled_at: None,
             rang_at: None,
             released_at: None,

@@ -2,7 +2,7 @@
 use ringproof::sip::message::{Request, Response};
 
 use super::answering::{PCMA, PCMU};
-use super::exchange::{Exchange, LegState, OwnRequest};
+use super::exchange::{Exchange, InfoKey, LegState, OwnRequest, WaitingKey};
 use super::text::{InDialog, param, uri};
 use super::{GIVE_UP_MS, Out, T1_MS, T2_MS, Timer, branch, response_branch};
 use crate::script::OfferForm;
@@ -30,12 +30,32 @@ impl Exchange {
     }
 
     pub(super) fn key_info(&mut self, leg: usize, key: char, ms: u64, out: &mut Out<'_>) {
-        if self.legs[leg].state != LegState::Answered {
-            return;
+        self.keys_waiting.push_back(WaitingKey {
+            leg,
+            key,
+            ms,
+            pressed_at: out.now,
+        });
+        self.send_waiting_keys(out);
+    }
+
+    fn send_waiting_keys(&mut self, out: &mut Out<'_>) {
+        while let Some(waiting) = self.keys_waiting.front().copied() {
+            let unanswered = |request: &OwnRequest| request.method == "INFO" && !request.done;
+            if self.script.info_waits && self.requests.iter().any(unanswered) {
+                return;
+            }
+            self.keys_waiting.pop_front();
+            let WaitingKey { leg, key, ms, pressed_at } = waiting;
+            let mut seq = None;
+            if self.legs[leg].state == LegState::Answered {
+                let body = format!("Signal={key}\r\nDuration={ms}\r\n");
+                let content = ("Content-Type", "application/dtmf-relay".to_owned());
+                self.send_request("INFO", leg, &[content], Some(&body), out);
+                seq = Some(self.legs[leg].seq);
+            }
+            self.keys.push(InfoKey { leg, pressed_at, seq });
         }
-        let body = format!("Signal={key}\r\nDuration={ms}\r\n");
-        let content = ("Content-Type", "application/dtmf-relay".to_owned());
-        self.send_request("INFO", leg, &[content], Some(&body), out);
     }
 
     pub(super) fn options(&mut self, leg: usize, out: &mut Out<'_>) {
@@ -79,6 +99,7 @@ impl Exchange {
         if !was_done && matches!(response.status, 408 | 481) && method != "BYE" {
             self.end(leg, out);
         }
+        self.send_waiting_keys(out);
     }
 
     pub(super) fn repeat_request(&mut self, index: usize, interval_ms: u64, out: &mut Out<'_>) {
