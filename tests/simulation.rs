@@ -129,7 +129,11 @@ fn at_ten_percent_loss_999_of_1000_outcomes_are_right() {
     report("lossy world", &tally);
     expect_none(Profile::Lossy, &tally);
     let wrong = tally.expected - tally.as_expected;
-    assert!(tally.set_aside * 10 < tally.expected, "{} set aside", tally.set_aside);
+    assert!(
+        tally.set_aside * 10 < tally.expected,
+        "{} set aside",
+        tally.set_aside
+    );
     assert!(
         wrong * 1000 <= tally.expected,
         "{wrong} of {}: {:?}",
@@ -140,7 +144,11 @@ fn at_ten_percent_loss_999_of_1000_outcomes_are_right() {
 
 #[test]
 fn an_answer_that_crosses_our_cancel_leaves_no_telephone_off_the_hook() {
-    let tally = run_many(Profile::CancelCrossesAnswer, Profile::CancelCrossesAnswer.first_seed(), FIGURE_RUNS);
+    let tally = run_many(
+        Profile::CancelCrossesAnswer,
+        Profile::CancelCrossesAnswer.first_seed(),
+        FIGURE_RUNS,
+    );
     report("CANCEL crosses 200", &tally);
     expect_none(Profile::CancelCrossesAnswer, &tally);
 }

@@ -28,6 +28,8 @@ pub(super) struct Desk {
     /// `None` once nothing is left of it but what the network forgets.
     session: Option<InviteSession>,
     pub(super) events: VecDeque<invite::Event>,
+    /// What leaves only when the events before it have been dealt with.
+    held: Vec<Output>,
     pub(super) leg: Leg,
     pub(super) timings: CallTimings,
     pub(super) times: Times,
@@ -73,6 +75,7 @@ impl Desk {
             out: VecDeque::new(),
             session: None,
             events: VecDeque::new(),
+            held: Vec::new(),
             leg: Leg::new(local, spec.dtmf),
             timings: spec.timings,
             times: Times {
@@ -110,13 +113,25 @@ impl Desk {
     }
 
     fn take(&mut self, session: InviteSession, out: Vec<invite::Output>) {
+        // A session that has lost its dialog says BYE by itself; no RTP follows a BYE, so the leg is closed first.
+        let is_lost = |output: &invite::Output| {
+            matches!(output, invite::Output::Event(invite::Event::PeerBye { cause })
+                if cause.hung_up_by == Some(HungUpBy::Network))
+        };
+        let lost = out.iter().any(is_lost);
         for output in out {
             match output {
+                invite::Output::Send { to, bytes } if lost => self.held.push(Output::SendSip { to, bytes }),
                 invite::Output::Send { to, bytes } => self.out.push_back(Output::SendSip { to, bytes }),
                 invite::Output::Event(event) => self.events.push_back(event),
             }
         }
         self.session = (!session.is_ended()).then_some(session);
+    }
+
+    /// The session's events have been dealt with.
+    pub(super) fn release(&mut self) {
+        self.out.extend(self.held.drain(..));
     }
 
     pub(super) fn session_timeout(&self) -> Option<(Instant, &'static str)> {
@@ -219,7 +234,13 @@ impl Desk {
                 .last_press
                 .and_then(|press| press.duration_ms_of(key.digit, key.transport));
         }
-        self.decide_reason(super::outcome::of_talk(verdict.reason, self.audio));
+        self.decide_talk(verdict.reason);
+    }
+
+    /// The end of an answered call, as far as the menu can know it.
+    pub(super) fn decide_talk(&mut self, reason: Reason) {
+        let who = self.report.cause.hung_up_by;
+        self.decide_reason(super::outcome::of_talk(reason, self.audio, who));
     }
 
     /// The last word, after which only transactions go on.

@@ -75,7 +75,7 @@ impl Phase {
         let mut out = Vec::new();
         let _over = menu.handle(now, ivr::Input::HungUp, &mut out);
         judge(desk, out);
-        desk.decide_reason(Reason::HungUp);
+        desk.decide_talk(Reason::HungUp);
         Self::finished(desk)
     }
 

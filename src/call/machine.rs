@@ -136,10 +136,11 @@ impl Call {
     fn session_events(&mut self, now: Instant) {
         for _ in 0..EVENTS_MAX {
             let Some(event) = self.desk.events.pop_front() else {
-                return;
+                break;
             };
             self.step(|phase, desk| phase.session(desk, now, event));
         }
+        self.desk.release();
     }
 
     fn step(&mut self, step: impl FnOnce(Phase, &mut Desk) -> Phase) {

@@ -2,7 +2,7 @@
 //!
 //! `Reason: Q.850` is read first (RFC 6432 allows it in responses), then the status. Three answers say more than
 //! any cause behind them and go before both: 603 with a sign of call analytics (ATIS-1000099), 607 and 608.
-use crate::model::Reason;
+use crate::model::{HungUpBy, Reason};
 use crate::sip::message::Response;
 
 /// The network says that it, not the callee, refused the call.
@@ -98,12 +98,14 @@ pub const fn of_transport_error(alerting: Alerting) -> Ruling {
     Ruling::new(Reason::Congestion, NextTrunk::YES).after(alerting)
 }
 
-/// Of a BYE, or of a menu that ended without a key: a callee who could not be heard did not refuse.
+/// Of a BYE, or of a menu that ended without a key: a callee who could not be heard did not refuse, and a dialog that
+/// the network lost was hung up by nobody.
 #[must_use]
-pub const fn of_talk(reason: Reason, audio: InboundAudio) -> Reason {
-    match (reason, audio) {
-        (Reason::HungUp | Reason::NoInput, InboundAudio::None) => Reason::MediaFailed,
-        (reason, _) => reason,
+pub const fn of_talk(reason: Reason, audio: InboundAudio, hung_up_by: Option<HungUpBy>) -> Reason {
+    match (reason, audio, hung_up_by) {
+        (Reason::HungUp | Reason::NoInput, InboundAudio::None, _) => Reason::MediaFailed,
+        (Reason::HungUp, InboundAudio::Heard, Some(HungUpBy::Network)) => Reason::TrunkDown,
+        (reason, _, _) => reason,
     }
 }
 
@@ -404,11 +406,30 @@ mod tests {
 
     #[test]
     fn a_callee_who_was_never_heard_means_failed_media() {
-        assert_eq!(of_talk(Reason::HungUp, InboundAudio::None), Reason::MediaFailed);
-        assert_eq!(of_talk(Reason::NoInput, InboundAudio::None), Reason::MediaFailed);
-        assert_eq!(of_talk(Reason::HungUp, InboundAudio::Heard), Reason::HungUp);
+        use InboundAudio::{Heard, None as Unheard};
+        let callee = Some(HungUpBy::Callee);
+        assert_eq!(of_talk(Reason::HungUp, Unheard, callee), Reason::MediaFailed);
+        assert_eq!(of_talk(Reason::NoInput, Unheard, None), Reason::MediaFailed);
+        assert_eq!(of_talk(Reason::HungUp, Heard, callee), Reason::HungUp);
         assert_eq!(
-            of_talk(Reason::KeyConfirmed, InboundAudio::None),
+            of_talk(Reason::KeyConfirmed, Unheard, callee),
+            Reason::KeyConfirmed
+        );
+    }
+
+    #[test]
+    fn a_dialog_that_the_network_lost_was_hung_up_by_nobody() {
+        let network = Some(HungUpBy::Network);
+        assert_eq!(
+            of_talk(Reason::HungUp, InboundAudio::Heard, network),
+            Reason::TrunkDown
+        );
+        assert_eq!(
+            of_talk(Reason::HungUp, InboundAudio::None, network),
+            Reason::MediaFailed
+        );
+        assert_eq!(
+            of_talk(Reason::KeyConfirmed, InboundAudio::Heard, network),
             Reason::KeyConfirmed
         );
     }

@@ -119,6 +119,7 @@ fn what_is_not_a_number_is_refused_with_its_reason() {
         ("+9991234567", "country code"),
         ("+14255", "too few digits"),
         ("+15555550123", "does not assign"),
+        ("+310001000", "zeros before the number"),
     ] {
         let error = parse(text, None).unwrap_err().to_string();
         assert!(error.contains(reason), "{text:?}: {error}");
@@ -163,6 +164,10 @@ fn validation_levels_differ_as_described() {
     assert!(PhoneNumber::parse("+155555501234", None, Possible).is_err());
     assert!(PhoneNumber::parse("+155555501234", None, Shape).is_ok());
     assert!(PhoneNumber::parse("+9991234567", None, Shape).is_ok());
+    // 999 is an emergency number of some regions of +1, each of which has an area code that is not 999.
+    let lab = PhoneNumber::parse("+199900000001", None, Shape).unwrap();
+    assert_eq!(lab.country(), Some("US"));
+    assert!(PhoneNumber::parse("+199900000001", None, Strict).is_err());
     assert!(PhoneNumber::parse("+155555", None, Shape).is_err());
     assert!(PhoneNumber::parse("+1234567890123456", None, Shape).is_err());
 }

@@ -223,6 +223,9 @@ fn check_plan(
     let national = number.get_national_significant_number();
     refuse_emergency(number.country_code, &national, valid)?;
     let e164 = number.format_as(PhoneNumberFormat::E164).into_owned();
+    if !valid && !reads_back(&e164) {
+        return Err(invalid("found zeros before the number that its country does not dial"));
+    }
     let digits = e164.len().saturating_sub(1);
     if digits > PhoneNumber::DIGITS_MAX {
         return Err(invalid(format!("found {digits} digits; E.164 allows 15")));
@@ -251,12 +254,20 @@ fn check_plan(
     let country = number
         .get_region_code()
         .filter(|r| *r != Region::World)
-        .map(|r| r.as_region_str().to_string());
+        .map(|r| r.as_region_str().to_string())
+        // A lab's number that no plan assigns counts as one of the country whose code it has.
+        .or_else(|| main_region(number.country_code).filter(|_| validation == NumberValidation::Shape));
     Ok(Parts {
         e164,
         calling_code: u16::try_from(number.country_code).unwrap_or_default(),
         country,
     })
+}
+
+/// Whether the written form is read as itself: of a number outside of its plan each reading may drop a trunk prefix.
+fn reads_back(e164: &str) -> bool {
+    rlibphonenumber::PhoneNumber::parse(e164, None)
+        .is_ok_and(|again| again.format_as(PhoneNumberFormat::E164) == e164)
 }
 
 fn length_refusal(error: &rlibphonenumber::ValidationError) -> NumberError {
@@ -269,6 +280,15 @@ fn length_refusal(error: &rlibphonenumber::ValidationError) -> NumberError {
     }
 }
 
+/// The first of the regions that have this calling code; `None` for codes of no region (+800).
+fn main_region(calling_code: i32) -> Option<String> {
+    let mut regions = PHONE_NUMBER_UTIL.get_regions_for_country_calling_code(calling_code)?;
+    regions
+        .next()
+        .filter(|region| *region != Region::World)
+        .map(|region| region.as_region_str().to_string())
+}
+
 /// `valid` numbers may begin like an emergency number (+91 11 2… does); they are refused only when they are one.
 fn refuse_emergency(calling_code: i32, national: &str, valid: bool) -> Result<(), NumberError> {
     let stripped = national.trim_start_matches('0');
@@ -279,16 +299,13 @@ fn refuse_emergency(calling_code: i32, national: &str, valid: bool) -> Result<()
     if valid {
         return Ok(());
     }
-    let begins_as_one = PHONE_NUMBER_UTIL
-        .get_regions_for_country_calling_code(calling_code)
-        .into_iter()
-        .flatten()
-        .any(|region| {
-            let region = region.as_region_str();
-            [national, stripped]
-                .iter()
-                .any(|digits| emergency::begins_as_emergency_in(&region, digits))
-        });
+    // Regions that share a calling code (+1, +44) are told apart by their area codes: what has none of them is read by
+    // the first region's switches.
+    let begins_as_one = main_region(calling_code).is_some_and(|region| {
+        [national, stripped]
+            .iter()
+            .any(|digits| emergency::begins_as_emergency_in(&region, digits))
+    });
     if begins_as_one {
         Err(NumberError::EmergencyOrShort)
     } else {

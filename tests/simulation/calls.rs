@@ -431,7 +431,10 @@ fn rings_and_refuses(dice: &mut Entropy) -> Call {
             },
         ),
     ];
-    (script(steps), ends_after_ringing(reason, (reason, unrung_goes_on)))
+    (
+        script(steps),
+        ends_after_ringing(reason, (reason, unrung_goes_on)),
+    )
 }
 
 /// Two telephones ring; one is picked up, or both are.

@@ -95,9 +95,13 @@ fn answer_came_late(exchange: &Exchange, attempt: &AttemptFacts) -> bool {
         .legs
         .iter()
         .filter_map(|leg| Some((leg, leg.answered_at?)));
-    answered
-        .into_iter()
-        .any(|(leg, at)| attempt.wire.answered.get(&leg.tag).is_none_or(|seen| seen.since(at) > LATE))
+    answered.into_iter().any(|(leg, at)| {
+        attempt
+            .wire
+            .answered
+            .get(&leg.tag)
+            .is_none_or(|seen| seen.since(at) > LATE)
+    })
 }
 
 fn keys_came_late(exchange: &Exchange, attempt: &AttemptFacts) -> bool {

@@ -1,5 +1,5 @@
 //! Runs many seeds on all cores, and tells of a failure so that it can be seen again.
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::panic::AssertUnwindSafe;
 use std::sync::Mutex;
@@ -48,7 +48,8 @@ pub(crate) struct Tally {
     pub(crate) set_aside: u64,
     /// A few of those that did not, for the report.
     pub(crate) surprises: Vec<String>,
-    pub(crate) failures: BTreeSet<u64>,
+    /// Seeds that broke an invariant, with the first that they broke.
+    pub(crate) failures: BTreeMap<u64, String>,
 }
 
 impl Tally {
@@ -80,8 +81,9 @@ impl Tally {
                     .push(format!("seed {seed}: expected {expected}, came {outcome}"));
             }
         }
-        if !run.violations.is_empty() {
-            self.failures.insert(seed);
+        if let Some(Violation { invariant, at, what }) = run.violations.first() {
+            self.failures
+                .insert(seed, format!("invariant {invariant} at {at}: {what}"));
         }
     }
 
@@ -231,9 +233,9 @@ pub(crate) fn expect_none(profile: Profile, tally: &Tally) {
         .failures
         .iter()
         .take(FAILURES_MAX)
-        .map(|seed| match tell(profile, *seed) {
+        .map(|(seed, first)| match tell(profile, *seed) {
             (true, story) => {
-                format!("it does not fail when it runs alone, so it is not deterministic: {story}")
+                format!("{first}, but not when it runs alone, so it is not deterministic: {story}")
             }
             (false, story) => story,
         });

@@ -387,10 +387,9 @@ impl<'v> World<'v> {
 
     fn set_store_down(&mut self, down: bool) {
         self.note(format_args!("the store is {}", if down { "down" } else { "up" }));
-        if down && !self.store_down {
-            self.platform.store_down_since = Some(self.clock.now());
-        }
-        if let (false, Some(since)) = (down, self.platform.store_down_since.take()) {
+        if down {
+            self.platform.store_down_since.get_or_insert(self.clock.now());
+        } else if let Some(since) = self.platform.store_down_since.take() {
             self.facts.outage += self.clock.now().since(since);
         }
         self.store_down = down;

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::seen::Seen;
 use super::world::SDP;
 use super::*;
@@ -232,4 +234,25 @@ fn an_answered_call_is_settled_when_its_bye_has_been_answered() {
     world.run_for(100);
     assert!(world.call.is_settled());
     world.run_out();
+}
+
+#[test]
+fn a_dialog_that_the_network_lost_closes_the_leg_before_its_bye_and_nobody_hung_up() {
+    let mut spec = spec(Method::PressKey);
+    // 64·T1 without an ACK, before the menu has given up.
+    spec.invite.timers.t1 = Duration::from_millis(100);
+    let mut world = World::answered(spec);
+    world.run_to(2000);
+    world.does(Act::Offer(SDP.replace("o=- 1 1", "o=- 1 2")));
+    world.peer_hears = false;
+    world.run_out();
+    assert_eq!(world.reason(), Some(Reason::TrunkDown));
+    let (_, report, _) = world.finished().unwrap();
+    assert_eq!(report.cause.hung_up_by, Some(HungUpBy::Network));
+    let place = |wanted: &Seen| world.log.iter().position(|(_, seen)| seen == wanted).unwrap();
+    assert!(
+        place(&Seen::Close) < place(&Seen::Sent("BYE".to_owned())),
+        "{:#?}",
+        world.log
+    );
 }

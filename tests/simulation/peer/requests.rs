@@ -46,7 +46,12 @@ impl Exchange {
                 return;
             }
             self.keys_waiting.pop_front();
-            let WaitingKey { leg, key, ms, pressed_at } = waiting;
+            let WaitingKey {
+                leg,
+                key,
+                ms,
+                pressed_at,
+            } = waiting;
             let mut seq = None;
             if self.legs[leg].state == LegState::Answered {
                 let body = format!("Signal={key}\r\nDuration={ms}\r\n");
