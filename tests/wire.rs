@@ -6,6 +6,7 @@
 )]
 
 mod wire {
+    mod browser;
     mod callees;
     mod datagrams;
     mod hooks;
@@ -13,4 +14,5 @@ mod wire {
     mod line;
     mod requests;
     mod simulator;
+    mod wizard;
 }

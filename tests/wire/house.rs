@@ -59,7 +59,7 @@ async fn create_key(app: &App) -> String {
     let row = ApiKey {
         id: "key_test".into(),
         label: "test".into(),
-        scopes: vec![Scope::Verifications],
+        scopes: vec![Scope::Verifications, Scope::Enrollments],
         profiles: vec!["default".into()],
         created_at: UnixMillis(0),
         expires_at: None,
@@ -99,6 +99,7 @@ per_prefix_per_hour = 0
 [profile.default]
 brand = "Contoso"
 callbacks = ["{hooks}"]
+return_urls = ["https://idp.example/security-info"]
 ring_s = 5
 wait_key_s = 1.5
 [webhook]
