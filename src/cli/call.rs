@@ -1,6 +1,5 @@
 //! `ringproof call`: one confirmation call from the terminal, with the server's own parts in this process.
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -45,10 +44,6 @@ pub(super) struct CallArgs {
     #[arg(long)]
     json: bool,
 }
-
-/// The goodbye, the BYE and its answer: 12 s in all.
-const EVIDENCE_PAUSE: Duration = Duration::from_millis(100);
-const EVIDENCE_LOOKS_MAX: u32 = 120;
 
 #[derive(Debug, thiserror::Error)]
 enum CallError {
@@ -194,7 +189,7 @@ async fn watch(args: &CallArgs, client: &Client) -> Result<Value, CallError> {
     while verification["status"] == "pending" {
         progress.show(&verification);
         tokio::select! {
-            changed = client.changed(&id, 25) => verification = changed?,
+            changed = client.changed(&verification) => verification = changed?,
             interrupted = tokio::signal::ctrl_c() => {
                 if interrupted.is_ok() {
                     eprintln!("  canceling");
@@ -203,20 +198,7 @@ async fn watch(args: &CallArgs, client: &Client) -> Result<Value, CallError> {
             }
         }
     }
-    // The outcome is told before the goodbye has played; the rest of the evidence follows when the call is over.
-    for _ in 0..EVIDENCE_LOOKS_MAX {
-        if verification["attempts"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .all(|a| !a["ended_at"].is_null())
-        {
-            break;
-        }
-        // No long poll: a verification that has ended does not change any more, and is answered at once.
-        tokio::time::sleep(EVIDENCE_PAUSE).await;
-        verification = client.changed(&id, 1).await?;
-    }
+    let verification = client.with_evidence(verification).await?;
     progress.finish();
     Ok(verification)
 }

@@ -3,6 +3,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+/// The goodbye, the BYE and its answer: 12 s in all.
+const EVIDENCE_PAUSE: Duration = Duration::from_millis(100);
+const EVIDENCE_LOOKS_MAX: u32 = 120;
+
 /// Why the API did not do it.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClientError {
@@ -62,10 +66,30 @@ impl Client {
         answer(request.bearer_auth(&self.key).send().await?).await
     }
 
-    /// The verification, once it has changed or `wait_s` have passed.
-    pub(super) async fn changed(&self, id: &str, wait_s: u32) -> Result<Value, ClientError> {
-        let url = format!("{}/v1/verifications/{id}?wait={wait_s}", self.base);
-        answer(self.http.get(url).bearer_auth(&self.key).send().await?).await
+    /// The verification, once it has gone beyond what `seen` shows or 25 s have passed.
+    pub(super) async fn changed(&self, seen: &Value) -> Result<Value, ClientError> {
+        let id = seen["id"].as_str().unwrap_or_default();
+        let sequence = seen["sequence"].as_u64().unwrap_or_default();
+        self.read(&format!(
+            "/v1/verifications/{id}?wait=25&after_sequence={sequence}"
+        ))
+        .await
+    }
+
+    /// The outcome is told before the goodbye has played; the rest of the evidence follows when the call is over.
+    pub(super) async fn with_evidence(&self, ended: Value) -> Result<Value, ClientError> {
+        let id = ended["id"].as_str().unwrap_or_default().to_owned();
+        let mut verification = ended;
+        for _ in 0..EVIDENCE_LOOKS_MAX {
+            let mut attempts = verification["attempts"].as_array().into_iter().flatten();
+            if attempts.all(|attempt| !attempt["ended_at"].is_null()) {
+                break;
+            }
+            // No long poll: a verification that has ended does not change any more, and is answered at once.
+            tokio::time::sleep(EVIDENCE_PAUSE).await;
+            verification = self.read(&format!("/v1/verifications/{id}")).await?;
+        }
+        Ok(verification)
     }
 
     pub(super) async fn cancel(&self, id: &str) -> Result<Value, ClientError> {

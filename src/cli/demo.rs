@@ -226,12 +226,11 @@ async fn one_call(stage: &mut Stage, number: &str) -> Result<bool, DemoError> {
         text(&created["to_masked"]),
         text(&created["caller_id"])
     );
-    let id = text(&created["id"]).to_owned();
     let mut progress = Progress::new();
     let mut verification = created;
     while verification["status"] == "pending" {
         progress.show(&verification);
-        verification = stage.client.changed(&id, 25).await?;
+        verification = stage.client.changed(&verification).await?;
     }
     progress.finish();
     let webhook = tokio::time::timeout(WEBHOOK_MAX, stage.webhooks.recv())
@@ -240,7 +239,7 @@ async fn one_call(stage: &mut Stage, number: &str) -> Result<bool, DemoError> {
         .flatten();
     // The ladder ends with BYE, after the goodbye has played.
     let call = sim_call(stage, &verification).await?;
-    let verification = stage.client.changed(&id, 0).await?;
+    let verification = stage.client.with_evidence(verification).await?;
     ladder(&call);
     media_lines(&call, &verification);
     let Some(webhook) = webhook else {
