@@ -17,7 +17,7 @@ use crate::store::{Delivery, LastTry, Scope};
 #[schema(as = WebhookDelivery)]
 pub(super) struct DeliveryView {
     /// `webhook-id`, stable over all tries.
-    #[schema(example = "evt_01932f0c8a7b7c3e9d4a5b6c7d8e9f00")]
+    #[schema(example = "evt_abjddpamikhlhmdojnekflgmhniojpaa")]
     id: String,
     verification: Option<String>,
     #[serde(rename = "type")]

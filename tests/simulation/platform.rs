@@ -200,8 +200,7 @@ impl World<'_> {
 
     /// One URL per request and run: what one run disables is not another's.
     fn callback_url(&self, request: RequestIndex) -> String {
-        let at = self.clock.wall().0 - i64::try_from(self.now().0 / 1000).unwrap();
-        format!("https://platform.example/{at}/{request}")
+        format!("https://platform.example/{}/{request}", self.seed)
     }
 
     /// Stop 1 was committed, whoever hears of it.

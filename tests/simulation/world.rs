@@ -39,6 +39,7 @@ const STEPS_MAX: u64 = 100_000;
 const RUN_MAX: At = At(4 * 24 * 3600 * 1_000_000);
 
 pub(crate) struct World<'v> {
+    pub(crate) seed: u64,
     pub(crate) clock: Clock,
     pub(crate) dice: Entropy,
     pub(crate) plan: Arc<Plan>,
@@ -98,6 +99,7 @@ impl<'v> World<'v> {
             .map(|index| Peer::new(u8::try_from(index).unwrap(), PASSWORD, dice.fork()))
             .collect();
         let mut world = Self {
+            seed,
             clock,
             plan: Arc::new(plan),
             plant,

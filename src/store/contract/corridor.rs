@@ -235,6 +235,22 @@ pub(super) async fn only_queued_verifications_expire(lab: Lab) {
     );
 }
 
+pub(super) async fn a_clock_that_is_set_back_holds_nothing_up(lab: Lab) {
+    let verification = lab.created(lab.request(1, 3600)).await;
+    assert_eq!(lab.store.due_attempts(at(5), 10).await.unwrap(), []);
+    assert_eq!(lab.store.expire_due(lab.entropy(), at(5)).await.unwrap(), []);
+    let due = lab.store.due_attempts(at(5), 10).await.unwrap();
+    assert_eq!(due.len(), 1);
+    assert_eq!(
+        (due[0].verification, due[0].expires_at),
+        (verification.id, at(125))
+    );
+    assert_eq!(
+        lab.store.expire_due(lab.entropy(), at(125)).await.unwrap(),
+        [verification.id]
+    );
+}
+
 pub(super) async fn a_crash_in_any_state_loses_nothing_and_redials_nothing(lab: Lab) {
     let queued = lab.created(lab.request(1, 0)).await;
     let dialing = lab.dialing(2).await;

@@ -287,6 +287,7 @@ contract! {
     corridor::cancel_is_idempotent_and_tells_a_live_call_once,
     corridor::a_stranger_cancels_and_sees_nothing,
     corridor::only_queued_verifications_expire,
+    corridor::a_clock_that_is_set_back_holds_nothing_up,
     corridor::a_crash_in_any_state_loses_nothing_and_redials_nothing,
     corridor::a_watcher_wakes_after_the_commit,
     corridor::a_queued_verification_can_be_ended_by_policy,

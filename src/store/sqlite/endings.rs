@@ -10,6 +10,10 @@ use super::{Sqlite, Tx, engine_error, get, get_count, get_parsed};
 /// Verifications that one transaction ends.
 const BATCH_MAX: u32 = 64;
 
+/// An attempt queued further ahead of the clock than this was queued before the clock was set back. Less is two tasks
+/// that looked at it one after the other.
+const CLOCK_AHEAD_MS: i64 = 1_000;
+
 impl Sqlite {
     pub(in super::super) async fn cancel(
         &self,
@@ -67,7 +71,10 @@ impl Sqlite {
         let mut ended = Vec::new();
         loop {
             // Most runs find nothing: they must not cost a synced commit.
-            let expired = self.expired(now).await?;
+            let (expired, clock_was_set_back) = self.expired(now).await?;
+            if clock_was_set_back {
+                self.write(move |tx| Box::pin(follow_clock(tx, now))).await?;
+            }
             if expired.is_empty() {
                 return Ok(ended);
             }
@@ -82,18 +89,31 @@ impl Sqlite {
         }
     }
 
-    async fn expired(&self, now: UnixMillis) -> Result<Vec<VerificationId>, StoreError> {
+    /// Queued verifications whose life is over, and whether one stands that was queued by a clock since set back.
+    async fn expired(&self, now: UnixMillis) -> Result<(Vec<VerificationId>, bool), StoreError> {
         let mut conn = self.reader().await?;
         let rows = sqlx::query(
-            "SELECT v.id FROM attempts a JOIN verifications v ON v.id = a.verification_id
-             WHERE a.due_at IS NOT NULL AND v.expires_at <= ? LIMIT ?",
+            "SELECT v.id, v.expires_at <= ?1 AS is_over
+             FROM attempts a JOIN verifications v ON v.id = a.verification_id
+             WHERE a.due_at IS NOT NULL AND (v.expires_at <= ?1 OR a.created_at > ?2)
+             ORDER BY is_over DESC LIMIT ?3",
         )
         .bind(now.0)
+        .bind(now.0.saturating_add(CLOCK_AHEAD_MS))
         .bind(BATCH_MAX)
         .fetch_all(&mut *conn)
         .await
         .map_err(engine_error)?;
-        rows.iter().map(|row| get_parsed(row, "id")).collect()
+        let mut over = Vec::new();
+        let mut clock_was_set_back = false;
+        for row in &rows {
+            if get(row, "is_over")? {
+                over.push(get_parsed(row, "id")?);
+            } else {
+                clock_was_set_back = true;
+            }
+        }
+        Ok((over, clock_was_set_back))
     }
 
     pub(in super::super) async fn recover(
@@ -201,6 +221,29 @@ async fn cancel(
         attempt: live.attempt,
         node: live.node,
     })
+}
+
+/// Moves what is queued to the clock as it is now: due at once, with as much of its life left as it had.
+async fn follow_clock(tx: Tx<'_>, now: UnixMillis) -> Result<(), StoreError> {
+    let ahead = now.0.saturating_add(CLOCK_AHEAD_MS);
+    sqlx::query(
+        "UPDATE verifications SET expires_at = expires_at - (a.created_at - ?1)
+         FROM attempts a WHERE a.verification_id = verifications.id AND a.due_at IS NOT NULL AND a.created_at > ?2",
+    )
+    .bind(now.0)
+    .bind(ahead)
+    .execute(&mut *tx.conn)
+    .await
+    .map_err(engine_error)?;
+    sqlx::query(
+        "UPDATE attempts SET due_at = ?1, created_at = ?1 WHERE due_at IS NOT NULL AND created_at > ?2",
+    )
+    .bind(now.0)
+    .bind(ahead)
+    .execute(&mut *tx.conn)
+    .await
+    .map_err(engine_error)?;
+    Ok(())
 }
 
 async fn expire(
