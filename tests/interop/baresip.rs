@@ -15,6 +15,9 @@ use super::sound;
 /// baresip refuses addresses of `lo`.
 const ADDRESS: &str = "10.77.0.1";
 pub(crate) const SIP_PORT: u16 = 5062;
+/// Accounts of the softphone: one whose key is pressed on its keypad, one whose microphone hears the tones of `#`.
+const EVENTS: &str = "1001";
+const TONES: &str = "1002";
 const CONTROL: &str = "127.0.0.1:4444";
 const PACKAGE: &str = "baresip-core";
 /// Clips that must be recognised in the recording, whole.
@@ -33,43 +36,74 @@ pub(crate) async fn run(directory: &Path) -> Result<Vec<String>, String> {
         sip: format!("listen = [\"udp:{ADDRESS}:0\"]"),
         ..Settings::default()
     };
+    let press_at = server::named_after("en-US").await? + AFTER_NAMED;
     let mut server = Server::start(directory, &settings).await?;
-    let created = server.verify("1001", &json!({})).await?;
-    let id = created["id"].as_str().unwrap_or_default().to_owned();
-    phone.event("CALL_ESTABLISHED").await?;
-    tokio::time::sleep(server::named_after("en-US").await? + AFTER_NAMED).await;
-    phone.command("sndcode", "#").await?;
-    let webhook = server.webhook().await?;
-    phone.event("CALL_CLOSED").await?;
-    let verification = server.settled(&id).await?;
-    let log = server.log();
+    let mut lines = Vec::new();
+    for (number, transport) in [(EVENTS, "rfc4733"), (TONES, "inband")] {
+        let created = server.verify(number, &json!({})).await?;
+        let id = created["id"].as_str().unwrap_or_default().to_owned();
+        phone.event("CALL_ESTABLISHED").await?;
+        if number == EVENTS {
+            tokio::time::sleep(press_at).await;
+            phone.command("sndcode", "#").await?;
+        }
+        let webhook = server.webhook().await?;
+        phone.event("CALL_CLOSED").await?;
+        let verification = server.settled(&id).await?;
+        if webhook["type"] != "verification.approved" {
+            return Err(format!("{webhook:#}\n{}", server.log()));
+        }
+        lines.push(confirmed(&verification, transport).map_err(|why| format!("{why}\n{}", server.log()))?);
+        if number == EVENTS {
+            lines.push(heard(directory)?);
+        }
+    }
     server.stop().await?;
+    lines.push(from_the_terminal(&mut phone, directory, &settings, press_at).await?);
+    Ok(lines)
+}
+
+/// `ringproof call` rings the softphone.
+async fn from_the_terminal(
+    phone: &mut Phone,
+    directory: &Path,
+    settings: &Settings,
+    press_at: Duration,
+) -> Result<String, String> {
+    let presses = async {
+        phone.event("CALL_ESTABLISHED").await?;
+        tokio::time::sleep(press_at).await;
+        phone.command("sndcode", "#").await?;
+        phone.event("CALL_CLOSED").await
+    };
+    let (pressed, called) = tokio::join!(presses, server::call(directory, settings, EVENTS));
+    let (code, verification, said) = called?;
+    pressed.map_err(|why| format!("{why}\n{said}"))?;
+    let told = confirmed(&verification, "rfc4733").map_err(|why| format!("{why}\n{said}"))?;
+    if code != Some(0) {
+        return Err(format!("expected exit code 0, found {code:?}\n{said}"));
+    }
+    Ok(format!("{told} (ringproof call)"))
+}
+
+fn confirmed(verification: &Value, transport: &str) -> Result<String, String> {
     let attempt = &verification["attempts"][0];
     let found = [
-        &webhook["type"],
         &verification["status"],
         &verification["reason"],
         &attempt["key"],
         &attempt["key_transport"],
     ];
-    let expected = [
-        "verification.approved",
-        "approved",
-        "key_confirmed",
-        "#",
-        "rfc4733",
-    ];
+    let expected = ["approved", "key_confirmed", "#", transport];
     if found != expected {
         return Err(format!(
-            "expected {expected:?}, found {found:?}\n{verification:#}\n{log}"
+            "expected {expected:?}, found {found:?}\n{verification:#}"
         ));
     }
     let delay = &attempt["key_delay_ms"];
-    let mut lines = vec![format!(
-        "baresip: approved/key_confirmed, # by rfc4733, {delay} ms after it was named"
-    )];
-    lines.push(heard(directory)?);
-    Ok(lines)
+    Ok(format!(
+        "baresip: approved/key_confirmed, # by {transport}, {delay} ms after it was named"
+    ))
 }
 
 /// A pair of interfaces of this namespace, so that there is an address that is not of `lo`.
@@ -244,10 +278,17 @@ async fn configure(directory: &Path) -> Result<(), String> {
     sox.args(["-n", "-r", "8000", "-c", "1", "-b", "16"])
         .arg(&microphone);
     sox.args(["synth", "60", "brownnoise", "gain", "-46"]);
-    let output = process::output(sox, "sox").await?;
-    if !output.status.success() {
-        return Err(format!("sox: {}", String::from_utf8_lossy(&output.stderr)));
-    }
+    made(sox).await?;
+    let tones = directory.join("tones.wav");
+    let silence_s = (server::named_after("en-US").await? + AFTER_NAMED).as_secs_f64();
+    let mut sox = Command::new("sox");
+    sox.args(["-n", "-r", "8000", "-c", "1", "-b", "16"]).arg(&tones);
+    sox.args([
+        "synth", "0.2", "sine", "941", "synth", "0.2", "sine", "mix", "1477", "gain", "-12",
+    ]);
+    // Silence after it too: the file is played again from its beginning.
+    sox.args(["pad", &format!("{silence_s:.3}"), "30"]);
+    made(sox).await?;
     let config = format!(
         "poll_method epoll\n\
          sip_listen {ADDRESS}:{SIP_PORT}\n\
@@ -273,7 +314,20 @@ async fn configure(directory: &Path) -> Result<(), String> {
     write("config", &config)?;
     write(
         "accounts",
-        &format!("<sip:1001@{ADDRESS}>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1,PCMA/8000/1\n"),
+        &format!(
+            "<sip:{EVENTS}@{ADDRESS}>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1,PCMA/8000/1\n\
+             <sip:{TONES}@{ADDRESS}>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1,PCMA/8000/1;\
+             audio_source=aufile,{}\n",
+            tones.display()
+        ),
     )?;
     write("contacts", "")
+}
+
+async fn made(sox: Command) -> Result<(), String> {
+    let output = process::output(sox, "sox").await?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("sox: {}", String::from_utf8_lossy(&output.stderr)))
 }
