@@ -26,6 +26,10 @@ pub(super) enum TaskEnd {
     NotClaimed,
     /// The number's earlier call is still ending; the attempt stays due.
     NumberBusy,
+    /// Nothing was claimed for want of a place: the attempt stays due, and waits a little.
+    StaysDue,
+    /// The trunk has no address, or no route leads there: the attempt stays due for another trunk.
+    Unreachable,
     /// Refused before the claim; the verification has ended with this outcome.
     Refused(Outcome),
     /// The call ran; `next_trunk` says whether it failed on the trunk's side, and how long that asked for rest.
@@ -95,11 +99,6 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
         Ok(spec) => {
             tracing::info!(%attempt, verification = %verification.id, to = %verification.to, trunk = %start.trunk.name, "dialling");
             let call = Call::new(Instant::now(), spec, entropy);
-            let untried = shared
-                .config
-                .trunks
-                .len()
-                .saturating_sub(start.due.tried_trunks.len() + 1);
             let pump = Pump {
                 shared,
                 attempt,
@@ -110,7 +109,7 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
                 outcome: None,
                 next_trunk: NextTrunk::No,
                 attempts_made: start.due.number,
-                untried,
+                untried: start.untried,
                 last_report: AttemptReport::default(),
                 has_sent: false,
                 failover_on_timeout: start.trunk.failover_on_timeout,
@@ -181,6 +180,10 @@ async fn prepare(shared: &Shared, start: &Start) -> Result<Prepared, PlanError> 
 }
 
 async fn refuse(shared: &Shared, start: &Start, refused: PlanError) -> TaskEnd {
+    if let Some(end) = refused.stays_due() {
+        tracing::warn!(attempt = %start.due.id, trunk = %start.trunk.name, error = %refused, "not dialled; it stays due");
+        return end;
+    }
     let outcome = refused.outcome();
     tracing::warn!(attempt = %start.due.id, trunk = %start.trunk.name, error = %refused, "refused before dialling");
     if let Ok(entropy) = crate::telemetry::entropy() {

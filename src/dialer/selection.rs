@@ -1,5 +1,5 @@
 //! Which due attempts start now, and over which trunk.
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use super::call_task::{self, TaskEnd};
 use super::{Shared, Start};
 use crate::call::NextTrunk;
-use crate::model::{AttemptId, Outcome, Reason};
+use crate::model::{AttemptId, Outcome, Reason, UnixMillis};
 use crate::policy::{CallNeed, Selection, TrunkBoard, TrunkRules};
 use crate::store::{CancelNotice, DueAttempt};
 use crate::telemetry::wallclock;
@@ -24,11 +24,94 @@ const PENALTY: Duration = Duration::from_secs(5);
 /// A trunk may ask for a longer rest, within reason: a mistyped Retry-After must not close it for a day.
 const PENALTY_MAX: Duration = Duration::from_secs(600);
 
+/// How long an attempt waits for a place that was not free.
+const PLACE_REST: Duration = Duration::from_millis(100);
+
 /// What the loop and the ends of its tasks change.
 struct Desk {
     board: TrunkBoard,
     /// Picked and not yet ended here: the store may still show them as due.
     picked: BTreeSet<AttemptId>,
+    /// Attempts that were picked, not dialled, and are still due.
+    held: BTreeMap<AttemptId, Hold>,
+}
+
+/// What an attempt that is still due has met.
+#[derive(Debug)]
+struct Hold {
+    /// Not picked again before.
+    until: Option<Instant>,
+    /// Trunks that could not be reached for it.
+    unreachable: Vec<String>,
+    /// Of its verification; nothing is due after.
+    expires_at: UnixMillis,
+}
+
+impl Desk {
+    fn new(rules: impl IntoIterator<Item = TrunkRules>) -> Self {
+        Self {
+            board: TrunkBoard::new(rules),
+            picked: BTreeSet::new(),
+            held: BTreeMap::new(),
+        }
+    }
+
+    /// The trunk for this attempt, and how many could carry it after that one.
+    fn choose(&mut self, due: &DueAttempt, now: Instant) -> (Selection, usize) {
+        let mut tried = due.tried_trunks.clone();
+        if let Some(hold) = self.held.get(&due.id) {
+            if let Some(until) = hold.until.filter(|until| *until > now) {
+                return (Selection::Wait { until: Some(until) }, 0);
+            }
+            tried.extend(hold.unreachable.iter().cloned());
+        }
+        let selection = self.board.select(now, &need(due, &tried));
+        if let Selection::Start { trunk } = &selection {
+            tried.push(trunk.clone());
+        }
+        (selection, self.board.untried(&need(due, &tried)))
+    }
+
+    /// An attempt has left its task.
+    fn ended(&mut self, picked: &Picking, end: TaskEnd, now: Instant) {
+        let (id, trunk) = (picked.id, picked.trunk.as_str());
+        self.board.ended(trunk);
+        self.picked.remove(&id);
+        let hold = || Hold {
+            until: None,
+            unreachable: Vec::new(),
+            expires_at: picked.expires_at,
+        };
+        match end {
+            TaskEnd::Unreachable => {
+                self.board.down(trunk, now + PENALTY);
+                let hold = self.held.entry(id).or_insert_with(hold);
+                hold.unreachable.push(trunk.to_owned());
+            }
+            TaskEnd::StaysDue => {
+                self.held.entry(id).or_insert_with(hold).until = Some(now + PLACE_REST);
+            }
+            TaskEnd::NotClaimed | TaskEnd::NumberBusy => {}
+            TaskEnd::Refused(_) | TaskEnd::Ran { .. } => {
+                self.held.remove(&id);
+            }
+        }
+    }
+}
+
+fn need<'a>(due: &'a DueAttempt, tried: &'a [String]) -> CallNeed<'a> {
+    CallNeed {
+        country: due.country.as_deref(),
+        internal: due.internal,
+        tried,
+    }
+}
+
+/// What is kept of an attempt while its task has it.
+struct Picking {
+    id: AttemptId,
+    trunk: String,
+    expires_at: UnixMillis,
 }
 
 pub(super) async fn run(shared: Arc<Shared>, mut accepting: watch::Receiver<bool>) {
@@ -37,10 +120,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut accepting: watch::Receiver<bool
         .trunks
         .iter()
         .map(|t| TrunkRules::new(&t.name, t.cps, t.calls_max));
-    let desk = Arc::new(Mutex::new(Desk {
-        board: TrunkBoard::new(rules),
-        picked: BTreeSet::new(),
-    }));
+    let desk = Arc::new(Mutex::new(Desk::new(rules)));
     let mut due_changed = shared.store.attempts_changed();
     let mut cancels = shared.store.cancels();
     let mut sleep = Duration::ZERO;
@@ -74,6 +154,7 @@ async fn round(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>) -> Duration {
     {
         tracing::warn!(%error, "expired verifications were not ended");
     }
+    lock(desk).held.retain(|_, hold| hold.expires_at > now);
     let due = match shared.store.due_attempts(now, BATCH).await {
         Ok(due) => due,
         Err(error) => {
@@ -125,12 +206,8 @@ fn pick(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, due: &DueAttempt) -> Pick
     if guard.picked.len() >= shared.config.calls_max {
         return Picked::Wait(None);
     }
-    let need = CallNeed {
-        country: due.country.as_deref(),
-        internal: due.internal,
-        tried: &due.tried_trunks,
-    };
-    let name = match guard.board.select(Instant::now(), &need) {
+    let (selection, untried) = guard.choose(due, Instant::now());
+    let name = match selection {
         Selection::Start { trunk } => trunk,
         Selection::Wait { until } => return Picked::Wait(until),
         Selection::NoTrunk => return Picked::NoTrunk,
@@ -143,6 +220,7 @@ fn pick(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, due: &DueAttempt) -> Pick
     let start = Start {
         due: due.clone(),
         trunk: Arc::new(trunk.clone()),
+        untried,
     };
     let (cancel, canceled) = mpsc::channel(2);
     shared.live().insert(due.id, cancel);
@@ -152,7 +230,12 @@ fn pick(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, due: &DueAttempt) -> Pick
 
 /// Runs one attempt and gives back what it held, even if its task panics.
 async fn attend(shared: Arc<Shared>, desk: Arc<Mutex<Desk>>, start: Start, cancel: mpsc::Receiver<Reason>) {
-    let (id, trunk) = (start.due.id, Arc::clone(&start.trunk));
+    let picked = Picking {
+        id: start.due.id,
+        trunk: start.trunk.name.clone(),
+        expires_at: start.due.expires_at,
+    };
+    let (id, trunk) = (picked.id, Arc::clone(&start.trunk));
     let task = tokio::spawn(call_task::run(Arc::clone(&shared), start, cancel));
     let end = match task.await {
         Ok(end) => end,
@@ -166,8 +249,7 @@ async fn attend(shared: Arc<Shared>, desk: Arc<Mutex<Desk>>, start: Start, cance
     };
     {
         let mut guard = lock(&desk);
-        guard.board.ended(&trunk.name);
-        guard.picked.remove(&id);
+        guard.ended(&picked, end, Instant::now());
         if let Some((outcome, rest)) = rest_after(end) {
             shared.rotate(&trunk);
             guard.board.down(&trunk.name, Instant::now() + rest);
@@ -234,6 +316,7 @@ fn lock(desk: &Mutex<Desk>) -> std::sync::MutexGuard<'_, Desk> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Entropy, VerificationId};
 
     #[test]
     fn a_trunk_rests_as_long_as_its_503_asks_within_reason() {
@@ -260,5 +343,73 @@ mod tests {
             assert_eq!(rest(reason, next_trunk), expected, "{reason} {next_trunk:?}");
         }
         assert_eq!(rest_after(TaskEnd::NotClaimed), None);
+    }
+
+    fn due(number: u64) -> DueAttempt {
+        let id = AttemptId::generate(UnixMillis(0), &mut Entropy::from_number(number));
+        DueAttempt {
+            id,
+            verification: VerificationId::generate(UnixMillis(0), &mut Entropy::from_number(number)),
+            number: 1,
+            profile: "default".into(),
+            country: Some("US".into()),
+            internal: false,
+            due_at: UnixMillis(0),
+            expires_at: UnixMillis(60_000),
+            tried_trunks: Vec::new(),
+        }
+    }
+
+    fn desk(trunks: &[&str]) -> Desk {
+        Desk::new(trunks.iter().map(|name| TrunkRules::new(*name, 50.0, 9)))
+    }
+
+    fn picking(due: &DueAttempt, trunk: &str) -> Picking {
+        Picking {
+            id: due.id,
+            trunk: trunk.to_owned(),
+            expires_at: due.expires_at,
+        }
+    }
+
+    fn start(trunk: &str) -> Selection {
+        Selection::Start { trunk: trunk.into() }
+    }
+
+    #[test]
+    fn a_trunk_that_was_not_reached_rests_and_is_not_asked_again_for_this_attempt() {
+        let now = Instant::now();
+        let (one, two) = (due(1), due(2));
+        let mut desk = desk(&["a", "b"]);
+        assert_eq!(desk.choose(&one, now), (start("a"), 1));
+        desk.ended(&picking(&one, "a"), TaskEnd::Unreachable, now);
+        assert!(desk.board.is_down("a", now));
+        assert_eq!(desk.board.live("a"), 0);
+        assert_eq!(desk.choose(&one, now), (start("b"), 0));
+        // Another attempt takes the healthy trunk at once, and the first again after its rest.
+        let later = now + Duration::from_secs(1);
+        assert_eq!(desk.choose(&two, later), (start("b"), 1));
+        desk.ended(&picking(&one, "b"), TaskEnd::Unreachable, later);
+        assert_eq!(desk.choose(&one, later).0, Selection::NoTrunk);
+        assert_eq!(desk.choose(&due(3), now + PENALTY), (start("a"), 1));
+    }
+
+    #[test]
+    fn an_attempt_without_a_place_waits_a_little_and_its_trunk_does_not_rest() {
+        let now = Instant::now();
+        let due = due(1);
+        let mut desk = desk(&["a"]);
+        assert_eq!(desk.choose(&due, now), (start("a"), 0));
+        desk.ended(&picking(&due, "a"), TaskEnd::StaysDue, now);
+        assert!(!desk.board.is_down("a", now));
+        let until = now + PLACE_REST;
+        assert_eq!(desk.choose(&due, now).0, Selection::Wait { until: Some(until) });
+        assert_eq!(desk.choose(&due, until), (start("a"), 0));
+        desk.ended(
+            &picking(&due, "a"),
+            TaskEnd::Refused(Outcome::new(Reason::Internal)),
+            until,
+        );
+        assert!(desk.held.is_empty());
     }
 }
