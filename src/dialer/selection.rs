@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 use super::call_task::{self, TaskEnd};
+use super::ledger::{self, Ledger};
 use super::{Shared, Start};
 use crate::call::NextTrunk;
 use crate::model::{AttemptId, Outcome, Reason, UnixMillis};
@@ -238,13 +239,14 @@ async fn attend(shared: Arc<Shared>, desk: Arc<Mutex<Desk>>, start: Start, cance
     let (id, trunk) = (picked.id, Arc::clone(&start.trunk));
     let task = tokio::spawn(call_task::run(Arc::clone(&shared), start, cancel));
     let end = match task.await {
+        Ok(TaskEnd::Ran { outcome: None, .. }) => {
+            tracing::error!(attempt = %id, "a call task ended without an outcome");
+            lost(&shared, id).await
+        }
         Ok(end) => end,
         Err(error) => {
-            tracing::error!(attempt = %id, %error, "a call task failed; the next start will tell its outcome");
-            TaskEnd::Ran {
-                outcome: None,
-                next_trunk: NextTrunk::No,
-            }
+            tracing::error!(attempt = %id, %error, "a call task failed");
+            lost(&shared, id).await
         }
     };
     {
@@ -262,6 +264,19 @@ async fn attend(shared: Arc<Shared>, desk: Arc<Mutex<Desk>>, start: Start, cance
     shared.room.notify_one();
     if end == TaskEnd::NumberBusy {
         tracing::debug!(attempt = %id, "waits for the number's earlier call to end");
+    }
+}
+
+/// The end of an attempt whose task could not say it.
+async fn lost(shared: &Shared, attempt: AttemptId) -> TaskEnd {
+    let (node, fraud_block) = (shared.config.node.clone(), shared.config.fraud_block);
+    let ledger = Ledger::new(shared.store.clone(), attempt, node, fraud_block);
+    match ledger::settle_lost(ledger).await {
+        Some(outcome) => TaskEnd::Ran {
+            outcome: Some(outcome),
+            next_trunk: NextTrunk::No,
+        },
+        None => TaskEnd::StaysDue,
     }
 }
 
