@@ -233,7 +233,10 @@ impl Pump {
                 written = self.ledger.next() => self.committed(&written),
                 // Media before signalling: a press that lies in the queue when BYE arrives is judged first.
                 event = heard(self.leg.as_mut()), if media_open => match event {
-                    Some(event) => Some(Input::Media(event)),
+                    Some(event) => {
+                        self.log_media(&event);
+                        Some(Input::Media(event))
+                    }
                     None => { media_open = false; None }
                 },
                 inbound = self.route.inbound.recv() => inbound.map(|Inbound { message, source, .. }| Input::Sip { message, source }),
@@ -279,6 +282,13 @@ impl Pump {
                 self.call.handle_input(Instant::now(), input);
                 self.drain().await;
             }
+        }
+    }
+
+    /// The leg tells of unnegotiated events once a call.
+    fn log_media(&self, event: &MediaEvent) {
+        if let MediaEvent::UnnegotiatedEvents { payload_type } = event {
+            tracing::info!(attempt = %self.attempt, payload_type, "telephone-events that nobody negotiated are heard");
         }
     }
 
