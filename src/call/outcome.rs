@@ -116,6 +116,12 @@ pub enum InboundAudio {
     Heard,
 }
 
+/// Whether an ended attempt, as it is kept, went to another trunk by [`NextTrunk::Once`].
+#[must_use]
+pub const fn asked_once(reason: Reason, sip_status: Option<u16>) -> bool {
+    matches!(sip_status, Some(403)) && matches!(reason, Reason::RejectedByNetwork | Reason::Unreachable)
+}
+
 fn of_blocking(response: &Response) -> Option<Ruling> {
     match response.status {
         607 => Some(Ruling::flagged(Reason::Declined, FLAG_UNWANTED)),
@@ -315,6 +321,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_is_kept_of_an_attempt_tells_once_from_yes() {
+        for status in 300..700 {
+            for cause in 0..=127 {
+                let value = format!("Q.850;cause={cause}");
+                let ruling = of_response(&response(status, &[("Reason", &value)]), Silent);
+                let once = asked_once(ruling.reason, Some(status));
+                assert_eq!(once, ruling.next_trunk == NextTrunk::Once, "{status} {value}");
+            }
+        }
+        assert!(!asked_once(Reason::RejectedByNetwork, None));
     }
 
     #[test]

@@ -10,12 +10,12 @@ use tokio::sync::mpsc;
 use super::ledger::{Ledger, Written};
 use super::plan::{self, PlanError};
 use super::{Reached, Shared, Start};
-use crate::call::{Call, Input, NextTrunk, Output};
+use crate::call::{Call, Input, NextTrunk, Output, asked_once};
 use crate::media::command::MediaEvent;
 use crate::model::{AttemptId, AttemptReport, Outcome, Reason};
 use crate::net::media_engine::MediaLeg;
 use crate::net::sip_udp::{Inbound, RouteGuard};
-use crate::policy::goes_to_next_trunk;
+use crate::policy::{Attempts, Failover, goes_to_next_trunk};
 use crate::store::{Claim, Claimed, Decided};
 use crate::telemetry::wallclock;
 
@@ -108,8 +108,14 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
                 ledger,
                 outcome: None,
                 next_trunk: NextTrunk::No,
-                attempts_made: start.due.number,
-                untried: start.untried,
+                attempts: Attempts {
+                    made: start.due.number,
+                    asked_once: verification.attempts.iter().any(|attempt| {
+                        let status = attempt.report.cause.sip_status;
+                        attempt.outcome.is_some_and(|o| asked_once(o.reason(), status))
+                    }),
+                    untried: start.untried,
+                },
                 last_report: AttemptReport::default(),
                 has_sent: false,
                 failover_on_timeout: start.trunk.failover_on_timeout,
@@ -209,10 +215,7 @@ struct Pump {
     ledger: Ledger,
     outcome: Option<Outcome>,
     next_trunk: NextTrunk,
-    /// Attempts of this verification, this one included.
-    attempts_made: u32,
-    /// Trunks that have not tried it.
-    untried: usize,
+    attempts: Attempts,
     last_report: AttemptReport,
     /// Something has left for the network.
     has_sent: bool,
@@ -310,11 +313,14 @@ impl Pump {
         count(outcome);
         self.outcome = Some(outcome);
         self.next_trunk = self.call.next_trunk();
-        let tried = self.attempts_made;
         // After Timer B a phone may still ring somewhere; the operator may rule out a second ring.
         let silent = outcome.reason() == Reason::TrunkDown && !self.failover_on_timeout;
-        let asked = self.next_trunk.is_allowed() && !silent;
-        let another = goes_to_next_trunk(outcome, asked, tried, self.untried);
+        let asked = match self.next_trunk {
+            NextTrunk::Yes { .. } if !silent => Failover::Yes,
+            NextTrunk::Once if !silent => Failover::Once,
+            NextTrunk::Yes { .. } | NextTrunk::Once | NextTrunk::No => Failover::No,
+        };
+        let another = goes_to_next_trunk(outcome, asked, self.attempts);
         self.ledger.decide(outcome, report, another);
     }
 
