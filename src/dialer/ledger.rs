@@ -7,8 +7,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use crate::call::FLAG_UNWANTED;
 use crate::model::{AttemptId, AttemptReport, Outcome, Reason, Stage, UnixMillis};
-use crate::store::{Decided, Decision, Next, Store, StoreError};
+use crate::store::{BLOCK_FOR_EVER, Decided, Decision, Next, Store, StoreError};
 use crate::telemetry::{entropy, wallclock};
 
 /// Pauses between tries of a write that the store could not do. An outcome is tried for about ten minutes; after
@@ -140,7 +141,7 @@ impl Ledger {
 
     fn decision(&self, outcome: Outcome, report: AttemptReport, next_trunk: bool) -> Decision {
         let now = wallclock();
-        let fraud = outcome.reason() == Reason::FraudReported;
+        let block_until = block_until(outcome, &report, self.fraud_block, now);
         Decision {
             attempt: self.attempt,
             node: self.node.clone(),
@@ -151,9 +152,23 @@ impl Ledger {
             } else {
                 Next::Finish
             },
-            block_until: (fraud && !self.fraud_block.is_zero()).then(|| now.plus(self.fraud_block)),
+            block_until,
         }
     }
+}
+
+/// A callee who wants no more calls (607) is never called again without a person's doing.
+fn block_until(
+    outcome: Outcome,
+    report: &AttemptReport,
+    fraud_block: Duration,
+    now: UnixMillis,
+) -> Option<UnixMillis> {
+    if report.flags.iter().any(|flag| flag == FLAG_UNWANTED) {
+        return Some(BLOCK_FOR_EVER);
+    }
+    let fraud = outcome.reason() == Reason::FraudReported;
+    (fraud && !fraud_block.is_zero()).then(|| now.plus(fraud_block))
 }
 
 /// The task of this ledger's attempt has left without an outcome, so ours is owed: otherwise its number stays taken
@@ -276,6 +291,24 @@ mod tests {
         match accepted.unwrap() {
             Accepted::Created { verification, .. } => *verification,
             other => panic!("expected Created, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_fraud_report_blocks_for_its_time_and_an_unwanted_call_for_ever() {
+        let (now, day) = (UnixMillis(1_000), Duration::from_secs(86_400));
+        let plain = AttemptReport::default();
+        let mut unwanted = AttemptReport::default();
+        unwanted.flag(FLAG_UNWANTED);
+        for (reason, report, fraud_block, expected) in [
+            (Reason::FraudReported, &plain, day, Some(now.plus(day))),
+            (Reason::FraudReported, &plain, Duration::ZERO, None),
+            (Reason::Declined, &plain, day, None),
+            (Reason::Declined, &unwanted, day, Some(BLOCK_FOR_EVER)),
+            (Reason::Declined, &unwanted, Duration::ZERO, Some(BLOCK_FOR_EVER)),
+        ] {
+            let found = block_until(Outcome::new(reason), report, fraud_block, now);
+            assert_eq!(found, expected, "{reason} {fraud_block:?}");
         }
     }
 

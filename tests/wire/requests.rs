@@ -212,3 +212,23 @@ async fn a_lost_trunk_without_another_is_a_trunk_that_is_down() {
     assert_eq!(house.carrier.calls_to("+15005550001").await.len(), 0);
     house.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_callee_who_wants_no_calls_is_not_called_again() {
+    let house = House::start().await;
+    let to = "+15005559007";
+    let steps = json!([{"reject": {"status": 607}}]);
+    house.carrier.callee(to, steps).await;
+    let body = json!({"to": to});
+    let created = house.http.create(&body).await;
+    let ended = house.http.ended(text(&created["id"])).await;
+    assert_eq!(
+        (text(&ended["status"]), text(&ended["reason"])),
+        ("denied", "declined")
+    );
+    let refused = house.http.post(V, &body).await;
+    assert_eq!(refused.status, 403, "{}", refused.text);
+    assert_eq!(refused.json()["code"], "number_blocked");
+    assert_eq!(house.carrier.calls_to(to).await.len(), 1);
+    house.stop().await;
+}
