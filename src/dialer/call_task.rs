@@ -12,7 +12,7 @@ use super::plan::{self, PlanError};
 use super::{Reached, Shared, Start};
 use crate::call::{Call, Input, NextTrunk, Output, asked_once};
 use crate::media::command::MediaEvent;
-use crate::model::{AttemptId, AttemptReport, Outcome, Reason};
+use crate::model::{Attempt, AttemptId, AttemptReport, Outcome, Reason, Verification};
 use crate::net::media_engine::MediaLeg;
 use crate::net::sip_udp::{Inbound, RouteGuard};
 use crate::policy::{Attempts, Failover, goes_to_next_trunk};
@@ -108,14 +108,7 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
                 ledger,
                 outcome: None,
                 next_trunk: NextTrunk::No,
-                attempts: Attempts {
-                    made: start.due.number,
-                    asked_once: verification.attempts.iter().any(|attempt| {
-                        let status = attempt.report.cause.sip_status;
-                        attempt.outcome.is_some_and(|o| asked_once(o.reason(), status))
-                    }),
-                    untried: start.untried,
-                },
+                attempts: attempts_of(&verification, start.due.number, start.untried),
                 last_report: AttemptReport::default(),
                 has_sent: false,
                 failover_on_timeout: start.trunk.failover_on_timeout,
@@ -135,6 +128,19 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
                 next_trunk: NextTrunk::No,
             }
         }
+    }
+}
+
+/// `number`: of the attempt that is being dialled.
+fn attempts_of(verification: &Verification, number: u32, untried: usize) -> Attempts {
+    let is_once = |attempt: &Attempt| {
+        let status = attempt.report.cause.sip_status;
+        attempt.outcome.is_some_and(|o| asked_once(o.reason(), status))
+    };
+    Attempts {
+        made: number,
+        asked_once: verification.attempts.iter().any(is_once),
+        untried,
     }
 }
 
