@@ -20,7 +20,7 @@ const BATCH: u32 = 256;
 const POLL: Duration = Duration::from_secs(1);
 /// Rest after a failure of the store.
 const STORE_REST: Duration = Duration::from_millis(250);
-/// How long a trunk that gave no answer, or a 5xx without Retry-After, gets no new calls.
+/// How long a trunk that cannot be reached gets no new calls.
 const PENALTY: Duration = Duration::from_secs(5);
 /// A trunk may ask for a longer rest, within reason: a mistyped Retry-After must not close it for a day.
 const PENALTY_MAX: Duration = Duration::from_secs(600);
@@ -281,19 +281,17 @@ async fn lost(shared: &Shared, attempt: AttemptId) -> TaskEnd {
 }
 
 /// How long the trunk rests after this end, if it is the trunk that failed: what its 503 asked for (RFC 3261
-/// §20.33), else [`PENALTY`].
+/// §20.33), or the usual.
 fn rest_after(end: TaskEnd) -> Option<(Outcome, Duration)> {
     let TaskEnd::Ran {
         outcome: Some(outcome),
-        next_trunk: NextTrunk::Yes { retry_after_s },
+        next_trunk: NextTrunk::Yes { rest_s: Some(rest_s) },
     } = end
     else {
         return None;
     };
-    matches!(outcome.reason(), Reason::TrunkDown | Reason::Congestion).then(|| {
-        let asked = retry_after_s.map(|s| Duration::from_secs(s.into()));
-        (outcome, asked.map_or(PENALTY, |rest| rest.min(PENALTY_MAX)))
-    })
+    matches!(outcome.reason(), Reason::TrunkDown | Reason::Congestion)
+        .then(|| (outcome, Duration::from_secs(rest_s.into()).min(PENALTY_MAX)))
 }
 
 async fn refuse(shared: &Shared, due: &DueAttempt, outcome: Outcome) {
@@ -342,14 +340,15 @@ mod tests {
             };
             rest_after(end).map(|(_, rest)| rest.as_secs())
         };
-        let yes = |retry_after_s| NextTrunk::Yes { retry_after_s };
+        let yes = |rest_s| NextTrunk::Yes { rest_s };
         for (reason, next_trunk, expected) in [
             (Reason::Congestion, yes(Some(1)), Some(1)),
             (Reason::Congestion, yes(Some(0)), Some(0)),
             (Reason::Congestion, yes(Some(120)), Some(120)),
             (Reason::Congestion, yes(Some(u32::MAX)), Some(600)),
-            (Reason::Congestion, yes(None), Some(5)),
-            (Reason::TrunkDown, yes(None), Some(5)),
+            (Reason::TrunkDown, yes(Some(5)), Some(5)),
+            // 500, 502, 504, or a cause that says congestion: one call's failure.
+            (Reason::Congestion, yes(None), None),
             // The number's fate, or one opinion of many: the trunk itself is well.
             (Reason::CodecMismatch, yes(None), None),
             (Reason::RejectedByNetwork, NextTrunk::Once, None),
