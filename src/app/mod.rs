@@ -23,7 +23,7 @@ use crate::dialer::Dialer;
 use crate::media::voice::Voice;
 use crate::model::PhoneNumber;
 use crate::net::media_engine::{EngineError, MediaEngine};
-use crate::net::sip_udp::{BindError, SipUdp, SipUdpConfig};
+use crate::net::sip_udp::{BindError, SipUdp, SipUdpConfig, routes_for};
 use crate::policy::PolicyError;
 use crate::prompt::{Catalogue, CatalogueOptions, PromptError};
 use crate::store::{Store, StoreError, StoreOptions};
@@ -89,7 +89,7 @@ impl App {
         let dialer_config = build::dialer(config)?;
         let (sip, inbound) = SipUdp::bind(SipUdpConfig {
             bind: config.sip.listen.clone(),
-            calls_max: config.sip.calls_max,
+            routes_max: routes_for(config.sip.calls_max),
             is_peer: build::peer_check(config).await,
         })?;
         let sip_addresses: Vec<SocketAddr> = sip.locals().collect();

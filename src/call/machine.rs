@@ -157,7 +157,13 @@ impl Phase {
             Self::Talking { menu } => Self::talking(desk, now, menu, event),
             phase @ (Self::Draining { .. } | Self::Closing { .. } | Self::Finished) => {
                 Self::refuse_offer(desk, now, &event);
-                if matches!(event, invite::Event::LateResponse { .. }) {
+                let is_late = match event {
+                    invite::Event::LateResponse { .. } => true,
+                    // The outcome was told without it, so the number was free for another call.
+                    invite::Event::AnsweredAfterCancel => matches!(phase, Self::Finished),
+                    _ => false,
+                };
+                if is_late {
                     desk.double_ring();
                 }
                 phase

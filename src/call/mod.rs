@@ -31,7 +31,7 @@ mod tests;
 pub use io::{Input, Output};
 pub use machine::Call;
 pub use outcome::{
-    Alerting, FLAG_CALL_BLOCKED, FLAG_UNWANTED, InboundAudio, NextTrunk, Ruling, of_response, of_silence,
-    of_talk, of_transport_error,
+    Alerting, FLAG_CALL_BLOCKED, FLAG_UNWANTED, InboundAudio, NextTrunk, Ruling, asked_once, of_response,
+    of_silence, of_talk, of_transport_error,
 };
 pub use spec::{CallSpec, CallTimings, SpecError};

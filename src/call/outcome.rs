@@ -10,6 +10,9 @@ pub const FLAG_CALL_BLOCKED: &str = "call_blocked";
 /// The callee never wants to be called again (RFC 8197).
 pub const FLAG_UNWANTED: &str = "unwanted";
 
+/// The rest of a trunk that failed and did not say for how long.
+const REST_S: u32 = 5;
+
 /// Whether a phone may have rung.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Alerting {
@@ -25,14 +28,16 @@ pub enum NextTrunk {
     No,
     /// One other trunk, not all of them.
     Once,
-    /// `retry_after_s`: how long this trunk asked to be left alone.
+    /// `rest_s`: how long this trunk is to be left alone, where it is the trunk itself that failed: it said 503, said
+    /// nothing, or could not be reached.
     Yes {
-        retry_after_s: Option<u32>,
+        rest_s: Option<u32>,
     },
 }
 
 impl NextTrunk {
-    const YES: Self = Self::Yes { retry_after_s: None };
+    const YES: Self = Self::Yes { rest_s: None };
+    const RESTING: Self = Self::Yes { rest_s: Some(REST_S) };
 
     #[must_use]
     pub const fn is_allowed(self) -> bool {
@@ -89,13 +94,13 @@ pub fn of_response(response: &Response, alerting: Alerting) -> Ruling {
 /// Of an INVITE that got no response at all (Timer B).
 #[must_use]
 pub const fn of_silence(alerting: Alerting) -> Ruling {
-    Ruling::new(Reason::TrunkDown, NextTrunk::YES).after(alerting)
+    Ruling::new(Reason::TrunkDown, NextTrunk::RESTING).after(alerting)
 }
 
 /// Of an INVITE that could not be sent.
 #[must_use]
 pub const fn of_transport_error(alerting: Alerting) -> Ruling {
-    Ruling::new(Reason::Congestion, NextTrunk::YES).after(alerting)
+    Ruling::new(Reason::Congestion, NextTrunk::RESTING).after(alerting)
 }
 
 /// Of a BYE, or of a menu that ended without a key: a callee who could not be heard did not refuse, and a dialog that
@@ -114,6 +119,12 @@ pub const fn of_talk(reason: Reason, audio: InboundAudio, hung_up_by: Option<Hun
 pub enum InboundAudio {
     None,
     Heard,
+}
+
+/// Whether an ended attempt, as it is kept, went to another trunk by [`NextTrunk::Once`].
+#[must_use]
+pub const fn asked_once(reason: Reason, sip_status: Option<u16>) -> bool {
+    matches!(sip_status, Some(403)) && matches!(reason, Reason::RejectedByNetwork | Reason::Unreachable)
 }
 
 fn of_blocking(response: &Response) -> Option<Ruling> {
@@ -172,7 +183,7 @@ fn next_trunk_of_cause(reason: Reason, response: &Response) -> NextTrunk {
     let by_status = of_status(response, Alerting::Silent).next_trunk;
     match reason {
         Reason::Congestion | Reason::CodecMismatch => NextTrunk::Yes {
-            retry_after_s: retry_after_s(response),
+            rest_s: rest_s(response),
         },
         Reason::RejectedByNetwork | Reason::Unreachable => by_status,
         _ => NextTrunk::No,
@@ -180,8 +191,8 @@ fn next_trunk_of_cause(reason: Reason, response: &Response) -> NextTrunk {
 }
 
 /// RFC 3261 §20.33; only 503 has a meaning for the trunk as a whole.
-fn retry_after_s(response: &Response) -> Option<u32> {
-    (response.status == 503).then(|| response.headers.retry_after())?
+fn rest_s(response: &Response) -> Option<u32> {
+    (response.status == 503).then(|| response.headers.retry_after().unwrap_or(REST_S))
 }
 
 fn of_status(response: &Response, alerting: Alerting) -> Ruling {
@@ -204,7 +215,7 @@ fn of_status(response: &Response, alerting: Alerting) -> Ruling {
         500..=599 => Ruling::new(
             Reason::Congestion,
             NextTrunk::Yes {
-                retry_after_s: retry_after_s(response),
+                rest_s: rest_s(response),
             },
         ),
         // 400, 405, 415, 420 and every other 4xx: the trunk did not like what we sent.
@@ -244,7 +255,8 @@ mod tests {
             (&[401, 407], Reason::TrunkAuth, NextTrunk::YES),
             (&[403], Reason::RejectedByNetwork, NextTrunk::Once),
             (&[488, 606], Reason::CodecMismatch, NextTrunk::YES),
-            (&[500, 502, 503, 504], Reason::Congestion, NextTrunk::YES),
+            (&[500, 502, 504], Reason::Congestion, NextTrunk::YES),
+            (&[503], Reason::Congestion, NextTrunk::RESTING),
             (
                 &[300, 301, 302, 305, 380],
                 Reason::RejectedByNetwork,
@@ -287,10 +299,13 @@ mod tests {
 
     #[test]
     fn silence_and_transport_errors_try_the_next_trunk() {
-        assert_eq!(of_silence(Silent), Ruling::new(Reason::TrunkDown, NextTrunk::YES));
+        assert_eq!(
+            of_silence(Silent),
+            Ruling::new(Reason::TrunkDown, NextTrunk::RESTING)
+        );
         assert_eq!(
             of_transport_error(Silent),
-            Ruling::new(Reason::Congestion, NextTrunk::YES)
+            Ruling::new(Reason::Congestion, NextTrunk::RESTING)
         );
     }
 
@@ -315,6 +330,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_is_kept_of_an_attempt_tells_once_from_yes() {
+        for status in 300..700 {
+            for cause in 0..=127 {
+                let value = format!("Q.850;cause={cause}");
+                let ruling = of_response(&response(status, &[("Reason", &value)]), Silent);
+                let once = asked_once(ruling.reason, Some(status));
+                assert_eq!(once, ruling.next_trunk == NextTrunk::Once, "{status} {value}");
+            }
+        }
+        assert!(!asked_once(Reason::RejectedByNetwork, None));
     }
 
     #[test]
@@ -349,7 +377,8 @@ mod tests {
         };
         assert_eq!(next(403, 57), NextTrunk::Once);
         assert_eq!(next(480, 27), NextTrunk::No);
-        assert_eq!(next(503, 27), NextTrunk::YES);
+        assert_eq!(next(503, 27), NextTrunk::RESTING);
+        assert_eq!(next(503, 34), NextTrunk::RESTING);
         assert_eq!(next(480, 34), NextTrunk::YES);
         assert_eq!(next(503, 17), NextTrunk::No);
     }
@@ -387,16 +416,11 @@ mod tests {
     fn retry_after_of_a_503_is_handed_on() {
         for (headers, expected) in [
             (&[("Retry-After", "120 (maintenance);duration=60")][..], Some(120)),
-            (&[], None),
-            (&[("Retry-After", "soon")], None),
+            (&[], Some(REST_S)),
+            (&[("Retry-After", "soon")], Some(REST_S)),
         ] {
             let ruling = of_response(&response(503, headers), Silent);
-            assert_eq!(
-                ruling.next_trunk,
-                NextTrunk::Yes {
-                    retry_after_s: expected
-                }
-            );
+            assert_eq!(ruling.next_trunk, NextTrunk::Yes { rest_s: expected });
         }
         assert_eq!(
             of_response(&response(500, &[("Retry-After", "5")]), Silent).next_trunk,

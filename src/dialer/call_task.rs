@@ -10,12 +10,12 @@ use tokio::sync::mpsc;
 use super::ledger::{Ledger, Written};
 use super::plan::{self, PlanError};
 use super::{Reached, Shared, Start};
-use crate::call::{Call, Input, NextTrunk, Output};
+use crate::call::{Call, Input, NextTrunk, Output, asked_once};
 use crate::media::command::MediaEvent;
-use crate::model::{AttemptId, AttemptReport, Outcome, Reason};
+use crate::model::{Attempt, AttemptId, AttemptReport, Outcome, Reason, Verification};
 use crate::net::media_engine::MediaLeg;
 use crate::net::sip_udp::{Inbound, RouteGuard};
-use crate::policy::goes_to_next_trunk;
+use crate::policy::{Attempts, Failover, goes_to_next_trunk};
 use crate::store::{Claim, Claimed, Decided};
 use crate::telemetry::wallclock;
 
@@ -26,6 +26,10 @@ pub(super) enum TaskEnd {
     NotClaimed,
     /// The number's earlier call is still ending; the attempt stays due.
     NumberBusy,
+    /// Nothing was claimed for want of a place: the attempt stays due, and waits a little.
+    StaysDue,
+    /// The trunk has no address, or no route leads there: the attempt stays due for another trunk.
+    Unreachable,
     /// Refused before the claim; the verification has ended with this outcome.
     Refused(Outcome),
     /// The call ran; `next_trunk` says whether it failed on the trunk's side, and how long that asked for rest.
@@ -95,11 +99,6 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
         Ok(spec) => {
             tracing::info!(%attempt, verification = %verification.id, to = %verification.to, trunk = %start.trunk.name, "dialling");
             let call = Call::new(Instant::now(), spec, entropy);
-            let untried = shared
-                .config
-                .trunks
-                .len()
-                .saturating_sub(start.due.tried_trunks.len() + 1);
             let pump = Pump {
                 shared,
                 attempt,
@@ -109,8 +108,7 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
                 ledger,
                 outcome: None,
                 next_trunk: NextTrunk::No,
-                attempts_made: start.due.number,
-                untried,
+                attempts: attempts_of(&verification, start.due.number, start.untried),
                 last_report: AttemptReport::default(),
                 has_sent: false,
                 failover_on_timeout: start.trunk.failover_on_timeout,
@@ -130,6 +128,19 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
                 next_trunk: NextTrunk::No,
             }
         }
+    }
+}
+
+/// `number`: of the attempt that is being dialled.
+fn attempts_of(verification: &Verification, number: u32, untried: usize) -> Attempts {
+    let is_once = |attempt: &Attempt| {
+        let status = attempt.report.cause.sip_status;
+        attempt.outcome.is_some_and(|o| asked_once(o.reason(), status))
+    };
+    Attempts {
+        made: number,
+        asked_once: verification.attempts.iter().any(is_once),
+        untried,
     }
 }
 
@@ -181,6 +192,10 @@ async fn prepare(shared: &Shared, start: &Start) -> Result<Prepared, PlanError> 
 }
 
 async fn refuse(shared: &Shared, start: &Start, refused: PlanError) -> TaskEnd {
+    if let Some(end) = refused.stays_due() {
+        tracing::warn!(attempt = %start.due.id, trunk = %start.trunk.name, error = %refused, "not dialled; it stays due");
+        return end;
+    }
     let outcome = refused.outcome();
     tracing::warn!(attempt = %start.due.id, trunk = %start.trunk.name, error = %refused, "refused before dialling");
     if let Ok(entropy) = crate::telemetry::entropy() {
@@ -206,10 +221,7 @@ struct Pump {
     ledger: Ledger,
     outcome: Option<Outcome>,
     next_trunk: NextTrunk,
-    /// Attempts of this verification, this one included.
-    attempts_made: u32,
-    /// Trunks that have not tried it.
-    untried: usize,
+    attempts: Attempts,
     last_report: AttemptReport,
     /// Something has left for the network.
     has_sent: bool,
@@ -230,7 +242,10 @@ impl Pump {
                 written = self.ledger.next() => self.committed(&written),
                 // Media before signalling: a press that lies in the queue when BYE arrives is judged first.
                 event = heard(self.leg.as_mut()), if media_open => match event {
-                    Some(event) => Some(Input::Media(event)),
+                    Some(event) => {
+                        self.log_media(&event);
+                        Some(Input::Media(event))
+                    }
                     None => { media_open = false; None }
                 },
                 inbound = self.route.inbound.recv() => inbound.map(|Inbound { message, source, .. }| Input::Sip { message, source }),
@@ -279,6 +294,13 @@ impl Pump {
         }
     }
 
+    /// The leg tells of unnegotiated events once a call.
+    fn log_media(&self, event: &MediaEvent) {
+        if let MediaEvent::UnnegotiatedEvents { payload_type } = event {
+            tracing::info!(attempt = %self.attempt, payload_type, "telephone-events that nobody negotiated are heard");
+        }
+    }
+
     /// Only a durable outcome of ours lets the goodbye be said; without one the call ends by its own deadline.
     fn committed(&self, written: &Written) -> Option<Input> {
         match written {
@@ -297,11 +319,14 @@ impl Pump {
         count(outcome);
         self.outcome = Some(outcome);
         self.next_trunk = self.call.next_trunk();
-        let tried = self.attempts_made;
         // After Timer B a phone may still ring somewhere; the operator may rule out a second ring.
         let silent = outcome.reason() == Reason::TrunkDown && !self.failover_on_timeout;
-        let asked = self.next_trunk.is_allowed() && !silent;
-        let another = goes_to_next_trunk(outcome, asked, tried, self.untried);
+        let asked = match self.next_trunk {
+            NextTrunk::Yes { .. } if !silent => Failover::Yes,
+            NextTrunk::Once if !silent => Failover::Once,
+            NextTrunk::Yes { .. } | NextTrunk::Once | NextTrunk::No => Failover::No,
+        };
+        let another = goes_to_next_trunk(outcome, asked, self.attempts);
         self.ledger.decide(outcome, report, another);
     }
 

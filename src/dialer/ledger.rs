@@ -7,8 +7,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::model::{AttemptId, AttemptReport, Outcome, Stage, UnixMillis};
-use crate::store::{Decided, Decision, Next, Store, StoreError};
+use crate::call::FLAG_UNWANTED;
+use crate::model::{AttemptId, AttemptReport, Outcome, Reason, Stage, UnixMillis};
+use crate::store::{BLOCK_FOR_EVER, Decided, Decision, Next, Store, StoreError};
 use crate::telemetry::{entropy, wallclock};
 
 /// Pauses between tries of a write that the store could not do. An outcome is tried for about ten minutes; after
@@ -140,7 +141,7 @@ impl Ledger {
 
     fn decision(&self, outcome: Outcome, report: AttemptReport, next_trunk: bool) -> Decision {
         let now = wallclock();
-        let fraud = outcome.reason() == crate::model::Reason::FraudReported;
+        let block_until = block_until(outcome, &report, self.fraud_block, now);
         Decision {
             attempt: self.attempt,
             node: self.node.clone(),
@@ -151,8 +152,39 @@ impl Ledger {
             } else {
                 Next::Finish
             },
-            block_until: (fraud && !self.fraud_block.is_zero()).then(|| now.plus(self.fraud_block)),
+            block_until,
         }
+    }
+}
+
+/// A callee who wants no more calls (607) is never called again without a person's doing.
+fn block_until(
+    outcome: Outcome,
+    report: &AttemptReport,
+    fraud_block: Duration,
+    now: UnixMillis,
+) -> Option<UnixMillis> {
+    if report.flags.iter().any(|flag| flag == FLAG_UNWANTED) {
+        return Some(BLOCK_FOR_EVER);
+    }
+    let fraud = outcome.reason() == Reason::FraudReported;
+    (fraud && !fraud_block.is_zero()).then(|| now.plus(fraud_block))
+}
+
+/// The task of this ledger's attempt has left without an outcome, so ours is owed: otherwise its number stays taken
+/// until the next start. `None`: it was never claimed, nothing was sent, and it is still due.
+pub(super) async fn settle_lost(mut ledger: Ledger) -> Option<Outcome> {
+    let outcome = Outcome::new(Reason::Internal);
+    ledger.decide(outcome, AttemptReport::default(), false);
+    match ledger.next().await {
+        Written::Decided(Decided::Finished { .. } | Decided::Retrying { .. }) => {
+            ledger.report(AttemptReport::default());
+            ledger.next().await;
+            Some(outcome)
+        }
+        Written::Decided(Decided::Already(outcome)) => Some(outcome),
+        Written::Decided(Decided::NotOurs) => None,
+        Written::Stage | Written::Reported | Written::Lost => Some(outcome),
     }
 }
 
@@ -193,4 +225,118 @@ where
     }
     tracing::error!(%attempt, since = %began, "an outcome was given up; it will be told as unknown_after_crash");
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::{
+        Destination, Entropy, Method, NumberValidation, PhoneNumber, Purpose, Verification, VerificationId,
+    };
+    use crate::store::{
+        Accept, Accepted, Claim, Claimed, StoreOptions, StoredAnswer, Subscription, Visibility,
+    };
+
+    const NODE: &str = "node-1";
+
+    fn accept(seed: u64) -> Accept {
+        let now = wallclock();
+        let to = PhoneNumber::parse("+15005550001", None, NumberValidation::Strict).unwrap();
+        let verification = Verification {
+            id: VerificationId::generate(now, &mut Entropy::from_number(seed)),
+            key_id: "key_a".into(),
+            profile: "default".into(),
+            to: Destination::E164(to),
+            extension: None,
+            method: Method::PressKey,
+            code: None,
+            purpose: Purpose::Enroll,
+            locale: "en-US".into(),
+            brand: None,
+            client_ref: None,
+            end_user_id: None,
+            end_user_ip: None,
+            callback_url: None,
+            tags: [].into(),
+            message: [].into(),
+            caller_id: "+18005550199".into(),
+            created_at: now,
+            expires_at: now.plus(Duration::from_secs(120)),
+            stage: Stage::Queued,
+            outcome: None,
+            sequence: 0,
+            attempts: Vec::new(),
+        };
+        Accept {
+            verification,
+            subscription: Subscription::terminal_only(),
+            idempotency: None,
+            supersede: false,
+            quotas: Vec::new(),
+            pending_max: 0,
+            render_answer: Box::new(|_| StoredAnswer {
+                status: 201,
+                location: None,
+                body: String::new(),
+            }),
+        }
+    }
+
+    async fn created(store: &Store, seed: u64) -> Verification {
+        let accepted = store
+            .accept(accept(seed), Entropy::from_number(seed + 100), wallclock())
+            .await;
+        match accepted.unwrap() {
+            Accepted::Created { verification, .. } => *verification,
+            other => panic!("expected Created, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_fraud_report_blocks_for_its_time_and_an_unwanted_call_for_ever() {
+        let (now, day) = (UnixMillis(1_000), Duration::from_secs(86_400));
+        let plain = AttemptReport::default();
+        let mut unwanted = AttemptReport::default();
+        unwanted.flag(FLAG_UNWANTED);
+        for (reason, report, fraud_block, expected) in [
+            (Reason::FraudReported, &plain, day, Some(now.plus(day))),
+            (Reason::FraudReported, &plain, Duration::ZERO, None),
+            (Reason::Declined, &plain, day, None),
+            (Reason::Declined, &unwanted, day, Some(BLOCK_FOR_EVER)),
+            (Reason::Declined, &unwanted, Duration::ZERO, Some(BLOCK_FOR_EVER)),
+        ] {
+            let found = block_until(Outcome::new(reason), report, fraud_block, now);
+            assert_eq!(found, expected, "{reason} {fraud_block:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_claimed_attempt_that_its_task_left_ends_as_internal_and_frees_its_number() {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", directory.path().join("ringproof.db").display());
+        let options = StoreOptions::new(url, Arc::new(|_| String::new()));
+        let store = Store::open(options).await.unwrap();
+        let verification = created(&store, 1).await;
+        let attempt = verification.attempts[0].id;
+        let ledger = || Ledger::new(store.clone(), attempt, NODE.into(), Duration::ZERO);
+        assert_eq!(settle_lost(ledger()).await, None, "it is not claimed");
+        let claim = Claim {
+            attempt,
+            node: NODE.into(),
+            call_id: "call-1".into(),
+            trunk: "carrier".into(),
+            caller_id: None,
+        };
+        let claimed = store.claim(claim, wallclock()).await.unwrap();
+        assert!(matches!(claimed, Claimed::Dialing(_)), "{claimed:?}");
+        let internal = Outcome::new(Reason::Internal);
+        assert_eq!(settle_lost(ledger()).await, Some(internal));
+        let read = store.verification(verification.id, &Visibility::All).await;
+        let read = read.unwrap().unwrap();
+        assert_eq!(read.outcome, Some(internal));
+        assert!(read.attempts[0].ended_at.is_some());
+        created(&store, 2).await;
+    }
 }

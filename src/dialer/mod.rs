@@ -82,6 +82,8 @@ pub(crate) struct Reached {
 pub(crate) struct Start {
     due: DueAttempt,
     trunk: Arc<Trunk>,
+    /// Trunks that could carry it after this one.
+    untried: usize,
 }
 
 /// The running dialer.

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use super::Shared;
+use super::call_task::TaskEnd;
 use super::target::{Target, TargetError};
 use crate::call::{CallSpec, CallTimings, SpecError};
 use crate::ivr::Script;
@@ -89,6 +90,15 @@ pub(super) enum PlanError {
 }
 
 impl PlanError {
+    /// Whether the attempt stays due: another trunk may be reached, and a Call-ID finds its place in a moment.
+    pub(super) const fn stays_due(&self) -> Option<TaskEnd> {
+        match self {
+            Self::Target(_) | Self::NoRoute(_) => Some(TaskEnd::Unreachable),
+            Self::Sip(_) => Some(TaskEnd::StaysDue),
+            Self::Media(_) | Self::Entropy(_) | Self::Profile(_) | Self::Spec(_) | Self::Message(_) => None,
+        }
+    }
+
     /// What the platform is told: the trunk's fault, or ours for want of room.
     pub(super) const fn outcome(&self) -> Outcome {
         Outcome::new(match self {

@@ -1,14 +1,15 @@
 //! Which due attempts start now, and over which trunk.
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
 use super::call_task::{self, TaskEnd};
+use super::ledger::{self, Ledger};
 use super::{Shared, Start};
 use crate::call::NextTrunk;
-use crate::model::{AttemptId, Outcome, Reason};
+use crate::model::{AttemptId, Outcome, Reason, UnixMillis};
 use crate::policy::{CallNeed, Selection, TrunkBoard, TrunkRules};
 use crate::store::{CancelNotice, DueAttempt};
 use crate::telemetry::wallclock;
@@ -19,16 +20,99 @@ const BATCH: u32 = 256;
 const POLL: Duration = Duration::from_secs(1);
 /// Rest after a failure of the store.
 const STORE_REST: Duration = Duration::from_millis(250);
-/// How long a trunk that gave no answer, or a 5xx without Retry-After, gets no new calls.
+/// How long a trunk that cannot be reached gets no new calls.
 const PENALTY: Duration = Duration::from_secs(5);
 /// A trunk may ask for a longer rest, within reason: a mistyped Retry-After must not close it for a day.
 const PENALTY_MAX: Duration = Duration::from_secs(600);
+
+/// How long an attempt waits for a place that was not free.
+const PLACE_REST: Duration = Duration::from_millis(100);
 
 /// What the loop and the ends of its tasks change.
 struct Desk {
     board: TrunkBoard,
     /// Picked and not yet ended here: the store may still show them as due.
     picked: BTreeSet<AttemptId>,
+    /// Attempts that were picked, not dialled, and are still due.
+    held: BTreeMap<AttemptId, Hold>,
+}
+
+/// What an attempt that is still due has met.
+#[derive(Debug)]
+struct Hold {
+    /// Not picked again before.
+    until: Option<Instant>,
+    /// Trunks that could not be reached for it.
+    unreachable: Vec<String>,
+    /// Of its verification; nothing is due after.
+    expires_at: UnixMillis,
+}
+
+impl Desk {
+    fn new(rules: impl IntoIterator<Item = TrunkRules>) -> Self {
+        Self {
+            board: TrunkBoard::new(rules),
+            picked: BTreeSet::new(),
+            held: BTreeMap::new(),
+        }
+    }
+
+    /// The trunk for this attempt, and how many could carry it after that one.
+    fn choose(&mut self, due: &DueAttempt, now: Instant) -> (Selection, usize) {
+        let mut tried = due.tried_trunks.clone();
+        if let Some(hold) = self.held.get(&due.id) {
+            if let Some(until) = hold.until.filter(|until| *until > now) {
+                return (Selection::Wait { until: Some(until) }, 0);
+            }
+            tried.extend(hold.unreachable.iter().cloned());
+        }
+        let selection = self.board.select(now, &need(due, &tried));
+        if let Selection::Start { trunk } = &selection {
+            tried.push(trunk.clone());
+        }
+        (selection, self.board.untried(&need(due, &tried)))
+    }
+
+    /// An attempt has left its task.
+    fn ended(&mut self, picked: &Picking, end: TaskEnd, now: Instant) {
+        let (id, trunk) = (picked.id, picked.trunk.as_str());
+        self.board.ended(trunk);
+        self.picked.remove(&id);
+        let hold = || Hold {
+            until: None,
+            unreachable: Vec::new(),
+            expires_at: picked.expires_at,
+        };
+        match end {
+            TaskEnd::Unreachable => {
+                self.board.down(trunk, now + PENALTY);
+                let hold = self.held.entry(id).or_insert_with(hold);
+                hold.unreachable.push(trunk.to_owned());
+            }
+            TaskEnd::StaysDue => {
+                self.held.entry(id).or_insert_with(hold).until = Some(now + PLACE_REST);
+            }
+            TaskEnd::NotClaimed | TaskEnd::NumberBusy => {}
+            TaskEnd::Refused(_) | TaskEnd::Ran { .. } => {
+                self.held.remove(&id);
+            }
+        }
+    }
+}
+
+fn need<'a>(due: &'a DueAttempt, tried: &'a [String]) -> CallNeed<'a> {
+    CallNeed {
+        country: due.country.as_deref(),
+        internal: due.internal,
+        tried,
+    }
+}
+
+/// What is kept of an attempt while its task has it.
+struct Picking {
+    id: AttemptId,
+    trunk: String,
+    expires_at: UnixMillis,
 }
 
 pub(super) async fn run(shared: Arc<Shared>, mut accepting: watch::Receiver<bool>) {
@@ -37,10 +121,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut accepting: watch::Receiver<bool
         .trunks
         .iter()
         .map(|t| TrunkRules::new(&t.name, t.cps, t.calls_max));
-    let desk = Arc::new(Mutex::new(Desk {
-        board: TrunkBoard::new(rules),
-        picked: BTreeSet::new(),
-    }));
+    let desk = Arc::new(Mutex::new(Desk::new(rules)));
     let mut due_changed = shared.store.attempts_changed();
     let mut cancels = shared.store.cancels();
     let mut sleep = Duration::ZERO;
@@ -74,6 +155,7 @@ async fn round(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>) -> Duration {
     {
         tracing::warn!(%error, "expired verifications were not ended");
     }
+    lock(desk).held.retain(|_, hold| hold.expires_at > now);
     let due = match shared.store.due_attempts(now, BATCH).await {
         Ok(due) => due,
         Err(error) => {
@@ -125,12 +207,8 @@ fn pick(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, due: &DueAttempt) -> Pick
     if guard.picked.len() >= shared.config.calls_max {
         return Picked::Wait(None);
     }
-    let need = CallNeed {
-        country: due.country.as_deref(),
-        internal: due.internal,
-        tried: &due.tried_trunks,
-    };
-    let name = match guard.board.select(Instant::now(), &need) {
+    let (selection, untried) = guard.choose(due, Instant::now());
+    let name = match selection {
         Selection::Start { trunk } => trunk,
         Selection::Wait { until } => return Picked::Wait(until),
         Selection::NoTrunk => return Picked::NoTrunk,
@@ -143,6 +221,7 @@ fn pick(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, due: &DueAttempt) -> Pick
     let start = Start {
         due: due.clone(),
         trunk: Arc::new(trunk.clone()),
+        untried,
     };
     let (cancel, canceled) = mpsc::channel(2);
     shared.live().insert(due.id, cancel);
@@ -152,22 +231,27 @@ fn pick(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, due: &DueAttempt) -> Pick
 
 /// Runs one attempt and gives back what it held, even if its task panics.
 async fn attend(shared: Arc<Shared>, desk: Arc<Mutex<Desk>>, start: Start, cancel: mpsc::Receiver<Reason>) {
-    let (id, trunk) = (start.due.id, Arc::clone(&start.trunk));
+    let picked = Picking {
+        id: start.due.id,
+        trunk: start.trunk.name.clone(),
+        expires_at: start.due.expires_at,
+    };
+    let (id, trunk) = (picked.id, Arc::clone(&start.trunk));
     let task = tokio::spawn(call_task::run(Arc::clone(&shared), start, cancel));
     let end = match task.await {
+        Ok(TaskEnd::Ran { outcome: None, .. }) => {
+            tracing::error!(attempt = %id, "a call task ended without an outcome");
+            lost(&shared, id).await
+        }
         Ok(end) => end,
         Err(error) => {
-            tracing::error!(attempt = %id, %error, "a call task failed; the next start will tell its outcome");
-            TaskEnd::Ran {
-                outcome: None,
-                next_trunk: NextTrunk::No,
-            }
+            tracing::error!(attempt = %id, %error, "a call task failed");
+            lost(&shared, id).await
         }
     };
     {
         let mut guard = lock(&desk);
-        guard.board.ended(&trunk.name);
-        guard.picked.remove(&id);
+        guard.ended(&picked, end, Instant::now());
         if let Some((outcome, rest)) = rest_after(end) {
             shared.rotate(&trunk);
             guard.board.down(&trunk.name, Instant::now() + rest);
@@ -183,20 +267,31 @@ async fn attend(shared: Arc<Shared>, desk: Arc<Mutex<Desk>>, start: Start, cance
     }
 }
 
+/// The end of an attempt whose task could not say it.
+async fn lost(shared: &Shared, attempt: AttemptId) -> TaskEnd {
+    let (node, fraud_block) = (shared.config.node.clone(), shared.config.fraud_block);
+    let ledger = Ledger::new(shared.store.clone(), attempt, node, fraud_block);
+    match ledger::settle_lost(ledger).await {
+        Some(outcome) => TaskEnd::Ran {
+            outcome: Some(outcome),
+            next_trunk: NextTrunk::No,
+        },
+        None => TaskEnd::StaysDue,
+    }
+}
+
 /// How long the trunk rests after this end, if it is the trunk that failed: what its 503 asked for (RFC 3261
-/// §20.33), else [`PENALTY`].
+/// §20.33), or the usual.
 fn rest_after(end: TaskEnd) -> Option<(Outcome, Duration)> {
     let TaskEnd::Ran {
         outcome: Some(outcome),
-        next_trunk: NextTrunk::Yes { retry_after_s },
+        next_trunk: NextTrunk::Yes { rest_s: Some(rest_s) },
     } = end
     else {
         return None;
     };
-    matches!(outcome.reason(), Reason::TrunkDown | Reason::Congestion).then(|| {
-        let asked = retry_after_s.map(|s| Duration::from_secs(s.into()));
-        (outcome, asked.map_or(PENALTY, |rest| rest.min(PENALTY_MAX)))
-    })
+    matches!(outcome.reason(), Reason::TrunkDown | Reason::Congestion)
+        .then(|| (outcome, Duration::from_secs(rest_s.into()).min(PENALTY_MAX)))
 }
 
 async fn refuse(shared: &Shared, due: &DueAttempt, outcome: Outcome) {
@@ -234,6 +329,7 @@ fn lock(desk: &Mutex<Desk>) -> std::sync::MutexGuard<'_, Desk> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Entropy, VerificationId};
 
     #[test]
     fn a_trunk_rests_as_long_as_its_503_asks_within_reason() {
@@ -244,14 +340,15 @@ mod tests {
             };
             rest_after(end).map(|(_, rest)| rest.as_secs())
         };
-        let yes = |retry_after_s| NextTrunk::Yes { retry_after_s };
+        let yes = |rest_s| NextTrunk::Yes { rest_s };
         for (reason, next_trunk, expected) in [
             (Reason::Congestion, yes(Some(1)), Some(1)),
             (Reason::Congestion, yes(Some(0)), Some(0)),
             (Reason::Congestion, yes(Some(120)), Some(120)),
             (Reason::Congestion, yes(Some(u32::MAX)), Some(600)),
-            (Reason::Congestion, yes(None), Some(5)),
-            (Reason::TrunkDown, yes(None), Some(5)),
+            (Reason::TrunkDown, yes(Some(5)), Some(5)),
+            // 500, 502, 504, or a cause that says congestion: one call's failure.
+            (Reason::Congestion, yes(None), None),
             // The number's fate, or one opinion of many: the trunk itself is well.
             (Reason::CodecMismatch, yes(None), None),
             (Reason::RejectedByNetwork, NextTrunk::Once, None),
@@ -260,5 +357,73 @@ mod tests {
             assert_eq!(rest(reason, next_trunk), expected, "{reason} {next_trunk:?}");
         }
         assert_eq!(rest_after(TaskEnd::NotClaimed), None);
+    }
+
+    fn due(number: u64) -> DueAttempt {
+        let id = AttemptId::generate(UnixMillis(0), &mut Entropy::from_number(number));
+        DueAttempt {
+            id,
+            verification: VerificationId::generate(UnixMillis(0), &mut Entropy::from_number(number)),
+            number: 1,
+            profile: "default".into(),
+            country: Some("US".into()),
+            internal: false,
+            due_at: UnixMillis(0),
+            expires_at: UnixMillis(60_000),
+            tried_trunks: Vec::new(),
+        }
+    }
+
+    fn desk(trunks: &[&str]) -> Desk {
+        Desk::new(trunks.iter().map(|name| TrunkRules::new(*name, 50.0, 9)))
+    }
+
+    fn picking(due: &DueAttempt, trunk: &str) -> Picking {
+        Picking {
+            id: due.id,
+            trunk: trunk.to_owned(),
+            expires_at: due.expires_at,
+        }
+    }
+
+    fn start(trunk: &str) -> Selection {
+        Selection::Start { trunk: trunk.into() }
+    }
+
+    #[test]
+    fn a_trunk_that_was_not_reached_rests_and_is_not_asked_again_for_this_attempt() {
+        let now = Instant::now();
+        let (one, two) = (due(1), due(2));
+        let mut desk = desk(&["a", "b"]);
+        assert_eq!(desk.choose(&one, now), (start("a"), 1));
+        desk.ended(&picking(&one, "a"), TaskEnd::Unreachable, now);
+        assert!(desk.board.is_down("a", now));
+        assert_eq!(desk.board.live("a"), 0);
+        assert_eq!(desk.choose(&one, now), (start("b"), 0));
+        // Another attempt takes the healthy trunk at once, and the first again after its rest.
+        let later = now + Duration::from_secs(1);
+        assert_eq!(desk.choose(&two, later), (start("b"), 1));
+        desk.ended(&picking(&one, "b"), TaskEnd::Unreachable, later);
+        assert_eq!(desk.choose(&one, later).0, Selection::NoTrunk);
+        assert_eq!(desk.choose(&due(3), now + PENALTY), (start("a"), 1));
+    }
+
+    #[test]
+    fn an_attempt_without_a_place_waits_a_little_and_its_trunk_does_not_rest() {
+        let now = Instant::now();
+        let due = due(1);
+        let mut desk = desk(&["a"]);
+        assert_eq!(desk.choose(&due, now), (start("a"), 0));
+        desk.ended(&picking(&due, "a"), TaskEnd::StaysDue, now);
+        assert!(!desk.board.is_down("a", now));
+        let until = now + PLACE_REST;
+        assert_eq!(desk.choose(&due, now).0, Selection::Wait { until: Some(until) });
+        assert_eq!(desk.choose(&due, until), (start("a"), 0));
+        desk.ended(
+            &picking(&due, "a"),
+            TaskEnd::Refused(Outcome::new(Reason::Internal)),
+            until,
+        );
+        assert!(desk.held.is_empty());
     }
 }

@@ -39,6 +39,14 @@ use crate::sip::message::{Headers, Message, ParseError};
 /// No UDP datagram is longer.
 const DATAGRAM_OCTETS_MAX: usize = 65_536;
 
+/// A call that is over keeps its route until its transactions are (Timer D and Timer M: 32 s), and its line is free
+/// long before.
+const ROUTES_PER_CALL: usize = 64;
+
+/// The fewest and the most routes, whatever the calls. A route is its Call-ID and a queue, about 10 KiB.
+const ROUTES_MIN: usize = 4096;
+const ROUTES_MAX: usize = 65_536;
+
 /// Messages that wait for one call. A call has tens in its whole life.
 const CALL_QUEUE_MAX: usize = 64;
 
@@ -59,8 +67,8 @@ pub type PeerCheck = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 pub struct SipUdpConfig {
     /// One listener each, e.g. one for IPv4 and one for IPv6. Port 0 lets the kernel choose.
     pub bind: Vec<SocketAddr>,
-    /// Calls registered at a time.
-    pub calls_max: usize,
+    /// Call-IDs registered at a time, see [`routes_for`].
+    pub routes_max: usize,
     pub is_peer: PeerCheck,
 }
 
@@ -91,8 +99,17 @@ pub enum BindError {
 pub enum RegisterError {
     #[error("expected a new Call-ID, this one belongs to a live call")]
     Taken,
-    #[error("expected at most {0} registered calls")]
+    #[error("expected at most {0} registered Call-IDs")]
     Full(usize),
+}
+
+/// Routes that `calls_max` live calls need beside those of calls that have ended: never fewer than calls.
+#[must_use]
+pub fn routes_for(calls_max: usize) -> usize {
+    calls_max
+        .saturating_mul(ROUTES_PER_CALL)
+        .clamp(ROUTES_MIN, ROUTES_MAX)
+        .max(calls_max)
 }
 
 /// Handle of the listeners; clones share them. They end when the last clone is dropped.
@@ -107,7 +124,7 @@ struct Inner {
 struct Shared {
     listeners: Vec<Listener>,
     routes: Mutex<HashMap<String, mpsc::Sender<Inbound>>>,
-    calls_max: usize,
+    routes_max: usize,
     out_of_call: mpsc::Sender<Inbound>,
     is_peer: PeerCheck,
     tag_keys: [RandomState; 2],
@@ -140,7 +157,7 @@ impl SipUdp {
         let shared = Arc::new(Shared {
             listeners,
             routes: Mutex::default(),
-            calls_max: config.calls_max,
+            routes_max: config.routes_max,
             out_of_call,
             is_peer: config.is_peer,
             tag_keys: [RandomState::new(), RandomState::new()],
@@ -194,8 +211,8 @@ impl SipUdp {
     pub fn register(&self, call_id: &str) -> Result<(RouteGuard, mpsc::Receiver<Inbound>), RegisterError> {
         let shared = &self.0.shared;
         let mut routes = shared.routes();
-        if routes.len() >= shared.calls_max {
-            return Err(RegisterError::Full(shared.calls_max));
+        if routes.len() >= shared.routes_max {
+            return Err(RegisterError::Full(shared.routes_max));
         }
         let Entry::Vacant(vacant) = routes.entry(call_id.to_owned()) else {
             return Err(RegisterError::Taken);

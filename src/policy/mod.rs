@@ -20,4 +20,6 @@ pub use pacer::Pacer;
 pub use quota::{NumberLimits, Quota, QuotaKind};
 pub use refusal::{Limit, ProblemCode, Refusal};
 pub use rules::{CallerOf, Policy, PolicyError, PolicySettings};
-pub use trunk::{ATTEMPTS_MAX, CallNeed, Selection, TrunkBoard, TrunkRules, goes_to_next_trunk};
+pub use trunk::{
+    ATTEMPTS_MAX, Attempts, CallNeed, Failover, Selection, TrunkBoard, TrunkRules, goes_to_next_trunk,
+};

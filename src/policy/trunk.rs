@@ -198,24 +198,48 @@ impl TrunkBoard {
 /// Most attempts of one verification.
 pub const ATTEMPTS_MAX: u32 = 3;
 
-/// Whether a failed attempt goes to another trunk (SIP §4). `asked` is the call's own word for it: it knows
-/// whether a phone rang. Only network-side failures qualify; busy, declined and no answer are never redialled.
+/// A call's own word on another trunk: it knows whether a phone rang.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failover {
+    No,
+    /// This trunk's rule or the number's fate (403): one more opinion is enough.
+    Once,
+    Yes,
+}
+
+/// What a verification's attempts have used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempts {
+    /// This one included.
+    pub made: u32,
+    /// An earlier one asked for [`Failover::Once`].
+    pub asked_once: bool,
+    /// Trunks that have not tried it.
+    pub untried: usize,
+}
+
+/// Whether a failed attempt goes to another trunk (SIP §4). Only network-side failures qualify; busy, declined and
+/// no answer are never redialled.
 #[must_use]
-pub fn goes_to_next_trunk(outcome: Outcome, asked: bool, attempts_made: u32, untried: usize) -> bool {
-    if !asked || untried == 0 || attempts_made >= ATTEMPTS_MAX {
+pub fn goes_to_next_trunk(outcome: Outcome, asked: Failover, attempts: Attempts) -> bool {
+    let asks = match asked {
+        Failover::No => false,
+        Failover::Once => !attempts.asked_once,
+        Failover::Yes => true,
+    };
+    if !asks || attempts.untried == 0 || attempts.made >= ATTEMPTS_MAX {
         return false;
     }
-    match outcome.reason() {
+    matches!(
+        outcome.reason(),
         Reason::Unreachable
-        | Reason::TrunkDown
-        | Reason::TrunkAuth
-        | Reason::Congestion
-        | Reason::CodecMismatch
-        | Reason::Internal => true,
-        // 403 may be this trunk's rule or the number's fate: one more opinion is enough.
-        Reason::RejectedByNetwork => attempts_made == 1,
-        _ => false,
-    }
+            | Reason::TrunkDown
+            | Reason::TrunkAuth
+            | Reason::Congestion
+            | Reason::CodecMismatch
+            | Reason::RejectedByNetwork
+            | Reason::Internal
+    )
 }
 
 #[cfg(test)]
@@ -315,7 +339,12 @@ mod tests {
 
     #[test]
     fn only_network_failures_try_another_trunk() {
-        let next = |reason: Reason, made| goes_to_next_trunk(reason.into(), true, made, 1);
+        let attempts = |made, untried| Attempts {
+            made,
+            asked_once: false,
+            untried,
+        };
+        let next = |reason: Reason, made| goes_to_next_trunk(reason.into(), Failover::Yes, attempts(made, 1));
         for reason in [
             Reason::Congestion,
             Reason::TrunkDown,
@@ -326,8 +355,8 @@ mod tests {
                 next(reason, 1) && next(reason, 2) && !next(reason, ATTEMPTS_MAX),
                 "{reason}"
             );
-            assert!(!goes_to_next_trunk(reason.into(), true, 1, 0));
-            assert!(!goes_to_next_trunk(reason.into(), false, 1, 1));
+            assert!(!goes_to_next_trunk(reason.into(), Failover::Yes, attempts(1, 0)));
+            assert!(!goes_to_next_trunk(reason.into(), Failover::No, attempts(1, 1)));
         }
         for reason in [
             Reason::Busy,
@@ -338,6 +367,33 @@ mod tests {
         ] {
             assert!(!next(reason, 1), "{reason}");
         }
-        assert!(next(Reason::RejectedByNetwork, 1) && !next(Reason::RejectedByNetwork, 2));
+    }
+
+    #[test]
+    fn once_is_one_more_opinion_wherever_it_is_asked() {
+        use Failover::{Once, Yes};
+        let rejected = Reason::RejectedByNetwork;
+        for (asked, reached) in [
+            // 428, 428, then whatever the third says; 503, 403; 403, 403; 403, 428.
+            ([(rejected, Yes), (rejected, Yes)], 3),
+            ([(Reason::Congestion, Yes), (rejected, Once)], 3),
+            ([(rejected, Once), (rejected, Once)], 2),
+            ([(rejected, Once), (rejected, Yes)], 3),
+        ] {
+            let mut attempts = Attempts {
+                made: 1,
+                asked_once: false,
+                untried: 2,
+            };
+            for (reason, failover) in asked {
+                if !goes_to_next_trunk(reason.into(), failover, attempts) {
+                    break;
+                }
+                attempts.made += 1;
+                attempts.untried -= 1;
+                attempts.asked_once |= failover == Once;
+            }
+            assert_eq!(attempts.made, reached, "{asked:?}");
+        }
     }
 }

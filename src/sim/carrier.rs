@@ -14,7 +14,7 @@ use super::record::Records;
 use crate::media::voice::Voice;
 use crate::model::{Codec, Entropy};
 use crate::net::media_engine::{EngineConfig, EngineError, MediaEngine};
-use crate::net::sip_udp::{BindError, Inbound, SipUdp, SipUdpConfig};
+use crate::net::sip_udp::{BindError, Inbound, SipUdp, SipUdpConfig, routes_for};
 use crate::sip::message::{Message, Method, Request, Response};
 use crate::telemetry::{NoEntropy, entropy, wallclock};
 
@@ -92,7 +92,7 @@ impl Simulator {
         // A test carrier answers whoever calls it.
         let (sip, inbound) = SipUdp::bind(SipUdpConfig {
             bind: vec![config.sip],
-            calls_max: config.calls_max,
+            routes_max: routes_for(config.calls_max),
             is_peer: Arc::new(|_: IpAddr| true),
         })?;
         let address = sip.locals().next().unwrap_or(config.sip);

@@ -50,9 +50,12 @@ pub struct Decision {
     pub outcome: Outcome,
     pub report: AttemptReport,
     pub next: Next,
-    /// Blocks the number until then when the callee reported fraud.
+    /// Blocks the number until then: the callee reported fraud, or wants no more calls ([`BLOCK_FOR_EVER`]).
     pub block_until: Option<UnixMillis>,
 }
+
+/// The block stays until a person takes it away.
+pub const BLOCK_FOR_EVER: UnixMillis = UnixMillis(i64::MAX);
 
 /// What follows a decided attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

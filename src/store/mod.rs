@@ -40,8 +40,8 @@ pub use accept::{
     StoredAnswer,
 };
 pub use attempt::{
-    CancelNotice, Canceled, Claim, Claimed, Decided, Decision, DueAttempt, Next, Recovered, StageSet,
-    live_attempt,
+    BLOCK_FOR_EVER, CancelNotice, Canceled, Claim, Claimed, Decided, Decision, DueAttempt, Next, Recovered,
+    StageSet, live_attempt,
 };
 pub use changes::{WATCHED_MAX, Watch};
 pub use error::StoreError;

@@ -12,6 +12,8 @@ use crate::script::{
 pub(crate) struct Ending {
     pub(crate) reason: Reason,
     pub(crate) next_trunk: bool,
+    /// To one other trunk in the whole verification, not to all of them.
+    pub(crate) once: bool,
     /// Reason and next trunk where every 18x was lost: nobody can tell then that a phone rang.
     pub(crate) unrung: Option<(Reason, bool)>,
 }
@@ -20,6 +22,7 @@ const fn ends(reason: Reason) -> Option<Ending> {
     Some(Ending {
         reason,
         next_trunk: false,
+        once: false,
         unrung: None,
     })
 }
@@ -28,6 +31,16 @@ const fn goes_on(reason: Reason) -> Option<Ending> {
     Some(Ending {
         reason,
         next_trunk: true,
+        once: false,
+        unrung: None,
+    })
+}
+
+const fn goes_on_once(reason: Reason) -> Option<Ending> {
+    Some(Ending {
+        reason,
+        next_trunk: true,
+        once: true,
         unrung: None,
     })
 }
@@ -36,6 +49,7 @@ const fn ends_after_ringing(reason: Reason, unrung: (Reason, bool)) -> Option<En
     Some(Ending {
         reason,
         next_trunk: false,
+        once: false,
         unrung: Some(unrung),
     })
 }
@@ -298,7 +312,7 @@ fn refuses(dice: &mut Entropy) -> Call {
         (480, None, Some("Q.850;cause=19"), ends(Reason::NoAnswer)),
         (503, None, Some("Q.850;cause=17"), ends(Reason::Busy)),
         (408, None, None, goes_on(Reason::Unreachable)),
-        (403, None, None, goes_on(Reason::RejectedByNetwork)),
+        (403, None, None, goes_on_once(Reason::RejectedByNetwork)),
         (488, None, None, goes_on(Reason::CodecMismatch)),
         (500, None, None, goes_on(Reason::Congestion)),
         (502, None, None, goes_on(Reason::Congestion)),

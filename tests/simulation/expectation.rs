@@ -50,6 +50,7 @@ fn expected(world: &World<'_>, request: usize, attempts: &[&AttemptFacts]) -> Op
     if !asked.is_known {
         return None;
     }
+    let mut once_before = false;
     for (index, ending) in asked.endings.iter().enumerate() {
         let ending = (*ending)?;
         let attempt = attempts
@@ -61,7 +62,7 @@ fn expected(world: &World<'_>, request: usize, attempts: &[&AttemptFacts]) -> Op
             _ => (ending.reason, ending.next_trunk),
         };
         let stays = match reason {
-            Reason::RejectedByNetwork => index > 0,
+            _ if ending.once => once_before,
             Reason::TrunkDown => !trunks[0].failover_on_timeout,
             _ => false,
         };
@@ -69,6 +70,7 @@ fn expected(world: &World<'_>, request: usize, attempts: &[&AttemptFacts]) -> Op
         if !goes_on || stays || last {
             return Some(reason);
         }
+        once_before |= ending.once;
     }
     None
 }

@@ -2,8 +2,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use ringproof::call::FLAG_UNWANTED;
 use ringproof::model::{AttemptId, AttemptReport, Outcome, Reason, Stage, UnixMillis};
-use ringproof::store::{Decided, Decision, Next, StoreError};
+use ringproof::store::{BLOCK_FOR_EVER, Decided, Decision, Next, StoreError};
 
 use crate::ops::{Done, Op};
 use crate::world::NODE;
@@ -93,6 +94,7 @@ impl Ledger {
                 next_trunk,
             } => {
                 let fraud = outcome.reason() == Reason::FraudReported;
+                let unwanted = report.flags.iter().any(|flag| flag == FLAG_UNWANTED);
                 Entry::Decide(Box::new(Decision {
                     attempt,
                     node: NODE.to_owned(),
@@ -103,7 +105,10 @@ impl Ledger {
                     } else {
                         Next::Finish
                     },
-                    block_until: (fraud && fraud_block).then(|| now.plus(FRAUD_BLOCK)),
+                    block_until: match unwanted {
+                        true => Some(BLOCK_FOR_EVER),
+                        false => (fraud && fraud_block).then(|| now.plus(FRAUD_BLOCK)),
+                    },
                 }))
             }
         };

@@ -24,8 +24,7 @@ const BATCH: u32 = 256;
 const POLL_MS: u64 = 1_000;
 /// Rest after a failure of the store.
 const STORE_REST_MS: u64 = 250;
-/// How long a trunk that gave no answer gets no new calls.
-const PENALTY: Duration = Duration::from_secs(5);
+/// The longest rest of a trunk that failed.
 const PENALTY_MAX: Duration = Duration::from_secs(600);
 /// From the cancels of a drain to the exit.
 const GOODBYE_MS: u64 = 10_000;
@@ -392,12 +391,11 @@ impl World<'_> {
         process.picked.remove(&attempt);
         if let TaskEnd::Ran {
             outcome: Some(outcome),
-            next_trunk: NextTrunk::Yes { retry_after_s },
+            next_trunk: NextTrunk::Yes { rest_s: Some(rest_s) },
         } = end
             && matches!(outcome.reason(), Reason::TrunkDown | Reason::Congestion)
         {
-            let asked = retry_after_s.map(|s| Duration::from_secs(s.into()));
-            let rest = asked.map_or(PENALTY, |rest| rest.min(PENALTY_MAX));
+            let rest = Duration::from_secs((*rest_s).into()).min(PENALTY_MAX);
             process.board.down(&name, instant + rest);
         }
         self.select_in_ms(0);

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringproof::call::{Call, CallSpec, CallTimings, Input, NextTrunk, Output};
+use ringproof::call::{Call, CallSpec, CallTimings, Input, NextTrunk, Output, asked_once};
 use ringproof::ivr::Script;
 use ringproof::media::command::{DtmfMode, MediaEvent};
 use ringproof::model::{AttemptId, AttemptReport, Codec, Masked, Outcome, Reason, Verification};
-use ringproof::policy::goes_to_next_trunk;
+use ringproof::policy::{Attempts, Failover, goes_to_next_trunk};
 use ringproof::sip::digest::Credentials;
 use ringproof::sip::invite::{InviteConfig, TimerConfig, Transport};
 use ringproof::sip::message::{Message, NameAddr};
@@ -59,8 +59,7 @@ pub(crate) struct Running {
     expires_at: Option<At>,
     /// Media, trunk and place were given back: only repetitions are absorbed.
     settled: bool,
-    attempts_made: u32,
-    untried: usize,
+    attempts: Attempts,
     last_report: AttemptReport,
     finished_at: Option<At>,
 }
@@ -201,8 +200,14 @@ impl World<'_> {
             has_sent: false,
             expires_at: Some(self.now().plus(verification.expires_at.since(self.clock.wall()))),
             settled: false,
-            attempts_made: task.due.number,
-            untried,
+            attempts: Attempts {
+                made: task.due.number,
+                asked_once: verification.attempts.iter().any(|attempt| {
+                    let status = attempt.report.cause.sip_status;
+                    attempt.outcome.is_some_and(|o| asked_once(o.reason(), status))
+                }),
+                untried,
+            },
             last_report: AttemptReport::default(),
             finished_at: None,
         });
@@ -383,9 +388,12 @@ impl World<'_> {
                     running.next_trunk = running.call.next_trunk();
                     let fails_over = self.plan.trunks[task.trunk].failover_on_timeout;
                     let silent = outcome.reason() == Reason::TrunkDown && !fails_over;
-                    let asked = running.next_trunk.is_allowed() && !silent;
-                    let made = running.attempts_made;
-                    let another = goes_to_next_trunk(outcome, asked, made, running.untried);
+                    let asked = match running.next_trunk {
+                        NextTrunk::Yes { .. } if !silent => Failover::Yes,
+                        NextTrunk::Once if !silent => Failover::Once,
+                        NextTrunk::Yes { .. } | NextTrunk::Once | NextTrunk::No => Failover::No,
+                    };
+                    let another = goes_to_next_trunk(outcome, asked, running.attempts);
                     running.ledger.decide(outcome, report, another);
                 }
                 Output::PossibleDoubleRing => {

@@ -29,11 +29,16 @@ impl House {
 
     /// `sip`: further lines of `[sip]`.
     pub(crate) async fn start_with(sip: &str) -> Self {
+        Self::start_over(sip, &[("simulated-carrier", None)]).await
+    }
+
+    /// `trunks`: names and hosts, in order of preference; without a host it is the simulated carrier.
+    pub(crate) async fn start_over(sip: &str, trunks: &[(&str, Option<&str>)]) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let voices = voices();
         let carrier = Carrier::start(voices.clone()).await;
         let hooks = Hooks::start().await;
-        let text = configuration(scratch.path(), &carrier, &hooks, sip);
+        let text = configuration(scratch.path(), &hooks, sip) + &trunks_of(&carrier, trunks);
         let config = config::parse(&text, "test", scratch.path(), std::iter::empty()).unwrap();
         let app = App::start(&config, None).await.unwrap();
         let key = create_key(&app).await;
@@ -70,8 +75,25 @@ async fn create_key(app: &App) -> String {
     made.text.into_inner()
 }
 
+fn trunks_of(carrier: &Carrier, trunks: &[(&str, Option<&str>)]) -> String {
+    let trunk = |(name, host): &(&str, Option<&str>)| {
+        let target = host.map_or_else(|| carrier.sip.to_string(), str::to_owned);
+        format!(
+            r#"
+[[trunk]]
+name = "{name}"
+targets = ["sip:{target}"]
+caller_id = {{ default = "+18005550199" }}
+cps = 50.0
+max_calls = 200
+"#
+        )
+    };
+    trunks.iter().map(trunk).collect()
+}
+
 /// As a file would say it: nothing is limited, waits for keys are short.
-fn configuration(directory: &Path, carrier: &Carrier, hooks: &Hooks, sip: &str) -> String {
+fn configuration(directory: &Path, hooks: &Hooks, sip: &str) -> String {
     format!(
         r#"
 [server]
@@ -83,12 +105,6 @@ listen = ["udp:127.0.0.1:0"]
 {sip}
 [media]
 rtp_ports = "47000-48999"
-[[trunk]]
-name = "simulated-carrier"
-targets = ["sip:{carrier}"]
-caller_id = {{ default = "+18005550199" }}
-cps = 50.0
-max_calls = 200
 [policy]
 countries = ["US"]
 number_validation = "shape"
@@ -107,7 +123,6 @@ secret = "{SECRET}"
 allow_private = ["127.0.0.0/8"]
 "#,
         directory = directory.display(),
-        carrier = carrier.sip,
         hooks = hooks.url,
     )
 }

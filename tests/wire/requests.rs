@@ -172,3 +172,63 @@ async fn a_rejected_call_holds_neither_a_line_nor_a_drain() {
         began.elapsed()
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_only_absorbs_repetitions_keeps_no_other_from_its_place() {
+    let house = House::start_with("max_calls = 1").await;
+    for (number, reason) in [("+15005550004", "busy"), ("+15005550001", "key_confirmed")] {
+        let created = house.http.create(&json!({"to": number})).await;
+        let ended = house.http.ended(text(&created["id"])).await;
+        assert_eq!(ended["reason"], reason, "{ended}");
+    }
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trunk_that_cannot_be_found_makes_way_for_the_next() {
+    let trunks = [("lost", Some("nowhere.invalid")), ("simulated-carrier", None)];
+    let house = House::start_over("", &trunks).await;
+    let created = house.http.create(&json!({"to": "+15005550001"})).await;
+    let ended = house.http.ended(text(&created["id"])).await;
+    assert_eq!(
+        (text(&ended["status"]), text(&ended["reason"])),
+        ("approved", "key_confirmed")
+    );
+    let attempts = ended["attempts"].as_array().unwrap();
+    assert_eq!(attempts.len(), 1, "{ended}");
+    assert_eq!(attempts[0]["trunk"], "simulated-carrier");
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_trunk_without_another_is_a_trunk_that_is_down() {
+    let house = House::start_over("", &[("lost", Some("nowhere.invalid"))]).await;
+    let created = house.http.create(&json!({"to": "+15005550001"})).await;
+    let ended = house.http.ended(text(&created["id"])).await;
+    assert_eq!(
+        (text(&ended["status"]), text(&ended["reason"])),
+        ("failed", "trunk_down")
+    );
+    assert_eq!(house.carrier.calls_to("+15005550001").await.len(), 0);
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_callee_who_wants_no_calls_is_not_called_again() {
+    let house = House::start().await;
+    let to = "+15005559007";
+    let steps = json!([{"reject": {"status": 607}}]);
+    house.carrier.callee(to, steps).await;
+    let body = json!({"to": to});
+    let created = house.http.create(&body).await;
+    let ended = house.http.ended(text(&created["id"])).await;
+    assert_eq!(
+        (text(&ended["status"]), text(&ended["reason"])),
+        ("denied", "declined")
+    );
+    let refused = house.http.post(V, &body).await;
+    assert_eq!(refused.status, 403, "{}", refused.text);
+    assert_eq!(refused.json()["code"], "number_blocked");
+    assert_eq!(house.carrier.calls_to(to).await.len(), 1);
+    house.stop().await;
+}

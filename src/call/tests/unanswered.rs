@@ -56,7 +56,7 @@ fn a_silent_trunk_is_down_after_timer_b_and_the_next_one_may_try() {
     world.run_out();
     let (at_ms, reason, _) = world.decided().unwrap();
     assert_eq!((at_ms, reason), (32_000, Reason::TrunkDown));
-    assert_eq!(world.call.next_trunk(), NextTrunk::Yes { retry_after_s: None });
+    assert_eq!(world.call.next_trunk(), NextTrunk::Yes { rest_s: Some(5) });
     assert_eq!((world.sent("INVITE"), world.sent("CANCEL")), (7, 0));
 }
 
@@ -116,9 +116,7 @@ fn rejections_end_as_the_table_says() {
             503,
             vec![("Retry-After", "30")],
             Reason::Congestion,
-            NextTrunk::Yes {
-                retry_after_s: Some(30),
-            },
+            NextTrunk::Yes { rest_s: Some(30) },
         ),
         (
             500,

@@ -19,7 +19,7 @@ struct Bench {
 async fn bench_with(is_peer: PeerCheck) -> Bench {
     let config = SipUdpConfig {
         bind: vec![LOOPBACK],
-        calls_max: 8,
+        routes_max: 8,
         is_peer,
     };
     let (sip, requests) = SipUdp::bind(config).unwrap();
@@ -235,7 +235,7 @@ async fn a_stranger_can_make_us_parse_only_so_much() {
 async fn octets_leave_from_the_listener_of_the_family_or_the_named_one() {
     let config = SipUdpConfig {
         bind: vec![LOOPBACK, LOOPBACK],
-        calls_max: 8,
+        routes_max: 8,
         is_peer: Arc::new(|_| true),
     };
     let (sip, _requests) = SipUdp::bind(config).unwrap();
@@ -263,7 +263,7 @@ async fn octets_leave_from_the_listener_of_the_family_or_the_named_one() {
 async fn a_wildcard_listener_names_the_address_that_the_target_sees() {
     let config = SipUdpConfig {
         bind: vec!["0.0.0.0:0".parse().unwrap()],
-        calls_max: 8,
+        routes_max: 8,
         is_peer: Arc::new(|_| true),
     };
     let (sip, _requests) = SipUdp::bind(config).unwrap();
@@ -277,20 +277,33 @@ async fn a_wildcard_listener_names_the_address_that_the_target_sees() {
     );
 }
 
+#[test]
+fn there_are_far_more_routes_than_calls_within_a_bound() {
+    for (calls, routes) in [
+        (1, 4096),
+        (64, 4096),
+        (100, 6400),
+        (5000, 65_536),
+        (100_000, 100_000),
+    ] {
+        assert_eq!(routes_for(calls), routes, "{calls} calls");
+    }
+}
+
 #[tokio::test]
 async fn an_address_in_use_is_named() {
     let other = std::net::UdpSocket::bind(LOOPBACK).unwrap();
     let taken = other.local_addr().unwrap();
     let config = SipUdpConfig {
         bind: vec![taken],
-        calls_max: 8,
+        routes_max: 8,
         is_peer: Arc::new(|_| true),
     };
     let error = SipUdp::bind(config).unwrap_err();
     assert!(error.to_string().contains(&taken.to_string()), "{error}");
     let none = SipUdpConfig {
         bind: Vec::new(),
-        calls_max: 8,
+        routes_max: 8,
         is_peer: Arc::new(|_| true),
     };
     assert!(matches!(SipUdp::bind(none), Err(BindError::NoAddress)));

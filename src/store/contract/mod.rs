@@ -277,6 +277,7 @@ contract! {
     stops::a_full_queue_refuses,
     stops::an_outcome_is_decided_once,
     stops::only_the_node_that_claimed_decides,
+    stops::an_unwanted_call_blocks_the_number_for_ever,
     stops::a_fraud_report_blocks_the_number_and_says_so_twice,
     corridor::a_claim_is_durable_before_it_returns_and_happens_once,
     corridor::nothing_is_claimed_after_cancel_or_expiry,

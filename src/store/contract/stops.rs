@@ -404,6 +404,27 @@ pub(super) async fn only_the_node_that_claimed_decides(lab: Lab) {
     assert_eq!(lab.read(call.id).await.outcome, None);
 }
 
+pub(super) async fn an_unwanted_call_blocks_the_number_for_ever(lab: Lab) {
+    let call = lab.dialing(1).await;
+    let decision = Decision {
+        block_until: Some(BLOCK_FOR_EVER),
+        ..finish(&call, Reason::Declined)
+    };
+    lab.decide(decision, at(20)).await;
+    let years_later = at(10 * 365 * 86_400);
+    let block = lab
+        .store
+        .blocked("+15005550001", None, years_later)
+        .await
+        .unwrap();
+    let block = block.unwrap();
+    assert_eq!((block.created_by.as_str(), block.expires_at), ("callee", None));
+    assert_eq!(
+        refused(&lab, lab.request(1, 30)).await.code,
+        ProblemCode::NumberBlocked
+    );
+}
+
 pub(super) async fn a_fraud_report_blocks_the_number_and_says_so_twice(lab: Lab) {
     let call = lab.dialing(1).await;
     let decision = Decision {

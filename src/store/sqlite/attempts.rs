@@ -4,8 +4,8 @@ use sqlx::sqlite::SqliteRow;
 use crate::model::{AttemptId, AttemptReport, Entropy, Outcome, Reason, Stage, UnixMillis, VerificationId};
 
 use super::super::{
-    Block, BlockSubject, Claim, Claimed, Decided, Decision, DueAttempt, Next, ProgressKind, StageSet,
-    StoreError,
+    BLOCK_FOR_EVER, Block, BlockSubject, Claim, Claimed, Decided, Decision, DueAttempt, Next, ProgressKind,
+    StageSet, StoreError,
 };
 use super::accept::queued_attempt;
 use super::publish::DayCounter;
@@ -299,9 +299,12 @@ async fn decide(
     .map_err(engine_error)?;
     // Another verification may have waited for this number.
     tx.signals.attempts_due = true;
-    if decision.outcome.reason() == Reason::FraudReported {
-        tx.block_after_fraud(&standing, decision.block_until, &mut entropy, now)
-            .await?;
+    if let Some(until) = decision.block_until {
+        let block = Block {
+            id: format!("blk_{}", entropy.token()),
+            ..block_of(&standing, decision.outcome, until, now)
+        };
+        tx.insert_block(&block).await?;
     }
     if let Next::Retry { due_at } = decision.next
         && standing.cancel_reason.is_none()
@@ -357,26 +360,21 @@ impl Tx<'_> {
             sequence,
         })
     }
+}
 
-    async fn block_after_fraud(
-        &mut self,
-        standing: &Standing,
-        until: Option<UnixMillis>,
-        entropy: &mut Entropy,
-        now: UnixMillis,
-    ) -> Result<(), StoreError> {
-        let Some(until) = until else {
-            return Ok(());
-        };
-        let block = Block {
-            id: format!("blk_{}", entropy.token()),
-            subject: BlockSubject::Number(standing.number.clone()),
-            note: format!("fraud reported in {}", standing.verification),
-            created_by: "fraud_report".into(),
-            created_at: now,
-            expires_at: Some(until),
-        };
-        self.insert_block(&block).await
+/// The block that the callee of this call asked for, without its id.
+fn block_of(standing: &Standing, outcome: Outcome, until: UnixMillis, now: UnixMillis) -> Block {
+    let (what, created_by) = match outcome.reason() {
+        Reason::FraudReported => ("fraud reported", "fraud_report"),
+        _ => ("calls are unwanted, as told", "callee"),
+    };
+    Block {
+        id: String::new(),
+        subject: BlockSubject::Number(standing.number.clone()),
+        note: format!("{what} in {}", standing.verification),
+        created_by: created_by.into(),
+        created_at: now,
+        expires_at: (until < BLOCK_FOR_EVER).then_some(until),
     }
 }
 
