@@ -16,7 +16,14 @@ secret = "whsec_cmluZ3Byb29mLWxhYi1zZWNyZXQtMDAwMDAwMDE="
 "#;
 
 fn read(text: &str) -> Result<Config, Vec<String>> {
-    match parse(text, "test.toml", Path::new("."), std::iter::empty()) {
+    read_with(text, &[])
+}
+
+fn read_with(text: &str, variables: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+    let variables = variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    match parse(text, "test.toml", Path::new("."), variables) {
         Ok(config) => Ok(config),
         Err(ConfigError::Invalid(problems)) => Err(problems.iter().map(ToString::to_string).collect()),
         Err(ConfigError::Read { .. }) => unreachable!("nothing is read from disk"),
@@ -287,4 +294,45 @@ fn what_is_shown_reads_back_as_the_same_configuration() {
         let again = read(&shown.replace("secret = \"***\"", &format!("secret = {secret}"))).unwrap();
         assert_eq!(show(&again), shown, "{file}");
     }
+}
+
+#[test]
+fn a_variable_is_a_string_where_a_string_is_expected() {
+    let text = SMALL.replace(
+        "caller_id =",
+        "auth = { username = \"u\", password = \"x\" }\ncaller_id =",
+    );
+    let config = read_with(
+        &text,
+        &[
+            ("RINGPROOF__TRUNK__CARRIER__CALLER_ID__DEFAULT", "+18005550100"),
+            ("RINGPROOF__TRUNK__CARRIER__AUTH__PASSWORD", "12345678"),
+            ("RINGPROOF__TRUNK__CARRIER__AUTH__USERNAME", "007"),
+            ("RINGPROOF__PROFILE__DEFAULT__FRAUD_KEY", "9"),
+            ("RINGPROOF__PROFILE__DEFAULT__BRAND", "true"),
+            ("RINGPROOF__PROFILE__DEFAULT__PLAYS", "2"),
+        ],
+    )
+    .unwrap();
+    let trunk = &config.trunks[0];
+    assert_eq!(trunk.caller_id_default, "+18005550100");
+    let auth = trunk.auth.as_ref().unwrap();
+    assert_eq!(
+        (auth.username.as_str(), auth.password.reveal().as_str()),
+        ("007", "12345678")
+    );
+    let profile = &config.profiles["default"];
+    assert_eq!((profile.brand.as_str(), profile.plays), ("true", 2));
+    assert_eq!(
+        read_with(SMALL, &[("RINGPROOF__SIP__T1_MS", "soon")]).unwrap_err(),
+        ["RINGPROOF__SIP__T1_MS: sip.t1_ms: expected an integer, found a string"]
+    );
+}
+
+#[test]
+fn a_variable_finds_its_table_whatever_the_case() {
+    let text = format!("{SMALL}[profile.Staff]\nbrand = \"Fabrikam\"\n");
+    let config = read_with(&text, &[("RINGPROOF__PROFILE__STAFF__BRAND", "Northwind")]).unwrap();
+    assert_eq!(config.profiles.keys().collect::<Vec<_>>(), ["Staff", "default"]);
+    assert_eq!(config.profiles["Staff"].brand, "Northwind");
 }
