@@ -79,6 +79,11 @@ impl<'t> Section<'t> {
         self.table?.get(key)
     }
 
+    /// Whether `key` is written here.
+    pub(super) fn holds(&self, key: &str) -> bool {
+        self.table.is_some_and(|t| t.contains_key(key))
+    }
+
     /// The origin of `key`, or of the section when it is absent.
     pub(super) fn origin_of(&self, key: &str) -> Origin {
         self.table
