@@ -118,6 +118,7 @@ fn trunk(trunk: &config::Trunk) -> Result<Trunk, AppError> {
             config::Dtmf::Inband => DtmfMode::Inband,
         },
         codecs: trunk.codecs.clone(),
+        rtcp_mux: trunk.rtcp_mux,
         rel100: trunk.rel100,
         failover_on_timeout: trunk.failover_on_timeout,
     })
@@ -129,16 +130,21 @@ fn profile_plan(profile: &config::Profile) -> Result<ProfilePlan, AppError> {
         keys: Keys {
             confirm: profile.confirm_key,
             repeat: profile.repeat_key,
-            fraud: Some(FraudKeys {
-                first: profile.fraud_key,
+            reveal: profile.reveal_key,
+            fraud: profile.fraud_key.map(|first| FraudKeys {
+                first,
                 second: profile.confirm_key,
             }),
-            ..Keys::default()
         },
         first_word: profile.first_word,
         key_wait: profile.wait_key,
         plays_max: small(profile.plays),
-        invalid_keys_max: small(profile.invalid_keys_max.max(1)),
+        invalid_keys_max: small(profile.invalid_keys_max),
+        wrong_keys_max: small(profile.wrong_keys_max),
+        wrong_codes_max: small(profile.wrong_codes_max),
+        fraud_window: profile.fraud_window,
+        quiet_before: profile.quiet_before,
+        quiet_after: profile.quiet_after,
         answered_max: profile.answered_max,
         fraud_sentence: profile.fraud_sentence,
         goodbye: profile.goodbye,
@@ -239,9 +245,11 @@ fn profile(config: &Config, profile: &config::Profile) -> Result<Profile, AppErr
     })
 }
 
-pub(super) fn webhooks(config: &Config) -> Result<WebhookConfig, AppError> {
-    let signer = Signer::new(config.webhook.secrets.iter().map(Masked::reveal))
-        .map_err(|e| AppError::Config(format!("webhook.secret: {e}")))?;
+/// `None` without a secret: then no profile has callbacks, and there is nobody to tell.
+pub(super) fn webhooks(config: &Config) -> Result<Option<WebhookConfig>, AppError> {
+    let Some(signer) = signer(config)? else {
+        return Ok(None);
+    };
     let mut webhooks = WebhookConfig::new(
         signer,
         Guard::new(
@@ -254,7 +262,17 @@ pub(super) fn webhooks(config: &Config) -> Result<WebhookConfig, AppError> {
         ),
     );
     webhooks.concurrency_max = config.webhook.workers;
-    Ok(webhooks)
+    Ok(Some(webhooks))
+}
+
+pub(super) fn signer(config: &Config) -> Result<Option<Signer>, AppError> {
+    let webhook = &config.webhook;
+    if webhook.secrets.is_empty() && config.profiles.values().all(|p| p.callbacks.is_empty()) {
+        return Ok(None);
+    }
+    Signer::new(webhook.secrets.iter().map(Masked::reveal))
+        .map(Some)
+        .map_err(|e| AppError::Config(format!("webhook.secret: {e}")))
 }
 
 pub(super) fn retention(config: &Config) -> Retention {

@@ -3,6 +3,7 @@
 //! Order at the start: store (and what a crash left in it), prompts, media, signalling, then the loops, then HTTP: nothing
 //! is accepted that could not be dialled. At the end the other way round.
 mod build;
+mod check;
 mod out_of_call;
 mod signing_key;
 
@@ -17,6 +18,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use check::{Checked, check};
+
 use crate::api::{self, Admission, ApiState};
 use crate::config::Config;
 use crate::dialer::Dialer;
@@ -25,7 +28,7 @@ use crate::model::PhoneNumber;
 use crate::net::media_engine::{EngineError, MediaEngine};
 use crate::net::sip_udp::{BindError, SipUdp, SipUdpConfig, routes_for};
 use crate::policy::PolicyError;
-use crate::prompt::{Catalogue, CatalogueOptions, PromptError};
+use crate::prompt::{Catalogue, PromptError};
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::telemetry::{NoEntropy, entropy, wallclock};
 use crate::webhook::{ClientError, Deliverer};
@@ -66,7 +69,8 @@ pub struct App {
     store: Store,
     admission: Admission,
     dialer: Dialer,
-    webhooks: JoinHandle<()>,
+    /// None where nobody is to be told.
+    webhooks: Option<JoinHandle<()>>,
     stop_webhooks: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
     loops: Vec<JoinHandle<()>>,
@@ -103,9 +107,8 @@ impl App {
             entropy()?,
             api::system_clock(),
         );
-        let deliverer = Deliverer::new(store.clone(), build::webhooks(config)?, entropy()?)?;
         let (stop_webhooks, webhooks_stopped) = watch::channel(false);
-        let webhooks = tokio::spawn(deliverer.run(webhooks_stopped));
+        let webhooks = start_webhooks(config, &store, webhooks_stopped)?;
         let dialer = Dialer::start(
             dialer_config,
             store.clone(),
@@ -177,7 +180,9 @@ impl App {
         self.admission.drain();
         let canceled = self.dialer.drain(limit).await;
         self.stop_webhooks.send_replace(true);
-        finish(self.webhooks, Duration::from_secs(16)).await;
+        if let Some(webhooks) = self.webhooks {
+            finish(webhooks, Duration::from_secs(16)).await;
+        }
         self.admission.stop();
         for server in self.servers {
             finish(server, Duration::from_secs(3)).await;
@@ -224,16 +229,39 @@ async fn open_store(config: &Config, public_url: &str) -> Result<Store, AppError
     Ok(store)
 }
 
-fn load_prompts(config: &Config) -> Result<Catalogue, AppError> {
-    let mut brands: Vec<String> = config.profiles.values().map(|p| p.brand.clone()).collect();
-    brands.sort();
-    brands.dedup();
-    let options = CatalogueOptions {
-        directory: config.prompts.directory.clone(),
-        brands,
-        brand_engine: config.prompts.brand_engine.clone(),
+fn start_webhooks(
+    config: &Config,
+    store: &Store,
+    stopped: watch::Receiver<bool>,
+) -> Result<Option<JoinHandle<()>>, AppError> {
+    let Some(webhooks) = build::webhooks(config)? else {
+        tracing::info!("webhook.secret is not set and no profile has callbacks: no webhook is sent");
+        return Ok(None);
     };
-    let (voices, notices) = Catalogue::load(&options)?;
+    for key in webhook_public_keys(config) {
+        tracing::info!(
+            key,
+            "receivers verify the v1a signatures of webhooks with this public key"
+        );
+    }
+    let deliverer = Deliverer::new(store.clone(), webhooks, entropy()?)?;
+    Ok(Some(tokio::spawn(deliverer.run(stopped))))
+}
+
+/// `whpk_…` for each Ed25519 secret of the webhooks: what receivers configure.
+#[must_use]
+pub fn webhook_public_keys(config: &Config) -> Vec<String> {
+    match build::signer(config) {
+        Ok(Some(signer)) => signer.public_keys(),
+        Ok(None) | Err(_) => Vec::new(),
+    }
+}
+
+fn load_prompts(config: &Config) -> Result<Catalogue, AppError> {
+    let (voices, notices) = Catalogue::load(&check::catalogue_options(config))?;
+    if let Some(error) = check::prompts(config, &voices).into_iter().next() {
+        return Err(error);
+    }
     for notice in notices {
         tracing::info!(%notice, "prompts");
     }
@@ -293,22 +321,6 @@ async fn report(store: Store, media: MediaEngine, sip: SipUdp, metrics: Option<P
             metrics::gauge!("ringproof_webhooks_waiting").set(waiting as f64);
         }
     }
-}
-
-/// What `config check` asks beyond the file itself: everything that the parts would refuse at the start.
-#[must_use]
-pub fn check(config: &Config) -> Vec<AppError> {
-    let api = build::api(config, config.server.public_url.clone(), [0; 32]).map(drop);
-    let callbacks = config.profiles.values().any(|p| !p.callbacks.is_empty());
-    let webhooks = if callbacks {
-        build::webhooks(config).map(drop)
-    } else {
-        Ok(())
-    };
-    [build::dialer(config).map(drop), api, webhooks]
-        .into_iter()
-        .filter_map(Result::err)
-        .collect()
 }
 
 /// True when `text` is a number that the API would take as it stands; used by the command line before it starts anything.

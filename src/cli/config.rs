@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::ConfigFile;
-use crate::config::{self, ConfigError};
+use crate::config::{self, Config, ConfigError};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
@@ -29,6 +29,9 @@ pub(super) fn run(command: &ConfigCommand) -> ExitCode {
         ConfigCommand::Show { file } => match config::load(&file.config) {
             Ok(config) => {
                 print!("{}", config::show(&config));
+                for key in crate::app::webhook_public_keys(&config) {
+                    println!("# Receivers verify the v1a signatures of webhooks with {key}");
+                }
                 ExitCode::SUCCESS
             }
             Err(error) => super::fail(&error),
@@ -57,32 +60,7 @@ fn refused(path: &str, errors: &[crate::app::AppError], json: bool) -> ExitCode 
 fn check(file: &ConfigFile, json: bool) -> ExitCode {
     let path = file.config.display().to_string();
     match config::load(&file.config) {
-        Ok(config) if !crate::app::check(&config).is_empty() => {
-            refused(&path, &crate::app::check(&config), json)
-        }
-        Ok(config) if json => {
-            println!(
-                "{}",
-                serde_json::json!({"file": path, "valid": true, "trunks": config.trunks.len()})
-            );
-            ExitCode::SUCCESS
-        }
-        Ok(config) => {
-            let (trunks, profiles) = (config.trunks.len(), config.profiles.len());
-            println!("{path}: valid ({trunks} trunk(s), {profiles} profile(s))");
-            if config.policy.countries.is_empty() && config.policy.internal_numbers.is_empty() {
-                println!(
-                    "warning: policy.countries is empty: no number can be called. Add one, such as [\"US\"]."
-                );
-            }
-            if config.trunks.is_empty() {
-                println!("warning: there is no [[trunk]]: every request is answered 503 no_trunk_available.");
-            }
-            if config.webhook.secrets.is_empty() {
-                println!("warning: webhook.secret is not set: no callback can be signed, so none is sent.");
-            }
-            ExitCode::SUCCESS
-        }
+        Ok(config) => valid_or_refused(&path, &config, json),
         Err(ConfigError::Invalid(problems)) if json => {
             let list: Vec<_> = problems
                 .iter()
@@ -96,4 +74,34 @@ fn check(file: &ConfigFile, json: bool) -> ExitCode {
         }
         Err(error) => super::fail(&error),
     }
+}
+
+/// The file reads well; now the parts are asked.
+fn valid_or_refused(path: &str, config: &Config, json: bool) -> ExitCode {
+    let checked = crate::app::check(config);
+    if !checked.errors.is_empty() {
+        return refused(path, &checked.errors, json);
+    }
+    if json {
+        println!(
+            "{}",
+            serde_json::json!({"file": path, "valid": true, "trunks": config.trunks.len()})
+        );
+        return ExitCode::SUCCESS;
+    }
+    let (trunks, profiles) = (config.trunks.len(), config.profiles.len());
+    println!("{path}: valid ({trunks} trunk(s), {profiles} profile(s))");
+    if config.policy.countries.is_empty() && config.policy.internal_numbers.is_empty() {
+        println!("warning: policy.countries is empty: no number can be called. Add one, such as [\"US\"].");
+    }
+    if config.trunks.is_empty() {
+        println!("warning: there is no [[trunk]]: every request is answered 503 no_trunk_available.");
+    }
+    if config.webhook.secrets.is_empty() {
+        println!("warning: webhook.secret is not set and no profile has callbacks: no webhook is sent.");
+    }
+    for notice in &checked.notices {
+        println!("warning: prompts: {notice}");
+    }
+    ExitCode::SUCCESS
 }

@@ -87,10 +87,16 @@ async fn serve(args: &SimArgs) -> Result<(), SimCliError> {
             source,
         })?;
         let file: SimFile = toml::from_str(&text).map_err(|e| SimCliError::File {
-            path: name,
+            path: name.clone(),
             message: e.to_string().trim().replace('\n', " "),
         })?;
-        callees.extend(file.callee);
+        for (number, callee) in file.callee {
+            let (number, callee) = crate::sim::scripted(&number, callee).map_err(|e| SimCliError::File {
+                path: name.clone(),
+                message: format!("callee.{number:?}: {e}"),
+            })?;
+            callees.insert(number, callee);
+        }
     }
     let (voices, _) = Catalogue::load(&CatalogueOptions::default())?;
     let voice = |tag| {

@@ -79,6 +79,11 @@ impl<'t> Section<'t> {
         self.table?.get(key)
     }
 
+    /// Whether `key` is written here.
+    pub(super) fn holds(&self, key: &str) -> bool {
+        self.table.is_some_and(|t| t.contains_key(key))
+    }
+
     /// The origin of `key`, or of the section when it is absent.
     pub(super) fn origin_of(&self, key: &str) -> Origin {
         self.table
@@ -162,10 +167,10 @@ impl<'t> Section<'t> {
                 self.wrong_kind(report, key, &format!("a table [[{key}]]"), item);
                 continue;
             };
-            let name = match table.get("name").map(|n| &n.value) {
-                Some(Value::Text(name)) => name.clone(),
-                _ => index.to_string(),
-            };
+            let name = table
+                .get("name")
+                .and_then(Node::text)
+                .map_or_else(|| index.to_string(), str::to_owned);
             let origin = table
                 .get("name")
                 .map_or_else(|| item.origin.clone(), |n| n.origin.clone());
@@ -181,8 +186,8 @@ impl<'t> Section<'t> {
 
     pub(super) fn text(&mut self, key: &'static str, report: &mut Report<'_>) -> Option<String> {
         let node = self.node(key)?;
-        if let Value::Text(text) = &node.value {
-            return Some(text.clone());
+        if let Some(text) = node.text() {
+            return Some(text.to_owned());
         }
         self.wrong_kind(report, key, "a string", node);
         None
@@ -333,12 +338,12 @@ impl<'t> Section<'t> {
         let section = self.section(key, report);
         let mut values = BTreeMap::new();
         for (name, node) in section.table.into_iter().flatten() {
-            match &node.value {
-                Value::Text(text) => {
-                    values.insert(name.clone(), text.clone());
+            match node.text() {
+                Some(text) => {
+                    values.insert(name.clone(), text.to_owned());
                 }
-                other => {
-                    let message = format!("expected a string, found {}", other.kind());
+                None => {
+                    let message = format!("expected a string, found {}", node.value.kind());
                     report.add(&node.origin, &section.path(name), message);
                 }
             }

@@ -1,35 +1,57 @@
 //! Each section of the file, read once.
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::profile::profiles;
 use super::reader::{Report, Section};
 use super::tree::Node;
 use super::types::*;
-use crate::model::{Codec, Digit, Masked, Method, NumberValidation};
+use crate::model::{Codec, Masked, NumberValidation, Region};
+
+/// A compiled pattern may take so much memory.
+const PATTERN_BYTES_MAX: usize = 64 * 1024;
 
 pub(super) fn read(table: &BTreeMap<String, Node>, report: &mut Report<'_>) -> Config {
     let mut root = Section::root(table);
     let server = server(root.section("server", report), report);
+    let webhook = webhook(root.section("webhook", report), report);
     let config = Config {
         store: store(root.section("store", report), report),
         sip: sip(root.section("sip", report), report),
         media: media(root.section("media", report), report),
         trunks: trunks(&mut root, report),
         policy: policy(root.section("policy", report), report),
-        profiles: profiles(&mut root, report),
+        profiles: profiles(&mut root, &webhook, report),
         prompts: prompts(root.section("prompts", report), report),
-        webhook: webhook(root.section("webhook", report), report),
         enrollment: enrollment(root.section("enrollment", report), report),
         telemetry: telemetry(root.section("telemetry", report), report),
         server,
+        webhook,
     };
+    webhooks_are_signed(&mut root, &config, report);
     root.finish(report);
     config
 }
 
-fn seconds(
+/// A callback without a secret could never be told anything.
+fn webhooks_are_signed(root: &mut Section<'_>, config: &Config, report: &mut Report<'_>) {
+    let told = report.problems.iter().any(|p| p.key.starts_with("webhook"));
+    let Some(profile) = config.profiles.values().find(|p| !p.callbacks.is_empty()) else {
+        return;
+    };
+    if config.webhook.secrets.is_empty() && !told {
+        let message = format!(
+            "expected secret or secret_file: profile.{} has callbacks, and every webhook is signed",
+            profile.name
+        );
+        root.section("webhook", report).problem(report, "secret", message);
+    }
+}
+
+pub(super) fn seconds(
     section: &mut Section<'_>,
     key: &'static str,
     max_s: f64,
@@ -39,28 +61,24 @@ fn seconds(
     Duration::from_secs_f64(section.number(key, 0.0..=max_s, default_s, report))
 }
 
-fn millis(
+pub(super) fn millis(
     section: &mut Section<'_>,
     key: &'static str,
-    max_ms: i64,
+    range_ms: RangeInclusive<i64>,
     default_ms: i64,
     report: &mut Report<'_>,
 ) -> Duration {
-    Duration::from_millis(
-        section
-            .integer(key, 0..=max_ms, default_ms, report)
-            .unsigned_abs(),
-    )
+    Duration::from_millis(section.integer(key, range_ms, default_ms, report).unsigned_abs())
 }
 
-fn count(
+pub(super) fn count(
     section: &mut Section<'_>,
     key: &'static str,
-    max: i64,
+    range: RangeInclusive<i64>,
     default: i64,
     report: &mut Report<'_>,
 ) -> u32 {
-    u32::try_from(section.integer(key, 0..=max, default, report)).unwrap_or(u32::MAX)
+    u32::try_from(section.integer(key, range, default, report)).unwrap_or(u32::MAX)
 }
 
 fn server(mut s: Section<'_>, report: &mut Report<'_>) -> Server {
@@ -116,16 +134,16 @@ fn store(mut s: Section<'_>, report: &mut Report<'_>) -> Store {
 
 fn sip(mut s: Section<'_>, report: &mut Report<'_>) -> Sip {
     let mut listen = Vec::new();
-    for text in s
+    let texts = s
         .texts("listen", report)
-        .unwrap_or_else(|| vec!["udp:0.0.0.0:5060".to_owned()])
-    {
-        match listener(&text) {
+        .unwrap_or_else(|| vec!["udp:0.0.0.0:5060".to_owned()]);
+    for text in &texts {
+        match listener(text) {
             Ok(address) => listen.push(address),
             Err(message) => s.problem(report, "listen", message),
         }
     }
-    if listen.is_empty() {
+    if texts.is_empty() {
         s.problem(
             report,
             "listen",
@@ -140,7 +158,7 @@ fn sip(mut s: Section<'_>, report: &mut Report<'_>) -> Sip {
         s.problem(report, "user_agent", "expected at most 128 printable characters");
     }
     let calls_max = s.integer("max_calls", 1..=100_000, 5000, report).unsigned_abs() as usize;
-    let t1 = millis(&mut s, "t1_ms", 2000, 500, report).max(Duration::from_millis(50));
+    let t1 = millis(&mut s, "t1_ms", 50..=2000, 500, report);
     s.finish(report);
     Sip {
         listen,
@@ -210,13 +228,14 @@ fn trunks(root: &mut Section<'_>, report: &mut Report<'_>) -> Vec<Trunk> {
 
 fn trunk(mut s: Section<'_>, name: String, report: &mut Report<'_>) -> Trunk {
     let mut targets = Vec::new();
-    for text in s.texts("targets", report).unwrap_or_default() {
-        match target(&text) {
+    let texts = s.texts("targets", report).unwrap_or_default();
+    for text in &texts {
+        match target(text) {
             Ok(target) => targets.push(target),
             Err(message) => s.problem(report, "targets", message),
         }
     }
-    if targets.is_empty() {
+    if texts.is_empty() {
         s.problem(
             report,
             "targets",
@@ -244,13 +263,14 @@ fn trunk(mut s: Section<'_>, name: String, report: &mut Report<'_>) -> Trunk {
         peers: s.parsed_list("peers", "an address block such as 198.51.100.0/24", report),
         number_format: s.one_of("number_format", &formats, NumberFormat::PlusE164, report),
         tech_prefix: tech_prefix(&mut s, report),
-        from_domain: s.text("from_domain", report),
+        from_domain: from_domain(&mut s, report),
         identity: s.one_of("identity", &identities, Identity::Asserted, report),
         headers: headers(&mut s, report),
         cps: s.number("cps", 0.01..=10_000.0, 1.0, report),
         calls_max: u32::try_from(s.integer("max_calls", 1..=100_000, 30, report)).unwrap_or(1),
         dtmf: s.one_of("dtmf", &modes, Dtmf::Auto, report),
         codecs: codecs(&mut s, report),
+        rtcp_mux: s.boolean("rtcp_mux", false, report),
         rel100: s.one_of("rel100", &[("supported", true), ("off", false)], true, report),
         failover_on_timeout: s.boolean("failover_on_timeout", true, report),
         name,
@@ -289,6 +309,31 @@ fn target(text: &str) -> Result<TrunkTarget, String> {
     } else {
         Err(expected())
     }
+}
+
+fn from_domain(s: &mut Section<'_>, report: &mut Report<'_>) -> Option<String> {
+    let domain = s.text("from_domain", report)?;
+    let bracketed = domain.strip_prefix('[').and_then(|d| d.strip_suffix(']'));
+    let fits = match bracketed {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => is_host_name(&domain) || domain.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv4()),
+    };
+    if !fits {
+        let message = format!("expected a host name such as carrier.example, found {domain:?}");
+        s.problem(report, "from_domain", message);
+    }
+    Some(domain)
+}
+
+/// Letters, digits and hyphens between dots; not digits alone, which would be a torn address.
+fn is_host_name(text: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    text.trim_end_matches('.').split('.').all(label) && !text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
 }
 
 fn tech_prefix(s: &mut Section<'_>, report: &mut Report<'_>) -> String {
@@ -376,7 +421,8 @@ fn auth(mut s: Section<'_>, report: &mut Report<'_>) -> Option<TrunkAuth> {
     if username.is_none() && password.is_some() {
         s.problem(report, "username", "expected a username beside the password");
     }
-    if username.is_some() && password.is_none() {
+    let given = s.holds("password") || s.holds("password_file");
+    if username.is_some() && !given {
         s.problem(
             report,
             "password",
@@ -400,6 +446,12 @@ fn policy(mut s: Section<'_>, report: &mut Report<'_>) -> Policy {
                 "countries",
                 format!("expected two capital letters such as \"US\", found {country:?}"),
             );
+        } else if Region::name_of(country).is_none() {
+            s.problem(
+                report,
+                "countries",
+                format!("expected a region that has telephone numbers, such as \"US\", found {country:?}"),
+            );
         }
     }
     let validation = [
@@ -409,19 +461,19 @@ fn policy(mut s: Section<'_>, report: &mut Report<'_>) -> Policy {
     ];
     let mut n = s.section("per_number", report);
     let per_number = NumberLimits {
-        per_hour: count(&mut n, "per_hour", 1_000_000, 3, report),
-        per_day: count(&mut n, "per_day", 1_000_000, 10, report),
+        per_hour: count(&mut n, "per_hour", 0..=1_000_000, 3, report),
+        per_day: count(&mut n, "per_day", 0..=1_000_000, 10, report),
         again_after: seconds(&mut n, "again_after_s", 86_400.0, 60.0, report),
     };
     n.finish(report);
     let policy = Policy {
         number_validation: s.one_of("number_validation", &validation, NumberValidation::Strict, report),
-        internal_numbers: s.texts("internal_numbers", report).unwrap_or_default(),
-        per_user_per_hour: count(&mut s, "per_user_per_hour", 1_000_000, 5, report),
-        per_ip_per_hour: count(&mut s, "per_ip_per_hour", 1_000_000, 30, report),
-        per_key_per_hour: count(&mut s, "per_key_per_hour", 100_000_000, 0, report),
-        per_prefix_per_hour: count(&mut s, "per_prefix_per_hour", 100_000_000, 60, report),
-        pending_max: count(&mut s, "pending_max", 10_000_000, 10_000, report),
+        internal_numbers: internal_numbers(&mut s, report),
+        per_user_per_hour: count(&mut s, "per_user_per_hour", 0..=1_000_000, 5, report),
+        per_ip_per_hour: count(&mut s, "per_ip_per_hour", 0..=1_000_000, 30, report),
+        per_key_per_hour: count(&mut s, "per_key_per_hour", 0..=100_000_000, 0, report),
+        per_prefix_per_hour: count(&mut s, "per_prefix_per_hour", 0..=100_000_000, 60, report),
+        pending_max: count(&mut s, "pending_max", 0..=10_000_000, 10_000, report),
         fraud_block: seconds(&mut s, "fraud_block_s", 31_536_000.0, 86_400.0, report),
         countries,
         per_number,
@@ -430,95 +482,21 @@ fn policy(mut s: Section<'_>, report: &mut Report<'_>) -> Policy {
     policy
 }
 
-fn profiles(root: &mut Section<'_>, report: &mut Report<'_>) -> BTreeMap<String, Profile> {
-    let mut profiles = BTreeMap::new();
-    for (name, section) in root.named_sections("profile", report) {
-        let profile = profile(section, name.clone(), report);
-        profiles.insert(name, profile);
-    }
-    if !profiles.contains_key("default") {
-        root.problem(report, "profile", "expected a table [profile.default]");
-    }
-    profiles
-}
-
-fn key(s: &mut Section<'_>, name: &'static str, default: Digit, report: &mut Report<'_>) -> Digit {
-    let Some(text) = s.text(name, report) else {
-        return default;
-    };
-    let mut symbols = text.chars();
-    match (symbols.next().and_then(Digit::from_char), symbols.next()) {
-        (Some(digit), None) => digit,
-        _ => {
-            s.problem(
-                report,
-                name,
-                format!("expected one of 0-9, * and #, found {text:?}"),
+fn internal_numbers(s: &mut Section<'_>, report: &mut Report<'_>) -> Vec<String> {
+    let patterns = s.texts("internal_numbers", report).unwrap_or_default();
+    for pattern in &patterns {
+        // As `policy` compiles it: alone, so that a stray bracket cannot reach what is put around it.
+        let compiled = regex::RegexBuilder::new(pattern)
+            .size_limit(PATTERN_BYTES_MAX)
+            .build();
+        if compiled.is_err() {
+            let message = format!(
+                "expected a regular expression of a whole number such as \"1\\\\d{{3}}\", found {pattern:?}"
             );
-            default
+            s.problem(report, "internal_numbers", message);
         }
     }
-}
-
-fn profile(mut s: Section<'_>, name: String, report: &mut Report<'_>) -> Profile {
-    let methods: Vec<Method> = s.parsed_list(
-        "methods",
-        "press_key, random_key, match_code or speak_code",
-        report,
-    );
-    let brand = s.text("brand", report).unwrap_or_default();
-    if brand.chars().count() > 64 || brand.chars().any(char::is_control) {
-        s.problem(report, "brand", "expected at most 64 printable characters");
-    }
-    let profile = Profile {
-        locale: s.text("locale", report).unwrap_or_else(|| "en-US".to_owned()),
-        prompts: s.text("prompts", report),
-        confirm_key: key(&mut s, "confirm_key", Digit::POUND, report),
-        repeat_key: key(&mut s, "repeat_key", Digit::STAR, report),
-        fraud_key: key(&mut s, "fraud_key", Digit::ZERO, report),
-        methods: if methods.is_empty() {
-            Method::ALL.to_vec()
-        } else {
-            methods
-        },
-        callbacks: url_list(&mut s, "callbacks", report),
-        return_urls: url_list(&mut s, "return_urls", report),
-        plays: count(&mut s, "plays", 10, 3, report).max(1),
-        wait_key: seconds(&mut s, "wait_key_s", 60.0, 5.0, report),
-        first_word: millis(&mut s, "first_word_ms", 10_000, 700, report),
-        invalid_keys_max: count(&mut s, "invalid_keys", 20, 3, report),
-        fraud_sentence: s.boolean("fraud_sentence", true, report),
-        goodbye: s.boolean("goodbye", true, report),
-        ring: seconds(&mut s, "ring_s", 120.0, 30.0, report),
-        no_18x: seconds(&mut s, "no_18x_s", 120.0, 20.0, report),
-        ring_hard: seconds(&mut s, "ring_hard_s", 180.0, 45.0, report),
-        answered_max: seconds(&mut s, "answered_max_s", 600.0, 60.0, report),
-        expires_in: seconds(&mut s, "expires_in_s", 3600.0, 120.0, report),
-        name,
-        brand,
-    };
-    if profile.confirm_key == profile.repeat_key
-        || profile.confirm_key == profile.fraud_key
-        || profile.repeat_key == profile.fraud_key
-    {
-        s.problem(
-            report,
-            "confirm_key",
-            "expected three different keys for confirm_key, repeat_key and fraud_key",
-        );
-    }
-    s.finish(report);
-    profile
-}
-
-fn url_list(s: &mut Section<'_>, key: &'static str, report: &mut Report<'_>) -> Vec<String> {
-    let urls = s.texts(key, report).unwrap_or_default();
-    for url in &urls {
-        if !(url.starts_with("https://") || url.starts_with("http://")) {
-            s.problem(report, key, format!("expected https://HOST/PATH, found {url:?}"));
-        }
-    }
-    urls
+    patterns
 }
 
 fn prompts(mut s: Section<'_>, report: &mut Report<'_>) -> Prompts {
@@ -546,18 +524,23 @@ fn prompts(mut s: Section<'_>, report: &mut Report<'_>) -> Prompts {
 }
 
 fn webhook(mut s: Section<'_>, report: &mut Report<'_>) -> Webhook {
-    let newest = s.secret("secret", "secret_file", report);
-    let previous = s.secret("previous_secret", "previous_secret_file", report);
-    let secrets: Vec<Masked<String>> = newest.into_iter().chain(previous).map(Masked::new).collect();
-    for secret in &secrets {
-        let octets = secret.reveal().strip_prefix("whsec_").and_then(decoded_length);
-        if !octets.is_some_and(|n| (24..=64).contains(&n)) {
+    let mut secrets = Vec::new();
+    for (key, key_file) in [
+        ("secret", "secret_file"),
+        ("previous_secret", "previous_secret_file"),
+    ] {
+        let Some(secret) = s.secret(key, key_file, report) else {
+            continue;
+        };
+        if !is_webhook_secret(&secret) {
             s.problem(
                 report,
-                "secret",
-                "expected whsec_ and 24 to 64 octets in base64 (Standard Webhooks)",
+                key,
+                "expected whsec_ and 24 to 64 octets in base64, or whsk_ and an Ed25519 seed of 32 octets in base64 \
+                 (Standard Webhooks)",
             );
         }
+        secrets.push(Masked::new(secret));
     }
     const PROGRESS: [&str; 3] = [
         "verification.created",
@@ -580,6 +563,11 @@ fn webhook(mut s: Section<'_>, report: &mut Report<'_>) -> Webhook {
     };
     s.finish(report);
     webhook
+}
+
+fn is_webhook_secret(text: &str) -> bool {
+    let octets = |prefix| text.strip_prefix(prefix).and_then(decoded_length);
+    octets("whsec_").is_some_and(|n| (24..=64).contains(&n)) || matches!(octets("whsk_"), Some(32 | 64))
 }
 
 fn decoded_length(text: &str) -> Option<usize> {
@@ -611,6 +599,13 @@ fn telemetry(mut s: Section<'_>, report: &mut Report<'_>) -> Telemetry {
         log: s.text("log", report).unwrap_or_else(|| "info".to_owned()),
         log_json: s.one_of("log_format", &[("text", false), ("json", true)], false, report),
     };
+    if tracing_subscriber::EnvFilter::try_new(&telemetry.log).is_err() {
+        let message = format!(
+            "expected a level or a filter such as \"info,ringproof::sip=debug\", found {:?}",
+            telemetry.log
+        );
+        s.problem(report, "log", message);
+    }
     s.finish(report);
     telemetry
 }

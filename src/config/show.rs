@@ -142,6 +142,7 @@ fn show_trunk(out: &mut Printer, trunk: &Trunk) {
     };
     out.text("dtmf", dtmf);
     out.list("codecs", &trunk.codecs);
+    out.raw("rtcp_mux", trunk.rtcp_mux);
     out.text("rel100", if trunk.rel100 { "supported" } else { "off" });
     out.raw("failover_on_timeout", trunk.failover_on_timeout);
 }
@@ -181,7 +182,14 @@ fn show_profile(out: &mut Printer, profile: &Profile) {
     out.optional("prompts", profile.prompts.as_ref());
     out.text("confirm_key", profile.confirm_key);
     out.text("repeat_key", profile.repeat_key);
-    out.text("fraud_key", profile.fraud_key);
+    out.text("reveal_key", profile.reveal_key);
+    out.text(
+        "fraud_key",
+        profile
+            .fraud_key
+            .map_or_else(|| "none".to_owned(), |k| k.to_string()),
+    );
+    out.seconds("fraud_window_s", profile.fraud_window);
     out.list("methods", &profile.methods);
     out.list("callbacks", &profile.callbacks);
     out.list("return_urls", &profile.return_urls);
@@ -189,6 +197,10 @@ fn show_profile(out: &mut Printer, profile: &Profile) {
     out.seconds("wait_key_s", profile.wait_key);
     out.raw("first_word_ms", profile.first_word.as_millis());
     out.raw("invalid_keys", profile.invalid_keys_max);
+    out.raw("wrong_keys_max", profile.wrong_keys_max);
+    out.raw("wrong_codes_max", profile.wrong_codes_max);
+    out.raw("quiet_before_ms", profile.quiet_before.as_millis());
+    out.raw("quiet_after_ms", profile.quiet_after.as_millis());
     out.raw("fraud_sentence", profile.fraud_sentence);
     out.raw("goodbye", profile.goodbye);
     out.seconds("ring_s", profile.ring);

@@ -27,6 +27,18 @@ impl fmt::Display for Origin {
 pub(super) struct Node {
     pub(super) value: Value,
     pub(super) origin: Origin,
+    /// The text of the environment variable. Where a string is expected, this is it, whatever the text also reads as.
+    pub(super) raw: Option<String>,
+}
+
+impl Node {
+    /// The value as a string; a variable has no quotes to tell `"0"` from `0`, so any variable is one.
+    pub(super) fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Text(text) => Some(text),
+            _ => self.raw.as_deref(),
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -103,7 +115,11 @@ fn convert(text: &str, value: &Spanned<DeValue<'_>>) -> Node {
         DeValue::Array(items) => Value::List(items.iter().map(|item| convert(text, item)).collect()),
         DeValue::Table(table) => Value::Table(convert_table(text, table)),
     };
-    Node { value, origin }
+    Node {
+        value,
+        origin,
+        raw: None,
+    }
 }
 
 fn line_at(text: &str, offset: usize) -> usize {
@@ -111,7 +127,7 @@ fn line_at(text: &str, offset: usize) -> usize {
 }
 
 /// Lays `RINGPROOF__SECTION__KEY=value` over the tree. A value that reads as TOML is taken as that (`30`, `true`,
-/// `["US"]`), anything else as a string. In a list of tables (`[[trunk]]`) the element is named by its `name`.
+/// `["US"]`), anything else as a string; its text is kept for keys that are strings (`+18005550199`, `0`). In a list of tables (`[[trunk]]`) the element is named by its `name`.
 /// Returns the names that could not be placed, with the reason.
 pub(super) fn overlay(
     tree: &mut BTreeMap<String, Node>,
@@ -125,6 +141,7 @@ pub(super) fn overlay(
         let path: Vec<String> = path.split("__").map(str::to_ascii_lowercase).collect();
         let mut node = parse_value(&text);
         set_origin(&mut node, &Origin::Environment(name.clone()));
+        node.raw = Some(text);
         if let Err(reason) = place(tree, &path, node) {
             misplaced.push((name, reason));
         }
@@ -137,6 +154,7 @@ fn parse_value(text: &str) -> Node {
         |_| Node {
             value: Value::Text(text.to_owned()),
             origin: Origin::Line(0),
+            raw: None,
         },
         |value| convert(text, &value),
     )
@@ -155,19 +173,21 @@ fn place(tree: &mut BTreeMap<String, Node>, path: &[String], node: Node) -> Resu
     let Some((first, rest)) = path.split_first() else {
         return Err("expected RINGPROOF__SECTION__KEY".to_owned());
     };
+    // Keys and tables are compared without case: an environment variable is written in capitals, a country code is
+    // too, and a profile's name is as its owner likes it.
+    let key = tree
+        .keys()
+        .find(|k| k.eq_ignore_ascii_case(first))
+        .unwrap_or(first)
+        .clone();
     if rest.is_empty() {
-        // Keys are compared without case: an environment variable is written in capitals, a country code is too.
-        let key = tree
-            .keys()
-            .find(|k| k.eq_ignore_ascii_case(first))
-            .unwrap_or(first)
-            .clone();
         tree.insert(key, node);
         return Ok(());
     }
-    let entry = tree.entry(first.clone()).or_insert_with(|| Node {
+    let entry = tree.entry(key).or_insert_with(|| Node {
         value: Value::Table(BTreeMap::new()),
         origin: node.origin.clone(),
+        raw: None,
     });
     match &mut entry.value {
         Value::Table(table) => place(table, rest, node),
@@ -187,7 +207,10 @@ fn place(tree: &mut BTreeMap<String, Node>, path: &[String], node: Node) -> Resu
 }
 
 fn has_name(table: &BTreeMap<String, Node>, wanted: &str) -> bool {
-    matches!(table.get("name").map(|n| &n.value), Some(Value::Text(name)) if name.eq_ignore_ascii_case(wanted))
+    table
+        .get("name")
+        .and_then(Node::text)
+        .is_some_and(|name| name.eq_ignore_ascii_case(wanted))
 }
 
 #[cfg(test)]

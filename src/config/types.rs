@@ -86,6 +86,8 @@ pub struct Trunk {
     pub calls_max: u32,
     pub dtmf: Dtmf,
     pub codecs: Vec<Codec>,
+    /// Offer `a=rtcp-mux` (RFC 5761).
+    pub rtcp_mux: bool,
     pub rel100: bool,
     pub failover_on_timeout: bool,
 }
@@ -163,7 +165,10 @@ pub struct Profile {
     pub prompts: Option<String>,
     pub confirm_key: Digit,
     pub repeat_key: Digit,
-    pub fraud_key: Digit,
+    /// Makes `speak_code` say the code.
+    pub reveal_key: Digit,
+    /// `None`: this profile takes no fraud reports by key.
+    pub fraud_key: Option<Digit>,
     pub methods: Vec<Method>,
     pub callbacks: Vec<String>,
     pub return_urls: Vec<String>,
@@ -171,6 +176,16 @@ pub struct Profile {
     pub wait_key: Duration,
     pub first_word: Duration,
     pub invalid_keys_max: u32,
+    /// `random_key`.
+    pub wrong_keys_max: u32,
+    /// `match_code`.
+    pub wrong_codes_max: u32,
+    /// From the fraud key to the confirm key.
+    pub fraud_window: Duration,
+    /// `random_key`: no other key in this time before the right one…
+    pub quiet_before: Duration,
+    /// …nor in this time after it.
+    pub quiet_after: Duration,
     pub fraud_sentence: bool,
     pub goodbye: bool,
     pub ring: Duration,
@@ -190,7 +205,7 @@ pub struct Prompts {
 
 #[derive(Debug, Clone)]
 pub struct Webhook {
-    /// `whsec_…`, the newest first; all sign while rotating.
+    /// `whsec_…` or `whsk_…`, the newest first; all sign while rotating.
     pub secrets: Vec<Masked<String>>,
     pub allow_private: Vec<Cidr>,
     /// Progress events that are sent besides the terminal ones and `fraud.reported`.

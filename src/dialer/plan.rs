@@ -42,6 +42,8 @@ pub struct Trunk {
     pub calls_max: u32,
     pub dtmf: DtmfMode,
     pub codecs: Vec<Codec>,
+    /// Offer `a=rtcp-mux`.
+    pub rtcp_mux: bool,
     pub rel100: bool,
     pub failover_on_timeout: bool,
 }
@@ -184,7 +186,7 @@ pub(super) fn call_spec(
         invite: invite(shared, trunk, verification, &wire),
         local_media: SocketAddr::new(advertised(media_ip), wire.local_media.port()),
         codecs: trunk.codecs.clone(),
-        rtcp_mux: false,
+        rtcp_mux: trunk.rtcp_mux,
         dtmf: trunk.dtmf,
         method: verification.method,
         code: verification.code.clone(),

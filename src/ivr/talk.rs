@@ -47,8 +47,7 @@ pub(super) struct Talk {
 }
 
 impl Talk {
-    /// The lines of the next play: what is confirmed, the key's name, and the fraud sentence until it was
-    /// heard once.
+    /// The lines of the next play: what is confirmed, the key's name, and in the first play the fraud sentence.
     pub(super) fn lines(&self, naming: Line) -> Vec<Line> {
         let mut lines = Vec::with_capacity(4);
         if self.plays <= 1 && self.extension.is_some() {
@@ -61,7 +60,7 @@ impl Talk {
             });
         }
         lines.push(naming);
-        if self.says_fraud() && self.fraud_named_at.is_none() {
+        if self.says_fraud() && self.plays <= 1 {
             lines.push(Line::new(&self.script.names.fraud));
         }
         lines

@@ -91,9 +91,12 @@ impl Catalogue {
                 });
                 continue;
             }
-            if let Some(engine) = &options.brand_engine {
-                speak_brands(&mut set, engine, &options.brands, &mut notices);
-            }
+            speak_brands(
+                &mut set,
+                options.brand_engine.as_deref(),
+                &options.brands,
+                &mut notices,
+            );
             audiences.push(set.manifest.audience.clone());
             voices.push(Arc::new(voice_of(set)));
         }
@@ -124,6 +127,16 @@ impl Catalogue {
         Arc::clone(chosen.unwrap_or(&self.fallback))
     }
 
+    /// Whether a call that asks for this language gets it, in this set or another of the language.
+    #[must_use]
+    pub fn offers(&self, locale: &str) -> bool {
+        let wanted = Wanted {
+            request: Some(locale),
+            ..Wanted::default()
+        };
+        choose(&self.audiences, wanted).is_some()
+    }
+
     /// Tags of the languages that are offered.
     pub fn locales(&self) -> impl Iterator<Item = &str> {
         self.voices.iter().map(|voice| voice.locale.as_str())
@@ -147,14 +160,20 @@ fn voice_of(set: PromptSet) -> Voice {
 }
 
 /// Adds a clip for each name that has none. What cannot be spoken is said in a notice.
-fn speak_brands(set: &mut PromptSet, engine: &str, brands: &[String], notices: &mut Vec<Notice>) {
+fn speak_brands(set: &mut PromptSet, engine: Option<&str>, brands: &[String], notices: &mut Vec<Notice>) {
     for brand in brands {
         let slug = slug(brand);
         let clip = format!("brand-{slug}");
         if slug.is_empty() || set.clips.contains_key(&clip) {
             continue;
         }
-        match spoken_brand(set, engine, brand) {
+        let spoken = match engine {
+            Some(engine) => spoken_brand(set, engine, brand),
+            None => Err(format!(
+                "there is no {clip}.wav, and prompts.brand_engine is none"
+            )),
+        };
+        match spoken {
             Ok(samples) => {
                 set.clips.insert(clip, samples);
             }
@@ -281,6 +300,22 @@ mod tests {
         assert!(
             error.contains("expected this file beside \"confirm.wav\""),
             "{error}"
+        );
+    }
+
+    #[test]
+    fn a_name_without_recording_is_told_where_no_engine_speaks_it() {
+        let (_, notices) = Catalogue::load(&CatalogueOptions {
+            brands: vec!["Contoso".to_owned()],
+            ..CatalogueOptions::default()
+        })
+        .unwrap();
+        let told: Vec<String> = notices.iter().map(ToString::to_string).collect();
+        let reason = "there is no brand-contoso.wav, and prompts.brand_engine is none";
+        assert_eq!(
+            told,
+            ["en-GB", "en-US", "lab"]
+                .map(|l| format!("{l} says \"your organisation\" for \"Contoso\": {reason}"))
         );
     }
 

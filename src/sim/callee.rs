@@ -186,9 +186,39 @@ const STEPS_MAX: usize = 64;
 /// Longest wait or sound of one step.
 const STEP_MS_MAX: u32 = 300_000;
 
+/// A number as the box keeps it: with a `+`, whatever form it was written or dialled in; a short one, an extension,
+/// without.
+pub(super) fn canonical(number: &str) -> String {
+    let digits = number.trim_start_matches('+');
+    let digits = digits.strip_prefix("00").unwrap_or(digits);
+    if digits.len() > 6 {
+        format!("+{digits}")
+    } else {
+        digits.to_owned()
+    }
+}
+
+/// The canonical form of a number of a script.
+pub(super) fn number_of_script(number: &str) -> Result<String, CalleeError> {
+    let found = canonical(number);
+    let digits = found.trim_start_matches('+');
+    let fits = (1..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    fits.then(|| found.clone())
+        .ok_or_else(|| CalleeError::Number(number.chars().take(32).collect()))
+}
+
+/// A script from outside, checked, with its number as calls look it up.
+pub fn scripted(number: &str, callee: Callee) -> Result<(String, Callee), CalleeError> {
+    let number = number_of_script(number)?;
+    callee.check()?;
+    Ok((number, callee))
+}
+
 /// Why a callee cannot be played.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CalleeError {
+    #[error("number: expected + and up to 15 digits, found {0:?}")]
+    Number(String),
     #[error("steps: expected at most {STEPS_MAX}, found {0}")]
     Steps(usize),
     #[error("ms: expected at most {STEP_MS_MAX}, found {0}")]
@@ -508,5 +538,45 @@ mod tests {
         let endless = Callee::new("", vec![Step::Ring; 65]);
         assert_eq!(endless.check(), Err(CalleeError::Steps(65)));
         assert_eq!(Callee::new("", vec![Step::Silent]).check(), Ok(()));
+    }
+
+    fn rejecting_with(status: u16, headers: &[(&str, &str)]) -> Callee {
+        Callee::rejecting("test", reject(status, None, headers))
+    }
+
+    #[test]
+    fn a_script_is_checked_and_its_number_is_the_one_that_calls_look_up() {
+        let good = rejecting_with(486, &[]);
+        for (written, kept) in [
+            ("+15005550001", "+15005550001"),
+            ("15005550001", "+15005550001"),
+            ("0015005550001", "+15005550001"),
+            ("1001", "1001"),
+            ("+1001", "1001"),
+        ] {
+            assert_eq!(
+                scripted(written, good.clone()),
+                Ok((kept.to_owned(), good.clone()))
+            );
+        }
+        let long = Callee::new("test", vec![Step::Wait { ms: 4_000_000_000 }]);
+        for (number, callee, error) in [
+            ("", good.clone(), CalleeError::Number(String::new())),
+            ("alice", good.clone(), CalleeError::Number("alice".to_owned())),
+            (
+                "+1500555000100000",
+                good,
+                CalleeError::Number("+1500555000100000".to_owned()),
+            ),
+            ("1001", rejecting_with(200, &[]), CalleeError::Status(200)),
+            (
+                "1001",
+                rejecting_with(486, &[("Reason", "a\r\nVia: b")]),
+                CalleeError::Header("Reason".to_owned()),
+            ),
+            ("1001", long, CalleeError::Ms(4_000_000_000)),
+        ] {
+            assert_eq!(scripted(number, callee), Err(error));
+        }
     }
 }

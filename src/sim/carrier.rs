@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::callee::{Callee, Rejection, Step};
+use super::callee::{Callee, Rejection, Step, canonical};
 use super::ear::Memory;
 use super::phone;
 use super::record::Records;
@@ -281,14 +281,7 @@ fn ring(exchange: &Arc<Exchange>, inbound: Inbound) {
     ));
 }
 
-/// With a `+`, whatever form the trunk was configured for.
+/// As the callees are kept, whatever form the trunk was configured for.
 fn called_number(request: &Request) -> String {
-    let user = request.uri.user().unwrap_or_default();
-    let digits = user.trim_start_matches('+');
-    let digits = digits.strip_prefix("00").unwrap_or(digits);
-    if digits.len() > 6 {
-        format!("+{digits}")
-    } else {
-        digits.to_owned()
-    }
+    canonical(request.uri.user().unwrap_or_default())
 }

@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::callee::Callee;
+use super::callee::{Callee, canonical, number_of_script, scripted};
 use super::carrier::{Chaos, Exchange, Simulator};
 use super::record::CallState;
 
@@ -111,7 +111,7 @@ async fn wait(
     };
     let timeout = Duration::from_secs(wanted.timeout.unwrap_or(30).min(WAIT_S_MAX));
     // A `+` in a query reads as a space.
-    let number = wanted.number.map(|n| n.replace(' ', "+"));
+    let number = wanted.number.map(|n| canonical(&n.replace(' ', "+")));
     let mut changes = exchange.records.changes();
     let search = async {
         loop {
@@ -169,25 +169,20 @@ async fn script(State(exchange): Shared, Path(number): Path<String>, body: Strin
 
 /// Obeys `{"code": "…"}` or a whole callee; the error says what is wrong with it.
 fn set(exchange: &Exchange, number: &str, body: &str) -> Result<bool, String> {
-    let digits = number.strip_prefix('+').unwrap_or(number);
-    if digits.is_empty() || digits.len() > 15 || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(format!(
-            "number: expected + and up to 15 digits, found {number:?}"
-        ));
-    }
+    let canonical = number_of_script(number).map_err(|e| e.to_string())?;
     let value: Value = serde_json::from_str(body).map_err(|e| format!("expected JSON: {e}"))?;
     if value.get("code").is_some() {
         let CodeFor { code } = serde_json::from_value(value).map_err(|e| e.to_string())?;
         if code.is_empty() || code.len() > 16 || !code.bytes().all(|b| b.is_ascii_digit()) {
             return Err("code: expected 1 to 16 digits".to_owned());
         }
-        return Ok(exchange.set_code(number, &code));
+        return Ok(exchange.set_code(&canonical, &code));
     }
     let callee: Callee = serde_json::from_value(value).map_err(|e| {
         format!("expected {{\"code\": \"…\"}} or a callee as GET /sim/numbers shows them: {e}")
     })?;
-    callee.check().map_err(|e| e.to_string())?;
-    Ok(exchange.set_callee(number, callee))
+    let (number, callee) = scripted(number, callee).map_err(|e| e.to_string())?;
+    Ok(exchange.set_callee(&number, callee))
 }
 
 async fn chaos(State(exchange): Shared, body: String) -> Response {

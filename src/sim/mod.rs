@@ -13,7 +13,7 @@ mod http;
 mod phone;
 mod record;
 
-pub use callee::{AtFirst, Callee, CalleeError, Dtmf, PressBy, Rejection, Rtp, Step, defaults};
+pub use callee::{AtFirst, Callee, CalleeError, Dtmf, PressBy, Rejection, Rtp, Step, defaults, scripted};
 pub use carrier::{Chaos, SimConfig, SimError, Simulator};
 pub use http::router;
 pub use record::{Call, CallState, KeyRecord, MessageRecord};

@@ -665,7 +665,9 @@ async fn until_instant(deadline: Option<Instant>) {
 
 fn sine(name: &str, hz: f32, ms: u32) -> Clip {
     let mut tone = ToneGenerator::new(hz, -13.0, 0.0, -99.0);
-    let pcm: Vec<i16> = (0..ms * 8).map(|_| to_sample(tone.next_sample())).collect();
+    let pcm: Vec<i16> = (0..ms as usize * 8)
+        .map(|_| to_sample(tone.next_sample()))
+        .collect();
     Clip::from_pcm(name, &pcm)
 }
 

@@ -1,0 +1,156 @@
+//! What `config check` asks beyond the file itself: everything that the parts would refuse at the start.
+use super::{AppError, build};
+use crate::config::Config;
+use crate::prompt::{Catalogue, CatalogueOptions, Notice};
+
+/// What the parts say to a configuration that reads well.
+#[derive(Debug)]
+pub struct Checked {
+    /// With one of these the server does not start.
+    pub errors: Vec<AppError>,
+    /// What an operator should know of the prompts.
+    pub notices: Vec<Notice>,
+}
+
+#[must_use]
+pub fn check(config: &Config) -> Checked {
+    let mut errors: Vec<AppError> = [
+        build::dialer(config).map(drop),
+        build::api(config, config.server.public_url.clone(), [0; 32]).map(drop),
+        build::webhooks(config).map(drop),
+    ]
+    .into_iter()
+    .filter_map(Result::err)
+    .collect();
+    let notices = match Catalogue::load(&catalogue_options(config)) {
+        Ok((voices, notices)) => {
+            errors.extend(prompts(config, &voices));
+            notices
+        }
+        Err(error) => {
+            errors.push(error.into());
+            Vec::new()
+        }
+    };
+    Checked { errors, notices }
+}
+
+pub(super) fn catalogue_options(config: &Config) -> CatalogueOptions {
+    let mut brands: Vec<String> = config
+        .profiles
+        .values()
+        .map(|p| p.brand.clone())
+        .filter(|brand| !brand.is_empty())
+        .collect();
+    brands.sort();
+    brands.dedup();
+    CatalogueOptions {
+        directory: config.prompts.directory.clone(),
+        brands,
+        brand_engine: config.prompts.brand_engine.clone(),
+    }
+}
+
+/// A profile whose words do not exist would be heard in another language.
+pub(super) fn prompts(config: &Config, voices: &Catalogue) -> Vec<AppError> {
+    let there = || voices.locales().collect::<Vec<_>>().join(", ");
+    let mut errors = Vec::new();
+    for profile in config.profiles.values() {
+        let name = &profile.name;
+        if !voices.offers(&profile.locale) {
+            errors.push(AppError::Config(format!(
+                "profile.{name}.locale: expected a language of which there are prompts ({}), found {:?}",
+                there(),
+                profile.locale
+            )));
+        }
+        if let Some(set) = &profile.prompts
+            && !voices.locales().any(|locale| locale == set)
+        {
+            errors.push(AppError::Config(format!(
+                "profile.{name}.prompts: expected one of {}, found {set:?}",
+                there()
+            )));
+        }
+    }
+    errors
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config;
+
+    const SMALL: &str = r#"
+[[trunk]]
+name = "carrier"
+targets = ["sip:127.0.0.1:5080"]
+caller_id = { default = "+18005550199" }
+[policy]
+countries = ["US"]
+[profile.default]
+"#;
+
+    fn checked(profile: &str) -> Checked {
+        let text = format!("{SMALL}{profile}\n");
+        let config = config::parse(&text, "test.toml", Path::new("."), std::iter::empty()).unwrap();
+        check(&config)
+    }
+
+    fn errors(profile: &str) -> Vec<String> {
+        checked(profile).errors.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn neither_secret_nor_callbacks_is_a_server_without_webhooks() {
+        assert_eq!(errors(""), Vec::<String>::new());
+        let config = config::parse(SMALL, "test.toml", Path::new("."), std::iter::empty()).unwrap();
+        assert!(build::webhooks(&config).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_profile_names_prompts_that_exist() {
+        assert_eq!(
+            errors("prompts = \"lab\"\nlocale = \"en-NZ\""),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            errors("prompts = \"nonsense\"\nlocale = \"xx\""),
+            [
+                "profile.default.locale: expected a language of which there are prompts (en-GB, en-US, lab), found \"xx\"",
+                "profile.default.prompts: expected one of en-GB, en-US, lab, found \"nonsense\"",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_brand_without_a_recording_is_told() {
+        let told =
+            |checked: Checked| -> Vec<String> { checked.notices.iter().map(ToString::to_string).collect() };
+        assert_eq!(told(checked("")), Vec::<String>::new());
+        let notices = told(checked("brand = \"Contoso\""));
+        assert_eq!(notices.len(), 3, "{notices:?}");
+        assert!(
+            notices[0].starts_with("en-GB says \"your organisation\" for \"Contoso\": "),
+            "{notices:?}"
+        );
+    }
+
+    #[test]
+    fn both_webhook_secrets_sign_and_the_public_key_is_told() {
+        let webhook = "[webhook]\nsecret = \"whsk_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\"\n\
+            previous_secret = \"whsec_cmluZ3Byb29mLWxhYi1zZWNyZXQtMDAwMDAwMDE=\"\n";
+        let text = format!("{SMALL}{webhook}");
+        let config = config::parse(&text, "test.toml", Path::new("."), std::iter::empty()).unwrap();
+        let signed = build::signer(&config).unwrap().unwrap().sign("evt_1", 5, "{}");
+        let kinds: Vec<&str> = signed.split(' ').filter_map(|s| s.split(',').next()).collect();
+        assert_eq!(kinds, ["v1a", "v1"]);
+        let keys = super::super::webhook_public_keys(&config);
+        assert!(
+            matches!(keys.as_slice(), [key] if key.starts_with("whpk_")),
+            "{keys:?}"
+        );
+    }
+}
