@@ -156,12 +156,16 @@ impl Policy {
         let again = Duration::from_secs(limits.again_after_s.into());
         let mut quotas = vec![
             // The shortest wait first: its Retry-After is the most useful.
-            quota(
-                QuotaKind::Number,
-                number,
-                u32::from(limits.again_after_s > 0),
-                again,
-            ),
+            Quota {
+                // What supersedes a call in progress need not wait for this one.
+                cool_down: true,
+                ..quota(
+                    QuotaKind::Number,
+                    number,
+                    u32::from(limits.again_after_s > 0),
+                    again,
+                )
+            },
             quota(QuotaKind::Number, number, limits.per_hour, HOUR),
             quota(QuotaKind::Number, number, limits.per_day, DAY),
             quota(

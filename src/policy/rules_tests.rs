@@ -130,6 +130,12 @@ fn limits_are_made_for_every_subject_and_zero_is_unlimited() {
         of(QuotaKind::Number).iter().map(|q| q.max).collect::<Vec<_>>(),
         [1, 3, 10]
     );
+    let cool_downs: Vec<_> = quotas.iter().filter(|q| q.cool_down).collect();
+    assert_eq!(cool_downs.len(), 1, "superseding escapes one limit only");
+    assert_eq!(
+        (cool_downs[0].kind, cool_downs[0].window),
+        (QuotaKind::Number, Duration::from_secs(60))
+    );
     assert_eq!(of(QuotaKind::EndUser)[0].subject, "default/u1");
     assert_eq!(of(QuotaKind::Ip)[0].subject, "2001:db8:1:2::/64");
     assert_eq!(of(QuotaKind::Prefix)[0].subject, "+1425555");

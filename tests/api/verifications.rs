@@ -142,7 +142,20 @@ async fn an_idempotency_key_gives_the_same_answer_and_refuses_another_body() {
 
 #[tokio::test]
 async fn one_call_at_a_time_per_number_unless_it_is_superseded() {
-    let lab = Lab::start().await;
+    // The cool-down holds for a call after the last one, not for a call in its place.
+    let policy = PolicySettings {
+        per_number: NumberLimits {
+            per_hour: 0,
+            per_day: 0,
+            again_after_s: 60,
+        },
+        ..Setup::default().policy
+    };
+    let lab = Lab::start_with(Setup {
+        policy,
+        ..Setup::default()
+    })
+    .await;
     let (first, _) = lab.create(&json!({"to": "+14255550101"})).await;
     let busy = lab.post(V, &json!({"to": "+14255550101"})).await;
     assert_eq!(
@@ -173,6 +186,14 @@ async fn one_call_at_a_time_per_number_unless_it_is_superseded() {
     assert_eq!(
         lab.get(&format!("{V}/{second}")).await.json()["status"],
         "approved"
+    );
+    let after = lab
+        .post(V, &json!({"to": "+14255550101", "supersede": true}))
+        .await;
+    assert_eq!(
+        (after.status.as_u16(), &after.json()["limit"]),
+        (429, &json!("number")),
+        "nothing is in progress any more"
     );
 }
 
