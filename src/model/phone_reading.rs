@@ -224,7 +224,9 @@ fn check_plan(
     refuse_emergency(number.country_code, &national, valid)?;
     let e164 = number.format_as(PhoneNumberFormat::E164).into_owned();
     if !valid && !reads_back(&e164) {
-        return Err(invalid("found zeros before the number that its country does not dial"));
+        return Err(invalid(
+            "found zeros before the number that its country does not dial",
+        ));
     }
     let digits = e164.len().saturating_sub(1);
     if digits > PhoneNumber::DIGITS_MAX {
