@@ -31,8 +31,6 @@ pub struct ApiConfig {
 #[derive(Debug, Clone)]
 pub struct Profile {
     pub brand: Option<String>,
-    /// BCP 47.
-    pub locale: String,
     pub confirm_key: Digit,
     /// Where webhooks may go. Empty: nowhere.
     pub callbacks: Vec<AllowedUrl>,
@@ -52,7 +50,6 @@ impl Default for Profile {
     fn default() -> Self {
         Self {
             brand: None,
-            locale: "en-US".to_owned(),
             confirm_key: Digit::POUND,
             callbacks: Vec::new(),
             return_urls: Vec::new(),

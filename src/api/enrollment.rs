@@ -19,7 +19,7 @@ pub const RESULT_LIFE: Duration = Duration::from_secs(300);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnrollmentRequest {
     pub return_url: String,
-    pub locale: String,
+    pub locale: Option<String>,
     pub brand: Option<String>,
     pub purpose: Purpose,
     pub client_ref: Option<String>,

@@ -228,7 +228,6 @@ fn profile(config: &Config, profile: &config::Profile) -> Result<Profile, AppErr
     }
     Ok(Profile {
         brand: (!profile.brand.is_empty()).then(|| profile.brand.clone()),
-        locale: profile.locale.clone(),
         confirm_key: profile.confirm_key,
         callbacks: urls("callbacks", &profile.callbacks)?,
         return_urls: urls("return_urls", &profile.return_urls)?,
