@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::request::{Call, Dialled};
-use super::{ApiConfig, ApiState, Code, Problem};
+use super::{ApiConfig, ApiState, Code, Problem, SpokenMessage};
 use crate::model::{
     Destination, Digit, Digits, Entropy, Masked, Method, Stage, UnixMillis, Verification, VerificationId,
 };
@@ -47,6 +47,7 @@ pub async fn place(
     check_admission(state, &config)?;
     let param = call.to.param;
     let to = judge_number(state, &account.key_id, &call.to).await?;
+    judge_message(&config, &call, &to)?;
     let caller_id = match config.trunks.first() {
         Some(ids) => ids.for_country(to.country()).to_owned(),
         None => return Err(no_trunk("no trunk is configured")),
@@ -87,6 +88,23 @@ pub async fn judge_number(state: &ApiState, actor: &str, dialled: &Dialled) -> R
         Ok(to) => Ok(to),
         Err(refusal) => Err(refused(state, actor, dialled.param, &refusal, state.now()).await),
     }
+}
+
+/// Nothing is promised that the voice of this call could not say.
+fn judge_message(config: &ApiConfig, call: &Call, to: &Destination) -> Result<(), Problem> {
+    if call.message.is_empty() {
+        return Ok(());
+    }
+    let spoken = SpokenMessage {
+        profile: &call.profile,
+        locale: call.locale.as_deref(),
+        country: to.country(),
+        message: &call.message,
+    };
+    config
+        .message_check
+        .judge(spoken)
+        .map_err(|fault| Problem::new(Code::ParamInvalid, fault.detail).at(fault.param))
 }
 
 /// The number as the policy reads it, when it may be called at all.

@@ -49,7 +49,7 @@ use axum::routing::{delete, get, post};
 use tower_http::timeout::TimeoutLayer;
 
 pub use allow_list::{AllowedUrl, AllowedUrlError};
-pub use config::{ApiConfig, CallerIds, HttpLimits, Profile};
+pub use config::{ApiConfig, CallerIds, HttpLimits, MessageCheck, MessageFault, Profile, SpokenMessage};
 pub use enrollments::last_verification;
 pub use events::events;
 pub use intake::{Account, Placed, judge_number, place};

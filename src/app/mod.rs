@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::api::{self, Admission, ApiState};
+use crate::api::{self, Admission, ApiState, MessageCheck};
 use crate::config::Config;
 use crate::dialer::Dialer;
 use crate::media::voice::Voice;
@@ -95,7 +95,8 @@ impl App {
         let sip_addresses: Vec<SocketAddr> = sip.locals().collect();
         let admission = Admission::default();
         let seed = signing_key::seed(config)?;
-        let api_config = build::api(config, public_url, seed)?;
+        let message_check = build::message_check(dialer_config.profiles.clone(), Arc::clone(&voices));
+        let api_config = build::api(config, public_url, seed, message_check)?;
         let state = ApiState::new(
             store.clone(),
             api_config,
@@ -298,7 +299,9 @@ async fn report(store: Store, media: MediaEngine, sip: SipUdp, metrics: Option<P
 /// What `config check` asks beyond the file itself: everything that the parts would refuse at the start.
 #[must_use]
 pub fn check(config: &Config) -> Vec<AppError> {
-    let api = build::api(config, config.server.public_url.clone(), [0; 32]).map(drop);
+    // Nothing is asked of this one: the recordings are looked at by `prompts check`.
+    let message_check = MessageCheck::new(|_| Ok(()));
+    let api = build::api(config, config.server.public_url.clone(), [0; 32], message_check).map(drop);
     let callbacks = config.profiles.values().any(|p| !p.callbacks.is_empty());
     let webhooks = if callbacks {
         build::webhooks(config).map(drop)

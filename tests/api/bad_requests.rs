@@ -314,6 +314,36 @@ const CASES: &[Case] = &[
         "purpose transaction needs message: the values to speak, such as {\"amount\", \"payee\"}",
     ),
     create(
+        "transaction without an amount",
+        r#"{"to":"+14255550123","purpose":"transaction","message":{"payee":"ACME"}}"#,
+        (422, "param_invalid", Some("message.amount")),
+        "expected the values \"amount\" and \"payee\", \"amount\" is missing",
+    ),
+    create(
+        "transaction without a payee",
+        r#"{"to":"+14255550123","purpose":"transaction","message":{"amount":"249.00 EUR"}}"#,
+        (422, "param_invalid", Some("message.payee")),
+        "expected the values \"amount\" and \"payee\", \"payee\" is missing",
+    ),
+    create(
+        "a value that is not spoken",
+        r#"{"to":"+14255550123","purpose":"transaction","message":{"amount":"1 EUR","payee":"ACME","iban":"DE1"}}"#,
+        (422, "param_invalid", Some("message")),
+        "expected the values \"amount\" and \"payee\" only, found \"iban\"",
+    ),
+    create(
+        "amount without a currency",
+        r#"{"to":"+14255550123","purpose":"transaction","message":{"amount":"249.00","payee":"ACME"}}"#,
+        (422, "param_invalid", Some("message.amount")),
+        "expected an amount such as \"249.00 EUR\": 1 to 12 digits and a currency of three letters",
+    ),
+    create(
+        "payee of another script",
+        r#"{"to":"+14255550123","purpose":"transaction","message":{"amount":"249.00 EUR","payee":"東京"}}"#,
+        (422, "param_invalid", Some("message.payee")),
+        "expected a payee of 1 to 24 letters and digits of the Latin script",
+    ),
+    create(
         "values without transaction",
         r#"{"to":"+14255550123","message":{"amount":"5"}}"#,
         (422, "param_invalid", Some("message")),
