@@ -98,6 +98,19 @@ impl Session {
         Ok(())
     }
 
+    fn expired(&self) -> WebError {
+        WebError::new(
+            StatusCode::GONE,
+            Frame {
+                path: String::new(),
+                ..self.frame()
+            },
+            "This link has expired",
+            "For your safety a link works for a short time only. Go back to the page that you came from and start \
+             again.",
+        )
+    }
+
     pub(super) fn others(&self) -> Vec<Other> {
         self.request.alternatives.iter().map(Other::new).collect()
     }
@@ -161,18 +174,11 @@ impl FromRequestParts<ApiState> for Session {
             wizard,
             verification,
         };
-        // A call under way may be followed to its end, and a finished session may still return.
+        // A call under way may be followed to its end, and a finished session may still return, for a while.
+        let is_over = enrollment::is_link_over(&session.row, state.now());
         match session.status() {
-            EnrollmentStatus::Expired if !parts.uri.path().ends_with("/return") => Err(WebError::new(
-                StatusCode::GONE,
-                Frame {
-                    path: String::new(),
-                    ..session.frame()
-                },
-                "This link has expired",
-                "For your safety a link works for a short time only. Go back to the page that you came from and \
-                 start again.",
-            )),
+            _ if is_over => Err(session.expired()),
+            EnrollmentStatus::Expired if !parts.uri.path().ends_with("/return") => Err(session.expired()),
             _ => Ok(session),
         }
     }
