@@ -84,7 +84,11 @@ pub async fn place(
 
 /// Judges a number without placing a call; a refusal leaves an audit row, as it does at the POST.
 pub async fn judge_number(state: &ApiState, actor: &str, dialled: &Dialled) -> Result<Destination, Problem> {
-    match destination(&state.config(), dialled) {
+    let config = state.config();
+    let judged = config
+        .policy
+        .destination(dialled.number.reveal(), dialled.region.as_deref());
+    match judged {
         Ok(to) => Ok(to),
         Err(refusal) => Err(refused(state, actor, dialled.param, &refusal, state.now()).await),
     }
@@ -107,11 +111,11 @@ fn judge_message(config: &ApiConfig, call: &Call, to: &Destination) -> Result<()
         .map_err(|fault| Problem::new(Code::ParamInvalid, fault.detail).at(fault.param))
 }
 
-/// The number as the policy reads it, when it may be called at all.
-pub(super) fn destination(config: &ApiConfig, dialled: &Dialled) -> Result<Destination, Refusal> {
+/// The number as the policy reads it, whether or not it may be called.
+pub(super) fn read_number(config: &ApiConfig, dialled: &Dialled) -> Result<Destination, Refusal> {
     config
         .policy
-        .destination(dialled.number.reveal(), dialled.region.as_deref())
+        .read(dialled.number.reveal(), dialled.region.as_deref())
 }
 
 /// Whether new calls are taken at present.

@@ -433,6 +433,18 @@ async fn numbers_are_checked_without_a_call() {
         (&foreign["allowed"], &foreign["code"]),
         (&json!(false), &json!("country_not_allowed"))
     );
+    // It is described all the same.
+    assert_eq!(
+        (&foreign["to"], &foreign["country"], &foreign["line_type"]),
+        (&json!("+33123456789"), &json!("FR"), &json!("fixed_line"))
+    );
+    assert_eq!(foreign["detail"], "calls to FR are not allowed here");
+    assert_eq!(foreign["caller_id"], Value::Null);
+    let premium = check(json!("+19005550123")).await;
+    assert_eq!(
+        (&premium["allowed"], &premium["code"], &premium["line_type"]),
+        (&json!(false), &json!("premium_number"), &json!("premium"))
+    );
     let broken = check(json!("hello")).await;
     assert_eq!(
         (&broken["allowed"], &broken["code"]),
