@@ -10,7 +10,8 @@ use crate::model::{
 };
 use crate::policy::{CallerOf, ProblemCode, Quota, Refusal};
 use crate::store::{
-    Accept, Accepted, AuditRow, IdempotencyKey, RenderAnswer, StoredAnswer, Subscription, Visibility,
+    Accept, Accepted, AuditRow, IdempotencyKey, IdempotencyStart, RenderAnswer, StoredAnswer, Subscription,
+    Visibility,
 };
 
 /// Digits of a `match_code` that the platform left to us.
@@ -79,6 +80,23 @@ pub async fn place(
         }
         // The store has written the audit row in the same transaction.
         Accepted::Refused(refusal) => Err(of_refusal(&refusal, param)),
+    }
+}
+
+/// The answer that was given before to this key and body. It is looked up before the request is judged: neither a new
+/// policy nor a server on its way down changes what has been answered.
+pub async fn answered_before(
+    state: &ApiState,
+    key: Option<&IdempotencyKey>,
+) -> Result<Option<StoredAnswer>, Problem> {
+    let Some(key) = key else {
+        return Ok(None);
+    };
+    match state.store().idempotency_find(key.clone(), state.now()).await? {
+        IdempotencyStart::Fresh => Ok(None),
+        IdempotencyStart::Replay(answer) => Ok(Some(answer)),
+        IdempotencyStart::Mismatch => Err(idempotency_mismatch()),
+        IdempotencyStart::InFlight => Err(idempotency_in_flight()),
     }
 }
 

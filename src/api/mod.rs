@@ -52,7 +52,7 @@ pub use allow_list::{AllowedUrl, AllowedUrlError};
 pub use config::{ApiConfig, CallerIds, HttpLimits, MessageCheck, MessageFault, Profile, SpokenMessage};
 pub use enrollments::last_verification;
 pub use events::events;
-pub use intake::{Account, Placed, judge_number, place};
+pub use intake::{Account, Placed, answered_before, judge_number, place};
 pub use jws::ResultSigner;
 pub use openapi::document as openapi_document;
 pub use problem::{Code, Problem};

@@ -46,6 +46,9 @@ pub(super) async fn create(
     caller.require(Scope::Verifications)?;
     require_json(&headers)?;
     let idempotency = idempotency_key(&headers, &caller, "POST /v1/verifications", &body)?;
+    if let Some(answer) = intake::answered_before(&state, idempotency.as_ref()).await? {
+        return Ok(stored(&answer, true));
+    }
     let config = state.config();
     let call = Call::parse(Fields::parse(&body)?, &config, |profile| {
         caller.require_profile(profile)

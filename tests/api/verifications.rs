@@ -141,6 +141,46 @@ async fn an_idempotency_key_gives_the_same_answer_and_refuses_another_body() {
 }
 
 #[tokio::test]
+async fn what_has_been_answered_is_answered_again_whatever_has_changed_since() {
+    let lab = Lab::start().await;
+    let send = |to: &'static str, key: &'static str| {
+        let request = lab
+            .request(Method::POST, V)
+            .header("idempotency-key", key)
+            .json(&json!({"to": to}));
+        async move { Answer::of(request.send().await.unwrap()).await }
+    };
+    let first = send("+14255550101", "k1").await;
+    assert_eq!(first.status, StatusCode::CREATED);
+    // The country and the profile are gone.
+    let config = lab.state.config();
+    let policy = PolicySettings {
+        countries: vec!["DE".into()],
+        ..Setup::default().policy
+    };
+    lab.state.reload(ringproof::api::ApiConfig {
+        policy: ringproof::policy::Policy::new(policy).unwrap(),
+        profiles: std::collections::BTreeMap::new(),
+        ..(*config).clone()
+    });
+    let replayed = send("+14255550101", "k1").await;
+    assert_eq!(
+        (replayed.status, &replayed.text),
+        (StatusCode::CREATED, &first.text)
+    );
+    lab.state.reload((*config).clone());
+    lab.state.admission().drain();
+    let replayed = send("+14255550101", "k1").await;
+    assert_eq!(
+        (replayed.status, &replayed.text),
+        (StatusCode::CREATED, &first.text)
+    );
+    assert_eq!(replayed.header("idempotent-replayed"), "true");
+    assert_eq!(send("+14255550102", "k1").await.status, 422);
+    assert_eq!(send("+14255550102", "k2").await.status, 503);
+}
+
+#[tokio::test]
 async fn one_call_at_a_time_per_number_unless_it_is_superseded() {
     // The cool-down holds for a call after the last one, not for a call in its place.
     let policy = PolicySettings {
