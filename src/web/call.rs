@@ -12,7 +12,7 @@ use super::number::{confirm_key, formatted, parse_extension, show_review, shown_
 use super::session::{Frame, Other, Session, WebError};
 use super::texts::{STEPS, StageText, end_text, field_error, key_name, stage_text};
 use crate::api::enrollment::{Draft, EnrollmentStatus};
-use crate::api::{self, Account, Call, Code, Dialled, Placed, Problem};
+use crate::api::{self, Account, Call, Dialled, Placed, Problem};
 use crate::model::{Masked, Method, Outcome, Reason, Stage, Status, Verification, VerificationId};
 use crate::store::{IdempotencyKey, StoredAnswer, Visibility};
 
@@ -44,14 +44,7 @@ pub(super) async fn place(
             .map_err(|e| WebError::from(Problem::internal(&e)))?,
         Err(problem) => return show_review(&session, Some(field_error(&problem))).await,
     };
-    session.row.verification = Some(id);
-    session.row.state = EnrollmentStatus::Calling.as_str().to_owned();
-    match session.save().await {
-        // Two clicks at once: the other one has stored the same call.
-        Ok(()) => {}
-        Err(problem) if problem.code == Code::Conflict => {}
-        Err(problem) => return Err(problem.into()),
-    }
+    session.note_call(id).await?;
     Ok(session.see("/call"))
 }
 
