@@ -12,6 +12,7 @@ mod api {
     mod harness;
     mod keys;
     mod openapi;
+    mod refusals;
     mod sink;
     mod verifications;
     mod webhooks;

@@ -2,8 +2,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::extract::{ConnectInfo, FromRequestParts};
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
 
 use super::{ApiState, Code, Problem, key};
 use crate::store::{ApiKey, Scope, Visibility};
@@ -52,25 +52,30 @@ impl FromRequestParts<ApiState> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
-        let address = client_address(parts, state);
-        let now = state.now();
-        if let Some(wait_s) = state.failures().wait_s(address, now) {
-            let mut problem = Problem::new(
-                Code::RateLimited,
-                "too many requests with a wrong API key came from this address",
-            );
-            problem.limit = Some("ip".to_owned());
-            problem.retry_after_s = Some(wait_s);
-            return Err(problem);
-        }
         match authenticate(parts, state).await {
-            Err(problem) if problem.code == Code::Unauthorized => {
-                state.failures().count_failure(address, now);
-                Err(problem)
-            }
+            Err(problem) if problem.code == Code::Unauthorized => Err(failed(problem, parts, state)),
             other => other,
         }
     }
+}
+
+/// The answer to a wrong key: 401, and 429 in its place once too many came from the address.
+///
+/// Only failures are limited. A good key is let in whatever strangers send from the same address, and 256 random bits
+/// are not found by asking which key passes.
+fn failed(unauthorized: Problem, parts: &Parts, state: &ApiState) -> Problem {
+    let (address, now) = (client_address(parts, state), state.now());
+    let Some(wait_s) = state.failures().wait_s(address, now) else {
+        state.failures().count_failure(address, now);
+        return unauthorized;
+    };
+    let mut problem = Problem::new(
+        Code::RateLimited,
+        "too many requests with a wrong API key came from this address",
+    );
+    problem.limit = Some("ip".to_owned());
+    problem.retry_after_s = Some(wait_s);
+    problem
 }
 
 async fn authenticate(parts: &Parts, state: &ApiState) -> Result<Caller, Problem> {
@@ -105,6 +110,37 @@ pub(super) fn client_address(parts: &Parts, state: &ApiState) -> IpAddr {
         .extensions
         .get::<ConnectInfo<SocketAddr>>()
         .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.ip());
-    let forwarded = parts.headers.get("x-forwarded-for").and_then(|v| v.to_str().ok());
-    state.client_address(peer, forwarded)
+    state.client_address(peer, forwarded_for(&parts.headers).as_deref())
+}
+
+/// All lines of `X-Forwarded-For` as one list (RFC 9110 §5.3): a proxy may add its hop as a line of its own, and the
+/// lines above it are then the client's claim.
+fn forwarded_for(headers: &HeaderMap) -> Option<String> {
+    // A line that is no text stays in its place as a hop that no address is: nothing left of it is believed.
+    let lines: Vec<&str> = headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .map(|line| line.to_str().unwrap_or_default())
+        .collect();
+    (!lines.is_empty()).then(|| lines.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn every_line_of_forwarded_hops_counts() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(forwarded_for(&headers), None);
+        let mut add = |line: &[u8]| {
+            headers.append("x-forwarded-for", HeaderValue::from_bytes(line).unwrap());
+            forwarded_for(&headers).unwrap()
+        };
+        assert_eq!(add(b"9.9.9.9"), "9.9.9.9");
+        assert_eq!(add(b"1.2.3.4, 10.0.0.2"), "9.9.9.9,1.2.3.4, 10.0.0.2");
+        assert_eq!(add(b"\xff"), "9.9.9.9,1.2.3.4, 10.0.0.2,");
+    }
 }

@@ -1,6 +1,8 @@
 //! Plain values from which the API is built; `app` makes them from the configuration file.
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::AllowedUrl;
 use crate::model::{Digit, Masked, Method};
@@ -25,14 +27,57 @@ pub struct ApiConfig {
     /// Addresses of reverse proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpAddr>,
     pub limits: HttpLimits,
+    /// Whether the values of a transaction can be spoken.
+    pub message_check: MessageCheck,
+}
+
+/// The values of a transaction, and what chooses the voice that shall speak them.
+#[derive(Debug, Clone, Copy)]
+pub struct SpokenMessage<'a> {
+    pub profile: &'a str,
+    /// As the request named it.
+    pub locale: Option<&'a str>,
+    /// Of the number, ISO 3166-1 alpha-2.
+    pub country: Option<&'a str>,
+    pub message: &'a BTreeMap<String, String>,
+}
+
+/// A value that cannot be spoken. The detail does not hold it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageFault {
+    /// `message.amount`
+    pub param: &'static str,
+    pub detail: String,
+}
+
+type CheckFn = dyn Fn(SpokenMessage<'_>) -> Result<(), MessageFault> + Send + Sync;
+
+/// Judges a message by the rules of the recordings, which this room does not know: `app` brings them together.
+#[derive(Clone)]
+pub struct MessageCheck(Arc<CheckFn>);
+
+impl MessageCheck {
+    pub fn new(
+        check: impl Fn(SpokenMessage<'_>) -> Result<(), MessageFault> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(check))
+    }
+
+    pub(super) fn judge(&self, message: SpokenMessage<'_>) -> Result<(), MessageFault> {
+        (self.0)(message)
+    }
+}
+
+impl fmt::Debug for MessageCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MessageCheck")
+    }
 }
 
 /// One profile: who speaks, in which language, and where answers may go.
 #[derive(Debug, Clone)]
 pub struct Profile {
     pub brand: Option<String>,
-    /// BCP 47.
-    pub locale: String,
     pub confirm_key: Digit,
     /// Where webhooks may go. Empty: nowhere.
     pub callbacks: Vec<AllowedUrl>,
@@ -52,7 +97,6 @@ impl Default for Profile {
     fn default() -> Self {
         Self {
             brand: None,
-            locale: "en-US".to_owned(),
             confirm_key: Digit::POUND,
             callbacks: Vec::new(),
             return_urls: Vec::new(),

@@ -15,11 +15,14 @@ use crate::store::Enrollment;
 /// A result is good for so long.
 pub const RESULT_LIFE: Duration = Duration::from_secs(300);
 
+/// A link is followed for so long after its end: a call placed in its last second ends, and the person returns.
+pub const LINK_GRACE: Duration = Duration::from_secs(300);
+
 /// The request as accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnrollmentRequest {
     pub return_url: String,
-    pub locale: String,
+    pub locale: Option<String>,
     pub brand: Option<String>,
     pub purpose: Purpose,
     pub client_ref: Option<String>,
@@ -189,6 +192,12 @@ impl EnrollmentStatus {
             _ => Self::Open,
         }
     }
+}
+
+/// Whether the link opens nothing any more: no page, and no result that is signed anew.
+#[must_use]
+pub fn is_link_over(enrollment: &Enrollment, now: UnixMillis) -> bool {
+    now >= enrollment.expires_at.plus(LINK_GRACE)
 }
 
 /// The stored form of a token of the URL.

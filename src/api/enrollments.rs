@@ -289,7 +289,7 @@ fn parse(
     }
     let request = EnrollmentRequest {
         return_url: return_url.into(),
-        locale: locale.unwrap_or_else(|| profile.locale.clone()),
+        locale,
         brand: brand.or_else(|| profile.brand.clone()),
         purpose,
         client_ref,

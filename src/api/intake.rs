@@ -3,14 +3,17 @@
 //! The API's POST and the enrolment pages both come through here, so one set of rules holds for both.
 use std::time::Duration;
 
+use axum::http::StatusCode;
+
 use super::request::{Call, Dialled};
-use super::{ApiConfig, ApiState, Code, Problem};
+use super::{ApiConfig, ApiState, Code, Problem, SpokenMessage};
 use crate::model::{
     Destination, Digit, Digits, Entropy, Masked, Method, Stage, UnixMillis, Verification, VerificationId,
 };
 use crate::policy::{CallerOf, ProblemCode, Quota, Refusal};
 use crate::store::{
-    Accept, Accepted, AuditRow, IdempotencyKey, RenderAnswer, StoredAnswer, Subscription, Visibility,
+    Accept, Accepted, AuditRow, IdempotencyKey, IdempotencyStart, RenderAnswer, StoredAnswer, Subscription,
+    Visibility,
 };
 
 /// Digits of a `match_code` that the platform left to us.
@@ -35,6 +38,18 @@ pub enum Placed {
     Replay(StoredAnswer),
 }
 
+/// Why nothing was placed, and whether its audit row has been written.
+enum Refused {
+    Accounted(Problem),
+    Unaccounted(Problem),
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self::Unaccounted(problem)
+    }
+}
+
 /// Judges and commits. What is refused leaves an audit row and no verification.
 pub async fn place(
     state: &ApiState,
@@ -42,14 +57,32 @@ pub async fn place(
     call: Call,
     render: impl FnOnce(&Verification) -> StoredAnswer + Send + Sync + 'static,
 ) -> Result<Placed, Problem> {
+    let actor = account.key_id.clone();
+    let subject = subject_of(&state.config(), &call.to);
+    match judge_and_commit(state, account, call, render).await {
+        Ok(placed) => Ok(placed),
+        Err(Refused::Accounted(problem)) => Err(problem),
+        Err(Refused::Unaccounted(problem)) => Err(account_for(state, &actor, subject, problem).await),
+    }
+}
+
+async fn judge_and_commit(
+    state: &ApiState,
+    account: Account,
+    call: Call,
+    render: impl FnOnce(&Verification) -> StoredAnswer + Send + Sync + 'static,
+) -> Result<Placed, Refused> {
     let config = state.config();
     let now = state.now();
     check_admission(state, &config)?;
     let param = call.to.param;
-    let to = judge_number(state, &account.key_id, &call.to).await?;
+    let to = judge_number(state, &account.key_id, &call.to)
+        .await
+        .map_err(Refused::Accounted)?;
+    judge_message(&config, &call, &to)?;
     let caller_id = match config.trunks.first() {
         Some(ids) => ids.for_country(to.country()).to_owned(),
-        None => return Err(no_trunk("no trunk is configured")),
+        None => return Err(no_trunk("no trunk is configured").into()),
     };
     let mut entropy = state.entropy();
     let quotas = quotas(&config, &call, &to, &account.key_id);
@@ -68,32 +101,75 @@ pub async fn place(
         pending_max: config.policy.pending_max(),
         render_answer,
     };
-    match state.store().accept(accept, entropy.fork(), now).await? {
+    let accepted = state.store().accept(accept, entropy.fork(), now).await;
+    match accepted.map_err(Problem::from)? {
         Accepted::Created { verification, answer } => Ok(Placed::Created { verification, answer }),
         Accepted::Replay(answer) => Ok(Placed::Replay(answer)),
-        Accepted::IdempotencyMismatch => Err(idempotency_mismatch()),
-        Accepted::IdempotencyInFlight => Err(idempotency_in_flight()),
+        Accepted::IdempotencyMismatch => Err(idempotency_mismatch().into()),
+        Accepted::IdempotencyInFlight => Err(idempotency_in_flight().into()),
         Accepted::NumberBusy { verification } => {
-            Err(call_in_progress(state, verification, &visibility).await)
+            Err(call_in_progress(state, verification, &visibility).await.into())
         }
         // The store has written the audit row in the same transaction.
-        Accepted::Refused(refusal) => Err(of_refusal(&refusal, param)),
+        Accepted::Refused(refusal) => Err(Refused::Accounted(of_refusal(&refusal, param))),
+    }
+}
+
+/// The answer that was given before to this key and body. It is looked up before the request is judged: neither a new
+/// policy nor a server on its way down changes what has been answered.
+pub async fn answered_before(
+    state: &ApiState,
+    key: Option<&IdempotencyKey>,
+) -> Result<Option<StoredAnswer>, Problem> {
+    let Some(key) = key else {
+        return Ok(None);
+    };
+    match state.store().idempotency_find(key.clone(), state.now()).await? {
+        IdempotencyStart::Fresh => Ok(None),
+        IdempotencyStart::Replay(answer) => Ok(Some(answer)),
+        IdempotencyStart::Mismatch => Err(idempotency_mismatch()),
+        IdempotencyStart::InFlight => Err(idempotency_in_flight()),
     }
 }
 
 /// Judges a number without placing a call; a refusal leaves an audit row, as it does at the POST.
 pub async fn judge_number(state: &ApiState, actor: &str, dialled: &Dialled) -> Result<Destination, Problem> {
-    match destination(&state.config(), dialled) {
+    let config = state.config();
+    let judged = config
+        .policy
+        .destination(dialled.number.reveal(), dialled.region.as_deref());
+    match judged {
         Ok(to) => Ok(to),
-        Err(refusal) => Err(refused(state, actor, dialled.param, &refusal, state.now()).await),
+        Err(refusal) => {
+            let (subject, detail) = (subject_of(&config, dialled), refusal.to_string());
+            let problem = of_refusal(&refusal, dialled.param);
+            Err(write_row(state, actor, subject, detail, problem).await)
+        }
     }
 }
 
-/// The number as the policy reads it, when it may be called at all.
-pub(super) fn destination(config: &ApiConfig, dialled: &Dialled) -> Result<Destination, Refusal> {
+/// Nothing is promised that the voice of this call could not say.
+fn judge_message(config: &ApiConfig, call: &Call, to: &Destination) -> Result<(), Problem> {
+    if call.message.is_empty() {
+        return Ok(());
+    }
+    let spoken = SpokenMessage {
+        profile: &call.profile,
+        locale: call.locale.as_deref(),
+        country: to.country(),
+        message: &call.message,
+    };
+    config
+        .message_check
+        .judge(spoken)
+        .map_err(|fault| Problem::new(Code::ParamInvalid, fault.detail).at(fault.param))
+}
+
+/// The number as the policy reads it, whether or not it may be called.
+pub(super) fn read_number(config: &ApiConfig, dialled: &Dialled) -> Result<Destination, Refusal> {
     config
         .policy
-        .destination(dialled.number.reveal(), dialled.region.as_deref())
+        .read(dialled.number.reveal(), dialled.region.as_deref())
 }
 
 /// Whether new calls are taken at present.
@@ -178,17 +254,44 @@ fn random_code(entropy: &mut Entropy) -> Digits {
         .collect()
 }
 
-/// The problem for a refusal before stop 1, after its audit row.
-async fn refused(state: &ApiState, actor: &str, param: &str, refusal: &Refusal, now: UnixMillis) -> Problem {
+/// The number that a request was for, masked; empty when it could not be read.
+pub(super) fn subject_of(config: &ApiConfig, dialled: &Dialled) -> String {
+    read_number(config, dialled).map_or_else(|_| String::new(), |to| to.masked())
+}
+
+/// The problem, after its audit row. What is no refusal (malformed, or a fault of our own) leaves none.
+pub(super) async fn account_for(state: &ApiState, actor: &str, subject: String, problem: Problem) -> Problem {
+    if !matches!(problem.code.status().as_u16(), 403 | 409 | 422 | 429 | 503) {
+        return problem;
+    }
+    // A problem's text, and its param below the first level, may repeat what the client sent: a number does not get
+    // into the row that way.
+    let field = problem.param.as_deref().and_then(|param| param.split('.').next());
+    let detail = match field {
+        Some(field) => format!("{} at {field}", problem.code.as_str()),
+        None => problem.code.as_str().to_owned(),
+    };
+    write_row(state, actor, subject, detail, problem).await
+}
+
+async fn write_row(
+    state: &ApiState,
+    actor: &str,
+    subject: String,
+    detail: String,
+    problem: Problem,
+) -> Problem {
     let row = AuditRow {
-        at: now,
+        at: state.now(),
         actor: actor.to_owned(),
         action: "verification.refused".to_owned(),
-        subject: String::new(),
-        detail: refusal.to_string(),
+        subject,
+        detail,
     };
     match state.store().audit(row).await {
-        Ok(()) => of_refusal(refusal, param),
+        Ok(()) => problem,
+        // It asks for another try already, and that is what a store in trouble can promise.
+        Err(_) if problem.code.status() == StatusCode::SERVICE_UNAVAILABLE => problem,
         // Without its audit row a refusal has not been accounted for.
         Err(error) => error.into(),
     }

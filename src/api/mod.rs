@@ -49,10 +49,10 @@ use axum::routing::{delete, get, post};
 use tower_http::timeout::TimeoutLayer;
 
 pub use allow_list::{AllowedUrl, AllowedUrlError};
-pub use config::{ApiConfig, CallerIds, HttpLimits, Profile};
+pub use config::{ApiConfig, CallerIds, HttpLimits, MessageCheck, MessageFault, Profile, SpokenMessage};
 pub use enrollments::last_verification;
 pub use events::events;
-pub use intake::{Account, Placed, judge_number, place};
+pub use intake::{Account, Placed, answered_before, judge_number, place};
 pub use jws::ResultSigner;
 pub use openapi::document as openapi_document;
 pub use problem::{Code, Problem};

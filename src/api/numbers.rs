@@ -29,7 +29,7 @@ pub(super) struct CheckNumber {
 pub(super) struct CheckedNumber {
     /// Whether a POST would be let through by the number rules; limits and a call in progress are not looked at.
     allowed: bool,
-    /// Canonical form; null when it could not be read or may not be called.
+    /// Canonical form; null when it could not be read.
     #[schema(example = "+14255550123")]
     to: Option<String>,
     to_masked: Option<String>,
@@ -66,30 +66,42 @@ pub(super) async fn check(
     let dialled = Dialled::parse(&mut fields)?;
     fields.finish()?;
     let config = state.config();
-    let to = match intake::destination(&config, &dialled) {
+    let to = match intake::read_number(&config, &dialled) {
         Ok(to) => to,
-        Err(refusal) => return Ok(Json(refused(&refusal))),
+        Err(refusal) => return Ok(Json(CheckedNumber::default().refused(&refusal))),
     };
-    let block = state.store().blocked(to.reveal(), None, state.now()).await?;
-    let caller_id = config
-        .trunks
-        .first()
-        .map(|ids| ids.for_country(to.country()).to_owned());
-    let mut checked = described(&to);
-    checked.caller_id = caller_id;
-    checked.allowed = block.is_none();
-    if block.is_some() {
-        checked.code = Some(policy::ProblemCode::NumberBlocked.as_str());
-        checked.detail = Some("the number is on the list of blocks".to_owned());
+    let checked = described(&to);
+    if let Err(refusal) = config.policy.admits(&to) {
+        return Ok(Json(checked.refused(&refusal)));
     }
-    Ok(Json(checked))
+    if state
+        .store()
+        .blocked(to.reveal(), None, state.now())
+        .await?
+        .is_some()
+    {
+        let refusal = policy::Refusal::new(
+            policy::ProblemCode::NumberBlocked,
+            "the number is on the list of blocks",
+        );
+        return Ok(Json(checked.refused(&refusal)));
+    }
+    let ids = config.trunks.first();
+    Ok(Json(CheckedNumber {
+        allowed: true,
+        caller_id: ids.map(|ids| ids.for_country(to.country()).to_owned()),
+        ..checked
+    }))
 }
 
-fn refused(refusal: &policy::Refusal) -> CheckedNumber {
-    CheckedNumber {
-        code: Some(refusal.code.as_str()),
-        detail: Some(refusal.detail.clone()),
-        ..CheckedNumber::default()
+impl CheckedNumber {
+    fn refused(self, refusal: &policy::Refusal) -> Self {
+        Self {
+            allowed: false,
+            code: Some(refusal.code.as_str()),
+            detail: Some(refusal.detail.clone()),
+            ..self
+        }
     }
 }
 

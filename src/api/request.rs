@@ -24,7 +24,7 @@ pub(super) struct CreateVerification {
     /// Default: `enroll`. `transaction` needs `message`.
     #[schema(schema_with = schema::purpose)]
     purpose: Option<String>,
-    /// BCP 47. Default: the profile's.
+    /// BCP 47. Default: the language of the number's country, else the profile's.
     #[schema(example = "de-DE", max_length = 35)]
     locale: Option<String>,
     /// Who calls, as spoken. Default: the profile's.
@@ -182,7 +182,8 @@ pub struct Call {
     /// `match_code` without one gets its digits at intake.
     pub code: Option<Masked<Digits>>,
     pub purpose: Purpose,
-    pub locale: String,
+    /// As asked. `None`: the number's country chooses, then the profile.
+    pub locale: Option<String>,
     pub brand: Option<String>,
     pub profile: String,
     pub client_ref: Option<String>,
@@ -227,7 +228,7 @@ impl Call {
             code: check_code(method, code)?,
             message: check_message(purpose, message)?,
             purpose,
-            locale: locale.unwrap_or_else(|| profile.locale.clone()),
+            locale,
             brand: brand.or_else(|| profile.brand.clone()),
             client_ref,
             end_user,

@@ -15,7 +15,7 @@ use super::body::Fields;
 use super::intake::{self, Account, Placed};
 use super::openapi::Refusal;
 use super::query::Query;
-use super::request::{Call, CreateVerification};
+use super::request::{Call, CreateVerification, Dialled};
 use super::view::VerificationView;
 use super::{ApiState, Code, Problem, require_json};
 use crate::model::{Reason, UnixMillis, Verification, VerificationId};
@@ -43,19 +43,16 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    caller.require(Scope::Verifications)?;
-    require_json(&headers)?;
-    let idempotency = idempotency_key(&headers, &caller, "POST /v1/verifications", &body)?;
-    let config = state.config();
-    let call = Call::parse(Fields::parse(&body)?, &config, |profile| {
-        caller.require_profile(profile)
-    })?;
-    let account = Account {
-        key_id: caller.key_id().to_owned(),
-        visibility: caller.visibility(),
-        idempotency,
+    let (account, call) = match asked(&state, &caller, &headers, &body).await {
+        Ok(Asked::Before(answer)) => return Ok(stored(&answer, true)),
+        Ok(Asked::Now(account, call)) => (account, *call),
+        Err(problem) => {
+            let subject = subject_of(&state, &body);
+            return Err(intake::account_for(&state, caller.key_id(), subject, problem).await);
+        }
     };
-    let (signer, public_url, now) = (state.signer().clone(), config.public_url.clone(), state.now());
+    let public_url = state.config().public_url.clone();
+    let (signer, now) = (state.signer().clone(), state.now());
     let render = move |verification: &Verification| {
         let token = signer.browser_token(verification.id, now.plus(BROWSER_TOKEN_LIFE));
         let view = VerificationView::created(verification, &public_url, &token);
@@ -69,6 +66,46 @@ pub(super) async fn create(
         Placed::Created { answer, .. } => Ok(stored(&answer, false)),
         Placed::Replay(answer) => Ok(stored(&answer, true)),
     }
+}
+
+/// What a POST asks for.
+enum Asked {
+    /// The same as before; this was the answer.
+    Before(StoredAnswer),
+    Now(Account, Box<Call>),
+}
+
+/// Reads a POST up to where the call itself is judged.
+async fn asked(
+    state: &ApiState,
+    caller: &Caller,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<Asked, Problem> {
+    caller.require(Scope::Verifications)?;
+    require_json(headers)?;
+    let idempotency = idempotency_key(headers, caller, "POST /v1/verifications", body)?;
+    if let Some(answer) = intake::answered_before(state, idempotency.as_ref()).await? {
+        return Ok(Asked::Before(answer));
+    }
+    let call = Call::parse(Fields::parse(body)?, &state.config(), |profile| {
+        caller.require_profile(profile)
+    })?;
+    let account = Account {
+        key_id: caller.key_id().to_owned(),
+        visibility: caller.visibility(),
+        idempotency,
+    };
+    Ok(Asked::Now(account, Box::new(call)))
+}
+
+/// The number of a body that was refused for something else, masked, as far as it can be read.
+fn subject_of(state: &ApiState, body: &Bytes) -> String {
+    let dialled = Fields::parse(body).and_then(|mut fields| Dialled::parse(&mut fields));
+    dialled.map_or_else(
+        |_| String::new(),
+        |dialled| intake::subject_of(&state.config(), &dialled),
+    )
 }
 
 /// An answer as it was stored.

@@ -42,8 +42,9 @@ pub(super) struct VerificationView {
     #[schema(schema_with = schema::purpose)]
     purpose: &'static str,
     profile: String,
+    /// As asked; null when the request named none.
     #[schema(example = "en-US")]
-    locale: String,
+    locale: Option<String>,
     brand: Option<String>,
     /// The identity that the telephone shows.
     caller_id: String,
@@ -262,7 +263,7 @@ pub(super) mod tests {
             method,
             code: Some(Masked::new(Digits::parse("481920").unwrap())),
             purpose: Purpose::Enroll,
-            locale: "en-US".into(),
+            locale: Some("en-US".into()),
             brand: None,
             client_ref: Some("ref".into()),
             end_user_id: None,

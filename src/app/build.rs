@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::AppError;
-use crate::api::{AllowedUrl, ApiConfig, CallerIds, HttpLimits, Profile};
+use crate::api::{AllowedUrl, ApiConfig, CallerIds, HttpLimits, MessageCheck, MessageFault, Profile};
 use crate::call::CallTimings;
 use crate::config::{self, Config};
 use crate::dialer::{DialerConfig, NumberFormat, ProfilePlan, Target, Trunk};
@@ -14,6 +14,7 @@ use crate::model::{Entropy, Masked};
 use crate::net::media_engine::EngineConfig;
 use crate::net::sip_udp::PeerCheck;
 use crate::policy::{NumberLimits, Policy, PolicySettings};
+use crate::prompt::{Catalogue, check_message};
 use crate::sip::digest::Credentials;
 use crate::store::{EventType, Retention, Subscription};
 use crate::webhook::{Guard, Signer, WebhookConfig};
@@ -167,7 +168,27 @@ fn profile_plan(profile: &config::Profile) -> Result<ProfilePlan, AppError> {
     })
 }
 
-pub(super) fn api(config: &Config, public_url: String, seed: [u8; 32]) -> Result<ApiConfig, AppError> {
+/// The rules by which the dialer will speak, for the API: what is accepted can be said.
+pub(super) fn message_check(profiles: BTreeMap<String, ProfilePlan>, voices: Arc<Catalogue>) -> MessageCheck {
+    MessageCheck::new(move |spoken| {
+        // A profile that is gone is refused elsewhere, under its own name.
+        let Some(plan) = profiles.get(spoken.profile) else {
+            return Ok(());
+        };
+        let voice = voices.voice(plan.wanted(spoken.locale, spoken.country));
+        check_message(&voice, spoken.message).map_err(|error| MessageFault {
+            param: error.param(),
+            detail: error.to_string(),
+        })
+    })
+}
+
+pub(super) fn api(
+    config: &Config,
+    public_url: String,
+    seed: [u8; 32],
+    message_check: MessageCheck,
+) -> Result<ApiConfig, AppError> {
     let policy = Policy::new(policy(&config.policy))?;
     let profiles = config
         .profiles
@@ -192,6 +213,7 @@ pub(super) fn api(config: &Config, public_url: String, seed: [u8; 32]) -> Result
         signing_seed: Masked::new(seed),
         trusted_proxies: config.server.trusted_proxies.clone(),
         limits: HttpLimits::default(),
+        message_check,
     })
 }
 
@@ -234,7 +256,6 @@ fn profile(config: &Config, profile: &config::Profile) -> Result<Profile, AppErr
     }
     Ok(Profile {
         brand: (!profile.brand.is_empty()).then(|| profile.brand.clone()),
-        locale: profile.locale.clone(),
         confirm_key: profile.confirm_key,
         callbacks: urls("callbacks", &profile.callbacks)?,
         return_urls: urls("return_urls", &profile.return_urls)?,

@@ -98,8 +98,8 @@ impl App {
         })?;
         let sip_addresses: Vec<SocketAddr> = sip.locals().collect();
         let admission = Admission::default();
-        let seed = signing_key::seed(config)?;
-        let api_config = build::api(config, public_url, seed)?;
+        let message_check = build::message_check(dialer_config.profiles.clone(), Arc::clone(&voices));
+        let api_config = build::api(config, public_url, signing_key::seed(config)?, message_check)?;
         let state = ApiState::new(
             store.clone(),
             api_config,

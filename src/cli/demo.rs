@@ -56,6 +56,8 @@ enum DemoError {
 }
 
 const WEBHOOK_MAX: Duration = Duration::from_secs(20);
+/// The longest life that the API gives a link: the demo stays up, and nobody looks at the clock.
+const WIZARD_LIFE_S: u32 = 3600;
 
 pub(super) fn run(args: &DemoArgs) -> ExitCode {
     if let Err(error) = crate::telemetry::install_logging(&args.log, false) {
@@ -317,7 +319,11 @@ async fn stay(args: &DemoArgs, stage: &mut Stage) -> Result<(), DemoError> {
         stage.key, args.number, stage.hooks
     );
     println!("  callees  http://{}/sim/numbers", stage.sim_http);
-    println!("  wizard   {}   (enter +15005550001)", wizard(stage).await?);
+    println!(
+        "  wizard   {}   (enter +15005550001; good for {} min)",
+        wizard(stage).await?,
+        WIZARD_LIFE_S / 60
+    );
     println!("\nCtrl-C ends it. Webhooks as they come:");
     let began = Instant::now();
     loop {
@@ -336,7 +342,8 @@ async fn stay(args: &DemoArgs, stage: &mut Stage) -> Result<(), DemoError> {
 
 /// A fresh session of the hosted wizard.
 async fn wizard(stage: &Stage) -> Result<String, DemoError> {
-    let body = json!({"return_url": format!("http://{}/", stage.app.http), "client_ref": "demo"});
+    let body = json!({"return_url": format!("http://{}/", stage.app.http), "client_ref": "demo",
+        "expires_in": WIZARD_LIFE_S});
     let made = stage.client.enroll(&body).await?;
     Ok(text(&made["url"]).to_owned())
 }

@@ -40,7 +40,7 @@ pub struct Server {
 #[derive(Debug, Clone)]
 pub struct Store {
     pub url: String,
-    /// How long an idempotency key and a finished verification's number are kept.
+    /// How long a finished verification's number is kept. An idempotency key has its own 24 h.
     pub retention: Duration,
 }
 

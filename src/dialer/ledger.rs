@@ -253,7 +253,7 @@ mod tests {
             method: Method::PressKey,
             code: None,
             purpose: Purpose::Enroll,
-            locale: "en-US".into(),
+            locale: Some("en-US".into()),
             brand: None,
             client_ref: None,
             end_user_id: None,

@@ -70,6 +70,19 @@ pub struct ProfilePlan {
     pub prompts: Option<String>,
 }
 
+impl ProfilePlan {
+    /// Which language a call speaks: request, its language only, country, profile. A prompt set of the profile's own
+    /// goes before them all.
+    #[must_use]
+    pub fn wanted<'a>(&'a self, request: Option<&'a str>, country: Option<&'a str>) -> Wanted<'a> {
+        Wanted {
+            request: self.prompts.as_deref().or(request),
+            country,
+            profile: Some(&self.locale),
+        }
+    }
+}
+
 /// Why an attempt cannot be dialled.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PlanError {
@@ -164,11 +177,9 @@ pub(super) fn call_spec(
         .brand
         .clone()
         .unwrap_or_else(|| profile.brand.clone());
-    let voice = shared.voices.voice(Wanted {
-        request: Some(profile.prompts.as_deref().unwrap_or(&verification.locale)),
-        country: verification.to.country(),
-        profile: Some(&profile.locale),
-    });
+    let voice = shared
+        .voices
+        .voice(profile.wanted(verification.locale.as_deref(), verification.to.country()));
     let message = if verification.message.is_empty() {
         BTreeMap::new()
     } else {
@@ -249,5 +260,43 @@ fn invite(shared: &Shared, trunk: &Trunk, verification: &Verification, wire: &Wi
             t1: shared.config.t1,
             ..TimerConfig::default()
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{NumberValidation, PhoneNumber};
+    use crate::prompt::{Catalogue, CatalogueOptions};
+
+    fn plan(prompts: Option<&str>) -> ProfilePlan {
+        ProfilePlan {
+            script: Script::default(),
+            timings: CallTimings::default(),
+            brand: "Contoso".to_owned(),
+            locale: "en-US".to_owned(),
+            prompts: prompts.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn the_country_chooses_the_language_of_a_request_that_names_none() {
+        let (voices, _) = Catalogue::load(&CatalogueOptions::default()).unwrap();
+        let spoken = |prompts: Option<&str>, request: Option<&str>, to: &str| {
+            let to = Destination::E164(PhoneNumber::parse(to, None, NumberValidation::Shape).unwrap());
+            voices
+                .voice(plan(prompts).wanted(request, to.country()))
+                .locale
+                .clone()
+        };
+        assert_eq!(spoken(None, None, "+442079460123"), "en-GB");
+        assert_eq!(spoken(None, None, "+14255550123"), "en-US");
+        assert_eq!(spoken(None, Some("en-US"), "+442079460123"), "en-US");
+        // No set of prompts is made for this country: the profile decides.
+        assert_eq!(spoken(None, None, "+81312345678"), "en-US");
+        assert_eq!(
+            spoken(Some("lab"), Some("en-US"), "+14255550123"),
+            spoken(None, Some("lab"), "+14255550123")
+        );
     }
 }

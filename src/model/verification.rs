@@ -41,8 +41,9 @@ pub struct Verification {
     /// `match_code`: the digits on the screen. `speak_code`: the digits to speak.
     pub code: Option<Masked<Digits>>,
     pub purpose: Purpose,
-    /// BCP 47 tag as asked; the prompt catalogue falls back from it.
-    pub locale: String,
+    /// BCP 47 tag as asked; the prompt catalogue falls back from it. `None`: the number's country chooses, then the
+    /// profile.
+    pub locale: Option<String>,
     pub brand: Option<String>,
     /// Opaque to us, ≤ 128 characters.
     pub client_ref: Option<String>,

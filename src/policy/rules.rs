@@ -111,6 +111,13 @@ impl Policy {
     /// Reads a number and applies every rule that needs no counter, in the order of the contract: emergency,
     /// internal, form, line type, country.
     pub fn destination(&self, text: &str, region: Option<&str>) -> Result<Destination, Refusal> {
+        let destination = self.read(text, region)?;
+        self.admits(&destination)?;
+        Ok(destination)
+    }
+
+    /// What a number is, whether or not it may be called. Emergency numbers are read by no path.
+    pub fn read(&self, text: &str, region: Option<&str>) -> Result<Destination, Refusal> {
         if PhoneNumber::is_emergency(text) {
             return Err(refusal_of(&NumberError::EmergencyOrShort));
         }
@@ -118,9 +125,7 @@ impl Policy {
             return Ok(Destination::Internal(text.trim_matches(' ').to_owned()));
         }
         let number = PhoneNumber::parse(text, region, self.validation).map_err(|error| refusal_of(&error))?;
-        let destination = Destination::E164(number);
-        self.admits(&destination)?;
-        Ok(destination)
+        Ok(Destination::E164(number))
     }
 
     /// The same rules for a number that was read before (a reload may have changed them).
@@ -156,12 +161,16 @@ impl Policy {
         let again = Duration::from_secs(limits.again_after_s.into());
         let mut quotas = vec![
             // The shortest wait first: its Retry-After is the most useful.
-            quota(
-                QuotaKind::Number,
-                number,
-                u32::from(limits.again_after_s > 0),
-                again,
-            ),
+            Quota {
+                // What supersedes a call in progress need not wait for this one.
+                cool_down: true,
+                ..quota(
+                    QuotaKind::Number,
+                    number,
+                    u32::from(limits.again_after_s > 0),
+                    again,
+                )
+            },
             quota(QuotaKind::Number, number, limits.per_hour, HOUR),
             quota(QuotaKind::Number, number, limits.per_day, DAY),
             quota(

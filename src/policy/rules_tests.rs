@@ -50,6 +50,21 @@ fn the_table_of_refused_numbers() {
 }
 
 #[test]
+fn a_number_that_may_not_be_called_is_read_all_the_same() {
+    let policy = policy(&["US"], &[]);
+    let french = policy.read("+33 1 23 45 67 89", None).unwrap();
+    assert_eq!((french.reveal(), french.country()), ("+33123456789", Some("FR")));
+    assert_eq!(
+        policy.admits(&french).unwrap_err().code,
+        ProblemCode::CountryNotAllowed
+    );
+    assert_eq!(
+        policy.read("911", Some("US")).unwrap_err().code,
+        ProblemCode::NumberInvalid
+    );
+}
+
+#[test]
 fn an_empty_country_list_allows_no_public_number_and_says_so() {
     let refusal = policy(&[], &[]).destination("+14255550123", None).unwrap_err();
     assert_eq!(refusal.code, ProblemCode::CountryNotAllowed);
@@ -129,6 +144,12 @@ fn limits_are_made_for_every_subject_and_zero_is_unlimited() {
     assert_eq!(
         of(QuotaKind::Number).iter().map(|q| q.max).collect::<Vec<_>>(),
         [1, 3, 10]
+    );
+    let cool_downs: Vec<_> = quotas.iter().filter(|q| q.cool_down).collect();
+    assert_eq!(cool_downs.len(), 1, "superseding escapes one limit only");
+    assert_eq!(
+        (cool_downs[0].kind, cool_downs[0].window),
+        (QuotaKind::Number, Duration::from_secs(60))
     );
     assert_eq!(of(QuotaKind::EndUser)[0].subject, "default/u1");
     assert_eq!(of(QuotaKind::Ip)[0].subject, "2001:db8:1:2::/64");

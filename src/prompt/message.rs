@@ -6,26 +6,60 @@
 use std::collections::BTreeMap;
 
 use super::manifest::slug;
-use crate::media::voice::Voice;
+use crate::ivr::phrase;
+use crate::media::voice::{MissingClip, Voice};
 use crate::model::Digit;
 
 pub(super) const POINT: &str = "amount-point";
 const AMOUNT_DIGITS_MAX: usize = 12;
 const PAYEE_CHARS_MAX: usize = 24;
 
-/// Why a value cannot be spoken.
+/// Why a value cannot be spoken. The texts go to logs and audit rows: they never hold the amount or the payee.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {
     #[error("expected the values \"amount\" and \"payee\", {missing:?} is missing")]
     Missing { missing: &'static str },
     #[error("expected the values \"amount\" and \"payee\" only, found {found:?}")]
     Unknown { found: String },
-    #[error("expected an amount such as \"249.00 EUR\" with a currency of three letters, found {found:?}")]
-    Amount { found: String },
-    #[error("expected a payee of 1 to {PAYEE_CHARS_MAX} letters and digits, found {found:?}")]
-    Payee { found: String },
-    #[error("{locale} has no recording of {clip:?}")]
-    NotRecorded { locale: String, clip: String },
+    #[error(
+        "expected an amount such as \"249.00 EUR\": 1 to {AMOUNT_DIGITS_MAX} digits and a currency of three letters"
+    )]
+    Amount,
+    #[error("expected a payee of 1 to {PAYEE_CHARS_MAX} letters and digits of the Latin script")]
+    Payee,
+    #[error("{locale} has no recording of {clip:?}, which the {value} needs")]
+    NotRecorded {
+        locale: String,
+        value: &'static str,
+        clip: String,
+    },
+    #[error("expected an amount and a payee that one sentence can hold: shorten the payee")]
+    TooLong,
+}
+
+impl MessageError {
+    /// The field of the request that is at fault.
+    #[must_use]
+    pub fn param(&self) -> &'static str {
+        match self {
+            Self::Unknown { .. } => "message",
+            Self::Amount
+            | Self::Missing { missing: "amount" }
+            | Self::NotRecorded { value: "amount", .. } => "message.amount",
+            Self::Payee | Self::Missing { .. } | Self::NotRecorded { .. } | Self::TooLong => "message.payee",
+        }
+    }
+}
+
+/// Whether the values can be spoken, within the sentence that holds them: what is refused here would end the call before
+/// it is dialled.
+pub fn check_message(voice: &Voice, message: &BTreeMap<String, String>) -> Result<(), MessageError> {
+    let vars = message_vars(voice, message)?;
+    match voice.clips(phrase::TRANSACTION, &vars) {
+        Err(MissingClip::TooLong { .. }) => Err(MessageError::TooLong),
+        // A voice without the sentence itself is not offered.
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// Variables of the phrase `transaction`, from the values of the request.
@@ -44,10 +78,11 @@ pub fn message_vars(
     let value = |missing: &'static str| message.get(missing).ok_or(MessageError::Missing { missing });
     let amount = amount_clips(value("amount")?)?;
     let payee = payee_clips(voice, value("payee")?)?;
-    for clip in amount.iter().chain(&payee) {
-        if voice.clip(clip).is_none() {
+    for (value, clips) in [("amount", &amount), ("payee", &payee)] {
+        if let Some(clip) = clips.iter().find(|clip| voice.clip(clip).is_none()) {
             return Err(MessageError::NotRecorded {
                 locale: voice.locale.clone(),
+                value,
                 clip: clip.clone(),
             });
         }
@@ -65,9 +100,7 @@ pub(super) fn letter_clip_name(letter: char) -> String {
 
 /// "1,249.50 EUR" → one, two, four, nine, point, five, zero, euros.
 fn amount_clips(text: &str) -> Result<Vec<String>, MessageError> {
-    let wrong = || MessageError::Amount {
-        found: text.chars().take(40).collect(),
-    };
+    let wrong = || MessageError::Amount;
     let (number, currency) = split_currency(text.trim()).ok_or_else(wrong)?;
     let (whole, cents) = split_number(number).ok_or_else(wrong)?;
     let mut clips = Vec::with_capacity(AMOUNT_DIGITS_MAX + 4);
@@ -136,9 +169,7 @@ fn split_number(text: &str) -> Option<(String, Option<String>)> {
 }
 
 fn payee_clips(voice: &Voice, name: &str) -> Result<Vec<String>, MessageError> {
-    let wrong = || MessageError::Payee {
-        found: name.chars().take(40).collect(),
-    };
+    let wrong = || MessageError::Payee;
     let recorded = format!("payee-{}", slug(name));
     if voice.clip(&recorded).is_some() {
         return Ok(vec![recorded]);
@@ -239,7 +270,9 @@ mod tests {
             .chain(others)
             .map(|name| (name.clone(), Arc::new(Clip::from_pcm(name, &[0; 160]))))
             .collect();
-        Voice::new("en-US", clips, BTreeMap::new())
+        let sentence = ["{amount}", "{payee}"].map(str::to_owned).to_vec();
+        let phrases = BTreeMap::from([(phrase::TRANSACTION.to_owned(), sentence)]);
+        Voice::new("en-US", clips, phrases)
     }
 
     fn vars(amount: &str, payee: &str) -> Result<String, MessageError> {
@@ -264,5 +297,39 @@ mod tests {
             message_vars(&voice(), &BTreeMap::new()),
             Err(MessageError::Missing { missing: "amount" })
         );
+    }
+
+    #[test]
+    fn a_fault_names_its_field_and_holds_no_value() {
+        let checked = |entries: &[(&str, &str)]| {
+            let message = entries
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect();
+            check_message(&voice(), &message)
+        };
+        let long = "ß".repeat(PAYEE_CHARS_MAX);
+        for (entries, param) in [
+            (&[("payee", "ACME")][..], "message.amount"),
+            (&[("amount", "1 EUR")], "message.payee"),
+            (
+                &[("amount", "1 EUR"), ("payee", "ACME"), ("note", "x")],
+                "message",
+            ),
+            (&[("amount", "777"), ("payee", "ACME")], "message.amount"),
+            (&[("amount", "777 USD"), ("payee", "ACME")], "message.amount"),
+            (&[("amount", "777 EUR"), ("payee", "東京")], "message.payee"),
+            // 18 clips of the amount and 48 of the payee are more than a sentence may have.
+            (
+                &[("amount", "777777777777.77 CHF"), ("payee", long.as_str())],
+                "message.payee",
+            ),
+        ] {
+            let error = checked(entries).unwrap_err();
+            assert_eq!(error.param(), param, "{error}");
+            let text = error.to_string();
+            assert!(!text.contains("777") && !text.contains("東京"), "{text}");
+        }
+        assert_eq!(checked(&[("amount", "777 EUR"), ("payee", "ACME")]), Ok(()));
     }
 }

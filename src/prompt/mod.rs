@@ -44,7 +44,7 @@ pub use library::{Library, PromptSet};
 pub use listen::{ListenError, PressedKey, listen_to_file};
 pub use make::{Built, Import, Imported, build_language, import};
 pub use manifest::{ClipEntry, Manifest, VoiceSource};
-pub use message::{MessageError, message_vars};
+pub use message::{MessageError, check_message, message_vars};
 pub use riff::{Encoding, WavFormat};
 pub use speech::{Engine, Speaker, Speech};
 pub use tones::HeardKey;

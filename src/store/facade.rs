@@ -115,6 +115,8 @@ to_engine! {
     fn accept(&self, request: Accept, entropy: Entropy, now: UnixMillis) -> Accepted;
     /// Takes an idempotency key for work outside stop 1.
     fn idempotency_begin(&self, key: IdempotencyKey, now: UnixMillis) -> IdempotencyStart;
+    /// What is stored under an idempotency key, without taking it; `Fresh` when nothing is.
+    fn idempotency_find(&self, key: IdempotencyKey, now: UnixMillis) -> IdempotencyStart;
     fn idempotency_finish(&self, key: IdempotencyKey, answer: StoredAnswer) -> ();
     /// Frees the key: the work failed and may be tried again.
     fn idempotency_abandon(&self, key: IdempotencyKey) -> ();

@@ -12,7 +12,7 @@ use super::number::{confirm_key, formatted, parse_extension, show_review, shown_
 use super::session::{Frame, Other, Session, WebError};
 use super::texts::{STEPS, StageText, end_text, field_error, key_name, stage_text};
 use crate::api::enrollment::{Draft, EnrollmentStatus};
-use crate::api::{self, Account, Call, Code, Dialled, Placed, Problem};
+use crate::api::{self, Account, Call, Dialled, Placed, Problem};
 use crate::model::{Masked, Method, Outcome, Reason, Stage, Status, Verification, VerificationId};
 use crate::store::{IdempotencyKey, StoredAnswer, Visibility};
 
@@ -36,19 +36,7 @@ pub(super) async fn place(
     let Some(draft) = session.wizard.draft.clone() else {
         return Ok(session.see("/phone"));
     };
-    let call = call_of(&session, &draft)?;
-    let account = Account {
-        key_id: session.row.key_id.clone(),
-        visibility: Visibility::All,
-        idempotency: Some(click(&session, &draft)),
-    };
-    // The stored answer of a click is the id of its call.
-    let render = |verification: &Verification| StoredAnswer {
-        status: StatusCode::SEE_OTHER.as_u16(),
-        location: None,
-        body: verification.id.to_string(),
-    };
-    let id = match api::place(&session.state, account, call, render).await {
+    let id = match place_once(&session, &draft).await {
         Ok(Placed::Created { verification, .. }) => verification.id,
         Ok(Placed::Replay(answer)) => answer
             .body
@@ -56,18 +44,31 @@ pub(super) async fn place(
             .map_err(|e| WebError::from(Problem::internal(&e)))?,
         Err(problem) => return show_review(&session, Some(field_error(&problem))).await,
     };
-    session.row.verification = Some(id);
-    session.row.state = EnrollmentStatus::Calling.as_str().to_owned();
-    match session.save().await {
-        // Two clicks at once: the other one has stored the same call.
-        Ok(()) => {}
-        Err(problem) if problem.code == Code::Conflict => {}
-        Err(problem) => return Err(problem.into()),
-    }
+    session.note_call(id).await?;
     Ok(session.see("/call"))
 }
 
-fn call_of(session: &Session, draft: &Draft) -> Result<Call, WebError> {
+/// Places the call of this click, unless the click came before.
+async fn place_once(session: &Session, draft: &Draft) -> Result<Placed, Problem> {
+    let click = click(session, draft);
+    if let Some(answer) = api::answered_before(&session.state, Some(&click)).await? {
+        return Ok(Placed::Replay(answer));
+    }
+    let account = Account {
+        key_id: session.row.key_id.clone(),
+        visibility: Visibility::All,
+        idempotency: Some(click),
+    };
+    // The stored answer of a click is the id of its call.
+    let render = |verification: &Verification| StoredAnswer {
+        status: StatusCode::SEE_OTHER.as_u16(),
+        location: None,
+        body: verification.id.to_string(),
+    };
+    api::place(&session.state, account, call_of(session, draft)?, render).await
+}
+
+fn call_of(session: &Session, draft: &Draft) -> Result<Call, Problem> {
     let config = session.state.config();
     let profile = config.profiles.get(&session.row.profile);
     let request = &session.request;

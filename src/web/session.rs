@@ -8,8 +8,11 @@ use axum::response::{Html, IntoResponse, Response};
 use super::csrf::{self, Browser};
 use crate::api::enrollment::{self, Alternative, EnrollmentRequest, EnrollmentStatus, Wizard};
 use crate::api::{ApiState, Code, Problem, last_verification};
-use crate::model::Verification;
+use crate::model::{Verification, VerificationId};
 use crate::store::Enrollment;
+
+/// A person has a few windows at most, and each change is one click.
+const NOTE_TRIES: usize = 5;
 
 /// What the layout needs.
 #[derive(Debug, Clone, Default)]
@@ -98,6 +101,50 @@ impl Session {
         Ok(())
     }
 
+    /// Ties a call that was placed to the session. The call is committed by then: whatever another window has changed
+    /// meanwhile stays as it is there, and the call goes on top, else the telephone would ring for nobody.
+    pub(super) async fn note_call(&mut self, id: VerificationId) -> Result<(), Problem> {
+        for _ in 0..NOTE_TRIES {
+            self.row.verification = Some(id);
+            EnrollmentStatus::Calling.as_str().clone_into(&mut self.row.state);
+            match self.save().await {
+                Err(problem) if problem.code == Code::Conflict => {}
+                done => return done,
+            }
+            self.read_again().await?;
+            // Two clicks at once: the other one has stored the same call.
+            if self.row.verification == Some(id) {
+                return Ok(());
+            }
+        }
+        let detail = format!("the enrollment changed {NOTE_TRIES} times while its call was noted");
+        Err(Problem::new(Code::Conflict, detail))
+    }
+
+    async fn read_again(&mut self) -> Result<(), Problem> {
+        let found = self
+            .state
+            .store()
+            .enrollment_by_token(&self.row.token_hash)
+            .await?;
+        self.row = found.ok_or_else(|| Problem::not_found("enrollment"))?;
+        (self.request, self.wizard) = enrollment::documents(&self.row)?;
+        Ok(())
+    }
+
+    fn expired(&self) -> WebError {
+        WebError::new(
+            StatusCode::GONE,
+            Frame {
+                path: String::new(),
+                ..self.frame()
+            },
+            "This link has expired",
+            "For your safety a link works for a short time only. Go back to the page that you came from and start \
+             again.",
+        )
+    }
+
     pub(super) fn others(&self) -> Vec<Other> {
         self.request.alternatives.iter().map(Other::new).collect()
     }
@@ -161,18 +208,11 @@ impl FromRequestParts<ApiState> for Session {
             wizard,
             verification,
         };
-        // A call under way may be followed to its end, and a finished session may still return.
+        // A call under way may be followed to its end, and a finished session may still return, for a while.
+        let is_over = enrollment::is_link_over(&session.row, state.now());
         match session.status() {
-            EnrollmentStatus::Expired if !parts.uri.path().ends_with("/return") => Err(WebError::new(
-                StatusCode::GONE,
-                Frame {
-                    path: String::new(),
-                    ..session.frame()
-                },
-                "This link has expired",
-                "For your safety a link works for a short time only. Go back to the page that you came from and \
-                 start again.",
-            )),
+            _ if is_over => Err(session.expired()),
+            EnrollmentStatus::Expired if !parts.uri.path().ends_with("/return") => Err(session.expired()),
             _ => Ok(session),
         }
     }
@@ -246,5 +286,112 @@ impl IntoResponse for WebError {
             Ok(html) => (self.status, Html(html)).into_response(),
             Err(_) => (self.status, Html(self.title)).into_response(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::api::enrollment::Draft;
+    use crate::api::{Admission, ApiConfig, EndUser, HttpLimits, MessageCheck, render_webhook, system_clock};
+    use crate::model::{Entropy, Masked, Method, Purpose, UnixMillis};
+    use crate::policy::{Policy, PolicySettings};
+    use crate::store::{Store, StoreOptions};
+
+    async fn state(directory: &std::path::Path) -> ApiState {
+        let url = format!("sqlite://{}/web.db", directory.display());
+        let store = Store::open(StoreOptions::new(url, render_webhook("http://a")))
+            .await
+            .unwrap();
+        let config = ApiConfig {
+            public_url: "http://a".into(),
+            default_profile: "default".into(),
+            profiles: BTreeMap::new(),
+            policy: Policy::new(PolicySettings::default()).unwrap(),
+            trunks: Vec::new(),
+            signing_seed: Masked::new([7; 32]),
+            call_again_after_s: 60,
+            trusted_proxies: Vec::new(),
+            limits: HttpLimits::default(),
+            message_check: MessageCheck::new(|_| Ok(())),
+        };
+        let entropy = Entropy::from_number(1);
+        ApiState::new(store, config, Admission::default(), entropy, system_clock())
+    }
+
+    fn session(state: &ApiState, row: Enrollment) -> Session {
+        let (request, wizard) = enrollment::documents(&row).unwrap();
+        Session {
+            browser: Browser::of(&HeaderMap::new(), state),
+            headers: HeaderMap::new(),
+            state: state.clone(),
+            token: "t".into(),
+            row,
+            request,
+            wizard,
+            verification: None,
+        }
+    }
+
+    fn row() -> Enrollment {
+        let request = EnrollmentRequest {
+            return_url: "https://idp.example/".into(),
+            locale: None,
+            brand: None,
+            purpose: Purpose::Enroll,
+            client_ref: None,
+            end_user: EndUser::default(),
+            callback_url: None,
+            region: None,
+            current_methods: Vec::new(),
+            allowed_methods: vec![Method::PressKey],
+            alternatives: Vec::new(),
+            tags: BTreeMap::new(),
+        };
+        Enrollment {
+            id: "enr_1".into(),
+            token_hash: enrollment::token_hash("t"),
+            key_id: "key_1".into(),
+            profile: "default".into(),
+            state: EnrollmentStatus::Open.as_str().into(),
+            return_url: None,
+            request_json: serde_json::to_string(&request).unwrap(),
+            wizard_json: serde_json::to_string(&Wizard::default()).unwrap(),
+            verification: None,
+            created_at: UnixMillis(1_000),
+            updated_at: UnixMillis(1_000),
+            expires_at: UnixMillis(901_000),
+            version: 1,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_is_noted_although_another_window_changed_the_session() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = state(directory.path()).await;
+        state.store().enrollment_create(row()).await.unwrap();
+        let mut calling = session(&state, row());
+        let mut typing = session(&state, row());
+        let draft = Draft {
+            typed: "425 555 0102".into(),
+            region: None,
+            number: "+14255550102".into(),
+            extension: None,
+            method: Method::PressKey,
+        };
+        typing.wizard.draft = Some(draft.clone());
+        typing.save().await.unwrap();
+        let id = VerificationId::generate(UnixMillis(2_000), &mut Entropy::from_number(2));
+        calling.note_call(id).await.unwrap();
+        let stored = state.store().enrollment_by_token(&row().token_hash).await;
+        let stored = stored.unwrap().unwrap();
+        assert_eq!((stored.verification, stored.version), (Some(id), 3));
+        assert_eq!(enrollment::documents(&stored).unwrap().1.draft, Some(draft));
+        // A second click that lost the race finds the call in its place.
+        session(&state, row()).note_call(id).await.unwrap();
+        let again = state.store().enrollment_by_token(&row().token_hash).await;
+        assert_eq!(again.unwrap().unwrap().version, 3);
     }
 }

@@ -1,14 +1,16 @@
 //! A server, its store, a key, and a clock that can be moved.
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use ringproof::api::{
-    self, Admission, ApiConfig, ApiState, CallerIds, Clock, HttpLimits, Profile, render_webhook, system_clock,
+    self, Admission, ApiConfig, ApiState, CallerIds, Clock, HttpLimits, MessageCheck, MessageFault, Profile,
+    SpokenMessage, render_webhook, system_clock,
 };
 use ringproof::model::{self, Entropy, Masked, UnixMillis, VerificationId};
 use ringproof::policy::{NumberLimits, Policy, PolicySettings};
+use ringproof::prompt::{Catalogue, CatalogueOptions, Wanted, check_message};
 use ringproof::store::{ApiKey, Scope, Store, StoreOptions};
 use serde_json::Value;
 
@@ -106,6 +108,7 @@ impl Lab {
             signing_seed: Masked::new([7; 32]),
             trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
             limits: setup.limits,
+            message_check: MessageCheck::new(can_be_spoken),
         };
         let clock = shifted(&clock_shift_ms);
         let state = ApiState::new(
@@ -189,6 +192,21 @@ impl Lab {
         let json = answer.json();
         (json["id"].as_str().unwrap().parse().unwrap(), json)
     }
+}
+
+/// The recordings in the box, as the server has them.
+fn can_be_spoken(spoken: SpokenMessage<'_>) -> Result<(), MessageFault> {
+    static VOICES: LazyLock<Catalogue> =
+        LazyLock::new(|| Catalogue::load(&CatalogueOptions::default()).unwrap().0);
+    let voice = VOICES.voice(Wanted {
+        request: spoken.locale,
+        country: spoken.country,
+        profile: Some("en-US"),
+    });
+    check_message(&voice, spoken.message).map_err(|error| MessageFault {
+        param: error.param(),
+        detail: error.to_string(),
+    })
 }
 
 fn shifted(shift_ms: &Arc<AtomicI64>) -> Clock {

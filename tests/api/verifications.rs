@@ -141,8 +141,61 @@ async fn an_idempotency_key_gives_the_same_answer_and_refuses_another_body() {
 }
 
 #[tokio::test]
-async fn one_call_at_a_time_per_number_unless_it_is_superseded() {
+async fn what_has_been_answered_is_answered_again_whatever_has_changed_since() {
     let lab = Lab::start().await;
+    let send = |to: &'static str, key: &'static str| {
+        let request = lab
+            .request(Method::POST, V)
+            .header("idempotency-key", key)
+            .json(&json!({"to": to}));
+        async move { Answer::of(request.send().await.unwrap()).await }
+    };
+    let first = send("+14255550101", "k1").await;
+    assert_eq!(first.status, StatusCode::CREATED);
+    // The country and the profile are gone.
+    let config = lab.state.config();
+    let policy = PolicySettings {
+        countries: vec!["DE".into()],
+        ..Setup::default().policy
+    };
+    lab.state.reload(ringproof::api::ApiConfig {
+        policy: ringproof::policy::Policy::new(policy).unwrap(),
+        profiles: std::collections::BTreeMap::new(),
+        ..(*config).clone()
+    });
+    let replayed = send("+14255550101", "k1").await;
+    assert_eq!(
+        (replayed.status, &replayed.text),
+        (StatusCode::CREATED, &first.text)
+    );
+    lab.state.reload((*config).clone());
+    lab.state.admission().drain();
+    let replayed = send("+14255550101", "k1").await;
+    assert_eq!(
+        (replayed.status, &replayed.text),
+        (StatusCode::CREATED, &first.text)
+    );
+    assert_eq!(replayed.header("idempotent-replayed"), "true");
+    assert_eq!(send("+14255550102", "k1").await.status, 422);
+    assert_eq!(send("+14255550102", "k2").await.status, 503);
+}
+
+#[tokio::test]
+async fn one_call_at_a_time_per_number_unless_it_is_superseded() {
+    // The cool-down holds for a call after the last one, not for a call in its place.
+    let policy = PolicySettings {
+        per_number: NumberLimits {
+            per_hour: 0,
+            per_day: 0,
+            again_after_s: 60,
+        },
+        ..Setup::default().policy
+    };
+    let lab = Lab::start_with(Setup {
+        policy,
+        ..Setup::default()
+    })
+    .await;
     let (first, _) = lab.create(&json!({"to": "+14255550101"})).await;
     let busy = lab.post(V, &json!({"to": "+14255550101"})).await;
     assert_eq!(
@@ -173,6 +226,14 @@ async fn one_call_at_a_time_per_number_unless_it_is_superseded() {
     assert_eq!(
         lab.get(&format!("{V}/{second}")).await.json()["status"],
         "approved"
+    );
+    let after = lab
+        .post(V, &json!({"to": "+14255550101", "supersede": true}))
+        .await;
+    assert_eq!(
+        (after.status.as_u16(), &after.json()["limit"]),
+        (429, &json!("number")),
+        "nothing is in progress any more"
     );
 }
 
@@ -411,6 +472,18 @@ async fn numbers_are_checked_without_a_call() {
     assert_eq!(
         (&foreign["allowed"], &foreign["code"]),
         (&json!(false), &json!("country_not_allowed"))
+    );
+    // It is described all the same.
+    assert_eq!(
+        (&foreign["to"], &foreign["country"], &foreign["line_type"]),
+        (&json!("+33123456789"), &json!("FR"), &json!("fixed_line"))
+    );
+    assert_eq!(foreign["detail"], "calls to FR are not allowed here");
+    assert_eq!(foreign["caller_id"], Value::Null);
+    let premium = check(json!("+19005550123")).await;
+    assert_eq!(
+        (&premium["allowed"], &premium["code"], &premium["line_type"]),
+        (&json!(false), &json!("premium_number"), &json!("premium"))
     );
     let broken = check(json!("hello")).await;
     assert_eq!(

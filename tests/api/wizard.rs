@@ -523,6 +523,33 @@ async fn links_end_and_unknown_ones_say_so() {
 }
 
 #[tokio::test]
+async fn a_finished_session_signs_no_result_once_its_link_is_over() {
+    let lab = Lab::start().await;
+    let (enrollment, url) = enroll(&lab, json!({"expires_in": 60})).await;
+    let mut browser = Browser::open(&lab, &url).await;
+    let root = browser.path.clone();
+    enter(&mut browser, "4255550101", "press_key").await;
+    browser.submit(&[]).await;
+    dialer::play_due(&lab).await;
+    // The end of the link has passed, the grace has not: the person may still go back.
+    lab.move_clock(61_000);
+    let (_, claims) = returned(&lab, &mut browser, &root).await;
+    assert_eq!(claims["status"], "approved");
+    lab.move_clock(300_000);
+    for step in ["", "/phone", "/review", "/call", "/return"] {
+        browser.go(&format!("{root}{step}")).await;
+        assert_eq!(browser.page.status, StatusCode::GONE, "{step}");
+        assert!(browser.page.header("location").is_empty(), "{step}");
+        browser.sees("This link has expired");
+    }
+    // The platform's own reading is not ended by it.
+    assert_eq!(
+        lab.get(&format!("/v1/enrollments/{enrollment}")).await.json()["status"],
+        "completed"
+    );
+}
+
+#[tokio::test]
 async fn a_second_click_finds_the_call_of_the_first() {
     let lab = Lab::start().await;
     let (_, url) = enroll(&lab, json!({})).await;

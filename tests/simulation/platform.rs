@@ -154,7 +154,7 @@ impl World<'_> {
             } else {
                 Purpose::Enroll
             },
-            locale: "en-US".to_owned(),
+            locale: Some("en-US".to_owned()),
             brand: None,
             client_ref: None,
             end_user_id: Some(end_user),

@@ -174,7 +174,7 @@ pub(super) fn verification_of(last: u32, now: UnixMillis, entropy: &mut Entropy)
         method: Method::MatchCode,
         code: Some(Masked::new(Digits::parse("481920").unwrap())),
         purpose: Purpose::Enroll,
-        locale: "en-US".into(),
+        locale: Some("en-US".into()),
         brand: Some("Contoso".into()),
         client_ref: Some("ref-1".into()),
         end_user_id: Some("user-1".into()),

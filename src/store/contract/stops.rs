@@ -59,7 +59,15 @@ pub(super) async fn the_same_idempotency_key_gives_the_same_answer_and_another_b
         accept(foreign, at(5)).await.unwrap(),
         Accepted::Created { .. }
     ));
+    // Looking takes nothing and changes nothing.
+    let find = |body: u8, second| {
+        let key = keyed(&lab, 1, 0, "k", body).idempotency.unwrap();
+        lab.store.idempotency_find(key, at(second))
+    };
+    assert_eq!(find(1, 5).await, Ok(IdempotencyStart::Replay(answer)));
+    assert_eq!(find(2, 5).await, Ok(IdempotencyStart::Mismatch));
     let next_day = 24 * 3600 + 1;
+    assert_eq!(find(1, next_day).await, Ok(IdempotencyStart::Fresh));
     let late = accept(keyed(&lab, 3, next_day, "k", 2), at(next_day))
         .await
         .unwrap();

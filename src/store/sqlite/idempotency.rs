@@ -1,4 +1,6 @@
 //! Idempotency keys: one answer per key and body for 24 hours.
+use sqlx::sqlite::SqliteConnection;
+
 use crate::model::UnixMillis;
 
 use super::super::{IDEMPOTENCY_LIFE_MS, IdempotencyKey, IdempotencyStart, StoreError, StoredAnswer};
@@ -15,6 +17,15 @@ impl Sqlite {
     ) -> Result<IdempotencyStart, StoreError> {
         self.write(move |mut tx| Box::pin(async move { tx.idempotency_start(&key, now).await }))
             .await
+    }
+
+    pub(in super::super) async fn idempotency_find(
+        &self,
+        key: IdempotencyKey,
+        now: UnixMillis,
+    ) -> Result<IdempotencyStart, StoreError> {
+        let mut conn = self.reader().await?;
+        find(&mut conn, &key, now).await
     }
 
     pub(in super::super) async fn idempotency_finish(
@@ -38,38 +49,10 @@ impl Tx<'_> {
         key: &IdempotencyKey,
         now: UnixMillis,
     ) -> Result<IdempotencyStart, StoreError> {
-        let row = sqlx::query(
-            "SELECT body_hash, created_at, status, location, body FROM idempotency WHERE key_id = ? AND value = ?",
-        )
-        .bind(&key.key_id)
-        .bind(&key.value)
-        .fetch_optional(&mut *self.conn)
-        .await
-        .map_err(engine_error)?;
-        let Some(row) = row else {
-            return self.idempotency_take(key, now).await;
-        };
-        let status: Option<i64> = get(&row, "status")?;
-        let created_at: i64 = get(&row, "created_at")?;
-        let life_ms = if status.is_some() {
-            IDEMPOTENCY_LIFE_MS
-        } else {
-            IN_FLIGHT_MAX_MS
-        };
-        if created_at.saturating_add(life_ms) <= now.0 {
-            return self.idempotency_take(key, now).await;
+        match find(self.conn, key, now).await? {
+            IdempotencyStart::Fresh => self.idempotency_take(key, now).await,
+            found => Ok(found),
         }
-        if get::<&[u8]>(&row, "body_hash")? != key.body_hash {
-            return Ok(IdempotencyStart::Mismatch);
-        }
-        let Some(status) = status else {
-            return Ok(IdempotencyStart::InFlight);
-        };
-        Ok(IdempotencyStart::Replay(StoredAnswer {
-            status: u16::try_from(status).map_err(|_| StoreError::Corrupt("idempotency.status".into()))?,
-            location: get(&row, "location")?,
-            body: get::<Option<String>>(&row, "body")?.unwrap_or_default(),
-        }))
     }
 
     async fn idempotency_take(
@@ -125,4 +108,44 @@ impl Tx<'_> {
             .map_err(engine_error)
             .map(drop)
     }
+}
+
+/// What is stored under a key; `Fresh` when nothing is that still counts. Takes nothing.
+async fn find(
+    conn: &mut SqliteConnection,
+    key: &IdempotencyKey,
+    now: UnixMillis,
+) -> Result<IdempotencyStart, StoreError> {
+    let row = sqlx::query(
+        "SELECT body_hash, created_at, status, location, body FROM idempotency WHERE key_id = ? AND value = ?",
+    )
+    .bind(&key.key_id)
+    .bind(&key.value)
+    .fetch_optional(&mut *conn)
+    .await
+    .map_err(engine_error)?;
+    let Some(row) = row else {
+        return Ok(IdempotencyStart::Fresh);
+    };
+    let status: Option<i64> = get(&row, "status")?;
+    let created_at: i64 = get(&row, "created_at")?;
+    let life_ms = if status.is_some() {
+        IDEMPOTENCY_LIFE_MS
+    } else {
+        IN_FLIGHT_MAX_MS
+    };
+    if created_at.saturating_add(life_ms) <= now.0 {
+        return Ok(IdempotencyStart::Fresh);
+    }
+    if get::<&[u8]>(&row, "body_hash")? != key.body_hash {
+        return Ok(IdempotencyStart::Mismatch);
+    }
+    let Some(status) = status else {
+        return Ok(IdempotencyStart::InFlight);
+    };
+    Ok(IdempotencyStart::Replay(StoredAnswer {
+        status: u16::try_from(status).map_err(|_| StoreError::Corrupt("idempotency.status".into()))?,
+        location: get(&row, "location")?,
+        body: get::<Option<String>>(&row, "body")?.unwrap_or_default(),
+    }))
 }

@@ -12,7 +12,7 @@ CREATE TABLE verifications (
     method            TEXT    NOT NULL,
     code              TEXT,                -- gone once the verification has ended
     purpose           TEXT    NOT NULL,
-    locale            TEXT    NOT NULL,
+    locale            TEXT,
     brand             TEXT,
     client_ref        TEXT,
     end_user_id       TEXT,

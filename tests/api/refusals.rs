@@ -1,0 +1,94 @@
+//! What a refusal leaves behind: one audit row, no verification, no number in clear.
+use reqwest::Method;
+use ringproof::policy::{NumberLimits, PolicySettings};
+use serde_json::json;
+
+use super::bad_requests::{CASES, V};
+use super::dialer;
+use super::harness::{Lab, Setup};
+
+#[tokio::test]
+async fn no_refusal_leaves_a_verification() {
+    let lab = Lab::start().await;
+    let mut expected = 0;
+    for case in CASES.iter().filter(|c| c.path == V && c.method == Method::POST) {
+        let request = lab
+            .request(Method::POST, V)
+            .header("content-type", "application/json")
+            .body(case.body);
+        request.send().await.unwrap();
+        // Malformed is no refusal: nothing was judged.
+        let leaves_row = case.status != 400;
+        expected += usize::from(leaves_row);
+        let rows = refusals(&lab).await;
+        assert_eq!(rows.len(), expected, "{}", case.what);
+        if leaves_row {
+            let newest = &rows[0];
+            assert_eq!(newest.actor, "key_lab", "{}", case.what);
+            assert!(newest.detail.starts_with(case.code), "{}: {newest:?}", case.what);
+            if case.body.contains("\"to\":\"+14255550123\"") {
+                assert_eq!(newest.subject, "+1••••••••23", "{}", case.what);
+            }
+        }
+    }
+    assert_eq!(lab.get(V).await.json()["items"], json!([]));
+    let rows = refusals(&lab).await;
+    let country = rows
+        .iter()
+        .find(|row| row.detail.starts_with("country_not_allowed"))
+        .unwrap();
+    assert_eq!(country.subject, "+33•••••••89");
+    let text = format!("{rows:?}");
+    for number in ["33123456789", "4255550123", "9005550123"] {
+        assert!(!text.contains(number), "an audit row must not hold the number");
+    }
+}
+
+/// Audit rows of refusals, newest first.
+async fn refusals(lab: &Lab) -> Vec<ringproof::store::AuditRow> {
+    let mut rows = lab.store.audit_rows(200).await.unwrap();
+    rows.retain(|row| row.action == "verification.refused");
+    rows
+}
+
+#[tokio::test]
+async fn each_kind_of_refusal_leaves_one_audit_row() {
+    let policy = PolicySettings {
+        per_number: NumberLimits {
+            per_hour: 0,
+            per_day: 0,
+            again_after_s: 60,
+        },
+        ..Setup::default().policy
+    };
+    let lab = Lab::start_with(Setup {
+        policy,
+        ..Setup::default()
+    })
+    .await;
+    let good = json!({"to": "+14255550123"});
+    lab.create(&good).await;
+    let mut expected = 0;
+    let mut check = async |status: u16, code: &str| {
+        let answer = lab.post(V, &good).await;
+        assert_eq!(answer.status, status, "{}", answer.text);
+        expected += 1;
+        let rows = refusals(&lab).await;
+        assert_eq!(rows.len(), expected, "{code}: {rows:?}");
+        assert!(rows[0].detail.starts_with(code), "{:?}", rows[0]);
+        assert_eq!(
+            (rows[0].actor.as_str(), rows[0].subject.as_str()),
+            ("key_lab", "+1••••••••23")
+        );
+    };
+    check(409, "call_in_progress").await;
+    dialer::play_due(&lab).await;
+    check(429, "rate_limited").await;
+    let block = lab.post("/v1/blocks", &json!({"number": "+14255550123"})).await;
+    assert_eq!(block.status, 201);
+    check(403, "number_blocked").await;
+    lab.state.admission().set_trunks_up(false);
+    check(503, "no_trunk_available").await;
+    lab.state.admission().drain();
+    check(503, "shutting_down").await;
+}
