@@ -5,7 +5,7 @@
 //!
 //! Invariants:
 //! - Every request of ours gets a new branch of 128 random bits.
-//! - Credentials leave only towards the trunk's own target and peers.
+//! - Credentials leave only towards the address of the trunk's own target.
 //! - Names of hosts are not resolved here: a hop known by name only is reached where the INVITE went.
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -266,8 +266,10 @@ impl Endpoint {
         self.config.public.unwrap_or(self.config.local)
     }
 
+    /// Not `peers`: whom we listen to is a wider circle than whom the password concerns (SAFETY 4), and the far end
+    /// chooses its Contact and Record-Route within it.
     fn is_trusted_with_credentials(&self, ip: IpAddr) -> bool {
-        ip == self.config.target.ip() || self.config.peers.iter().any(|net| net.contains(ip))
+        ip.to_canonical() == self.config.target.ip().to_canonical()
     }
 
     /// The address in a URI, if a packet of ours may go there.

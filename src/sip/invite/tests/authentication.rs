@@ -145,7 +145,19 @@ fn what_the_trunk_asked_for_once_the_bye_carries_at_once() {
 
 #[test]
 fn credentials_do_not_follow_a_contact_to_a_stranger() {
-    let mut rig = Rig::with(with_account(None));
+    credentials_stay_home(with_account(None));
+}
+
+#[test]
+fn credentials_do_not_follow_a_contact_to_a_peer_that_is_not_the_target() {
+    credentials_stay_home(InviteConfig {
+        peers: vec!["198.51.100.0/24".parse().unwrap()],
+        ..with_account(None)
+    });
+}
+
+fn credentials_stay_home(config: InviteConfig) {
+    let mut rig = Rig::with(config);
     let mut server = server("trunk.example");
     challenge(&mut rig, &Method::Invite, 407, &mut server);
     let mut ok = rig.response(&Method::Invite, 200, "a");
