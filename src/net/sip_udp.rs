@@ -35,6 +35,7 @@ pub use self::metrics::SipUdpMetrics;
 use self::allowance::Allowances;
 use self::metrics::Counters;
 use crate::sip::message::{Headers, Message, ParseError};
+use crate::sip::transaction::datagram_response_target;
 
 /// No UDP datagram is longer.
 const DATAGRAM_OCTETS_MAX: usize = 65_536;
@@ -327,7 +328,13 @@ impl Shared {
                 source,
                 local: listener.local,
             }),
-            Err(error) => self.refuse(listener, source, is_peer, &error).await,
+            Err(error) => {
+                self.counters.unparsable.add();
+                tracing::debug!(%source, %error, "dropped a datagram that is not SIP");
+                if is_peer {
+                    self.refuse(listener, source, datagram.len(), &error).await;
+                }
+            }
         }
     }
 
@@ -372,19 +379,22 @@ impl Shared {
     }
 
     /// A known peer learns what was wrong, when its message said enough to be answered; nobody else does.
-    async fn refuse(&self, listener: &Listener, source: SocketAddr, is_peer: bool, error: &ParseError) {
-        self.counters.unparsable.add();
-        tracing::debug!(%source, %error, "dropped a datagram that is not SIP");
-        if !is_peer {
-            return;
-        }
+    async fn refuse(&self, listener: &Listener, source: SocketAddr, octets_in: usize, error: &ParseError) {
         let ParseError::BadRequest(bad) = error else {
             return;
         };
         let Some(refusal) = bad.reply(&self.to_tag_for(&bad.headers)) else {
             return;
         };
-        if self.send(listener, source, &refusal.to_bytes()).await.is_ok() {
+        let to = datagram_response_target(&bad.headers, source);
+        let mut stamped = refusal.clone();
+        stamped.headers.stamp_source(source);
+        let mut octets = stamped.to_bytes();
+        // What is written into Via may not make the answer longer than an answer may be (SAFETY 5).
+        if octets.len() * 2 > octets_in * 3 {
+            octets = refusal.to_bytes();
+        }
+        if self.send(listener, to, &octets).await.is_ok() {
             self.counters.refused.add();
         }
     }

@@ -18,7 +18,7 @@ mod params;
 mod server;
 
 pub use challenge::{Challenge, Challenger};
-pub use client::{CHALLENGES_MAX, DigestClient, DigestError};
+pub use client::{CHALLENGES_MAX, DigestClient, DigestError, RequestChallenges};
 pub use hash::{Algorithm, Hash, Qop};
 pub use server::{Authorization, DigestServer, Verdict};
 

@@ -5,14 +5,14 @@
 //!
 //! Invariants:
 //! - Every request of ours gets a new branch of 128 random bits.
-//! - Credentials leave only towards the trunk's own target and peers.
+//! - Credentials leave only towards the address of the trunk's own target.
 //! - Names of hosts are not resolved here: a hop known by name only is reached where the INVITE went.
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::dialog::Dialog;
-use super::digest::{Challenge, Credentials, DigestClient};
+use super::digest::{Challenge, Credentials, DigestClient, RequestChallenges};
 use super::message::{CSeq, MAGIC_COOKIE, Method, NameAddr, Request, Response, Via};
 use super::peer::IpNet;
 use super::transaction::table::{ClientId, Transactions};
@@ -143,11 +143,17 @@ impl Endpoint {
     }
 
     /// The request again with credentials for this 401 or 407, its Via gone; `None` when there are none to give.
-    pub(crate) fn answer_challenge(&mut self, request: &Request, response: &Response) -> Option<Request> {
+    pub(crate) fn answer_challenge(
+        &mut self,
+        request: &Request,
+        response: &Response,
+        asked: &mut RequestChallenges,
+    ) -> Option<Request> {
         let digest = self.digest.as_mut()?;
         let challenges = Challenge::parse_all(&response.headers, response.status);
         let mut again = without_via(request);
         let answer = digest.authorize(
+            asked,
             &challenges,
             &again.method,
             &again.uri,
@@ -164,13 +170,6 @@ impl Endpoint {
         };
         put_credentials(&mut again, answers);
         Some(again)
-    }
-
-    /// A request had a final response that is no challenge.
-    pub(crate) fn request_done(&mut self) {
-        if let Some(digest) = &mut self.digest {
-            digest.request_done();
-        }
     }
 
     /// Where the next request of this dialog goes.
@@ -266,8 +265,10 @@ impl Endpoint {
         self.config.public.unwrap_or(self.config.local)
     }
 
+    /// Not `peers`: whom we listen to is a wider circle than whom the password concerns (SAFETY 4), and the far end
+    /// chooses its Contact and Record-Route within it.
     fn is_trusted_with_credentials(&self, ip: IpAddr) -> bool {
-        ip == self.config.target.ip() || self.config.peers.iter().any(|net| net.contains(ip))
+        ip.to_canonical() == self.config.target.ip().to_canonical()
     }
 
     /// The address in a URI, if a packet of ours may go there.

@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use super::cause;
 use super::dialog::Dialog;
+use super::digest::RequestChallenges;
 use super::endpoint::Endpoint;
 use super::message::{Method, Request, Response};
 use super::transaction::table::{ClientId, Completion, Reply, ServerId, Transmit};
@@ -45,8 +46,7 @@ use refresh::Refresh;
 
 /// Requests of ours in one dialog at a time.
 const REQUESTS_MAX: usize = 16;
-/// RFC 3261 §22.1 sets no number; two leaves room for a proxy and a server, or one stale nonce.
-pub(crate) const CHALLENGES_MAX: u8 = 2;
+
 #[derive(Debug)]
 pub(crate) struct InviteUsage {
     pub(crate) dialog: Dialog,
@@ -83,7 +83,7 @@ enum Phase {
 #[derive(Debug)]
 struct OpenRequest {
     id: ClientId,
-    challenges: u8,
+    challenges: RequestChallenges,
 }
 
 #[derive(Debug)]
@@ -296,7 +296,8 @@ impl InviteUsage {
             return None;
         }
         let id = ua.send_in_dialog(now, &self.dialog, request)?;
-        self.requests.push(OpenRequest { id, challenges: 0 });
+        let challenges = RequestChallenges::default();
+        self.requests.push(OpenRequest { id, challenges });
         Some(id)
     }
 
@@ -322,10 +323,9 @@ impl InviteUsage {
             return None;
         }
         let open = self.requests.swap_remove(index);
-        if self.answer_challenge(now, &completion, &open, ua) {
+        if self.answer_challenge(now, &completion, open, ua) {
             return None;
         }
-        ua.request_done();
         match &completion.request.method {
             Method::Invite => self.reinvite_completed(now, completion, ua, out),
             Method::Update => self.update_completed(now, &completion, ua, out),
@@ -391,16 +391,17 @@ impl InviteUsage {
         &mut self,
         now: Instant,
         completion: &Completion,
-        open: &OpenRequest,
+        open: OpenRequest,
         ua: &mut Endpoint,
     ) -> bool {
         let Reply::Response(response) = &completion.reply else {
             return false;
         };
-        if !matches!(response.status, 401 | 407) || open.challenges >= CHALLENGES_MAX {
+        if !matches!(response.status, 401 | 407) {
             return false;
         }
-        let Some(mut again) = ua.answer_challenge(&completion.request, response) else {
+        let mut challenges = open.challenges;
+        let Some(mut again) = ua.answer_challenge(&completion.request, response, &mut challenges) else {
             return false;
         };
         self.dialog.local_seq = self.dialog.local_seq.saturating_add(1);
@@ -408,10 +409,7 @@ impl InviteUsage {
         let Some(id) = ua.send_in_dialog(now, &self.dialog, again) else {
             return false;
         };
-        self.requests.push(OpenRequest {
-            id,
-            challenges: open.challenges + 1,
-        });
+        self.requests.push(OpenRequest { id, challenges });
         if let Negotiation::Ours { id: ours, .. } = &mut self.negotiation
             && *ours == completion.id
         {

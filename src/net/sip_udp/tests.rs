@@ -194,7 +194,9 @@ async fn keep_alives_and_noise_are_counted_and_never_answered() {
 
 #[tokio::test]
 async fn only_a_known_peer_learns_what_was_wrong_with_its_request() {
-    let broken = request("OPTIONS", "x").replace("CSeq: 1 OPTIONS", "CSeq: 1 INVITE");
+    let broken = request("OPTIONS", "x")
+        .replace("CSeq: 1 OPTIONS", "CSeq: 1 INVITE")
+        .replace(";branch", ";rport;branch");
     let bench = bench().await;
     bench.says(&broken).await;
     let refusal = bench.hears().await;
@@ -217,6 +219,28 @@ async fn only_a_known_peer_learns_what_was_wrong_with_its_request() {
     strangers.settle(1).await;
     let metrics = strangers.sip.metrics();
     assert_eq!((metrics.unparsable, metrics.refused, metrics.sent), (1, 0, 0));
+}
+
+#[tokio::test]
+async fn a_refusal_goes_to_the_port_in_via_unless_rport_asks_for_the_source() {
+    let bench = bench().await;
+    let behind_via = UdpSocket::bind(LOOPBACK).await.unwrap();
+    let via_port = behind_via.local_addr().unwrap().port();
+    let broken = request("OPTIONS", "x")
+        .replace("CSeq: 1 OPTIONS", "CSeq: 1 INVITE")
+        .replace("127.0.0.1:5060", &format!("127.0.0.1:{via_port}"));
+    bench.says(&broken).await;
+    let mut buffer = [0; 4096];
+    let (len, _) = timeout(PATIENCE, behind_via.recv_from(&mut buffer))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(buffer[..len].starts_with(b"SIP/2.0 400 "));
+
+    bench.says(broken.replace(";branch", ";rport;branch")).await;
+    let refusal = bench.hears().await;
+    let source_port = bench.peer.local_addr().unwrap().port();
+    assert!(refusal.contains(&format!("rport={source_port}")), "{refusal}");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Answers challenges.
 //!
 //! ```text
-//!  request ──401/407──▶ authorize ──▶ request with credentials ──2xx…──▶ request_done
+//!  request ──401/407──▶ authorize ──▶ request with credentials ──2xx…──▶ done
 //!                           ▲                    │
 //!                           └── second challenge ┘ (another realm, or stale); a third is refused
 //! ```
@@ -21,7 +21,6 @@ const SESSIONS_MAX: usize = 4;
 #[derive(Clone, Debug)]
 pub struct DigestClient {
     credentials: Credentials,
-    answered: u8,
     sessions: Vec<Session>,
 }
 
@@ -33,8 +32,14 @@ struct Session {
     /// Kept as long as the nonce: a `-sess` key is bound to it.
     cnonce: String,
     nc: u32,
-    /// Answered within the present request.
-    is_fresh: bool,
+}
+
+/// What one request, with its repetitions, was challenged with so far. Each open request has its own: a PRACK may
+/// be challenged while the INVITE is still open.
+#[derive(Clone, Default, Debug)]
+pub struct RequestChallenges {
+    answered: u8,
+    realms: Vec<(Challenger, String)>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -56,7 +61,6 @@ impl DigestClient {
     pub const fn new(credentials: Credentials) -> Self {
         Self {
             credentials,
-            answered: 0,
             sessions: Vec::new(),
         }
     }
@@ -66,33 +70,32 @@ impl DigestClient {
     /// [`DigestClient::headers_for`] instead, so that no nonce count repeats.
     pub fn authorize(
         &mut self,
+        asked: &mut RequestChallenges,
         challenges: &[Challenge],
         method: &Method,
         uri: &Uri,
         body: &[u8],
         entropy: &mut Entropy,
     ) -> Result<(&'static str, String), DigestError> {
-        if self.answered >= CHALLENGES_MAX {
+        if asked.answered >= CHALLENGES_MAX {
             return Err(DigestError::TooManyChallenges);
         }
         let (challenge, algorithm, qop) = self.choose(challenges)?;
         let place = self.sessions.iter().position(|session| session.is_of(challenge));
-        if let Some(session) = place.and_then(|at| self.sessions.get(at))
-            && session.is_fresh
-            && !challenge.stale
-        {
+        let realm = (challenge.challenger, challenge.realm.clone());
+        if asked.realms.contains(&realm) && !challenge.stale {
             return Err(DigestError::Refused {
                 realm: challenge.realm.clone(),
             });
         }
-        self.answered += 1;
+        asked.answered += 1;
+        asked.realms.push(realm);
         let mut session = Session {
             challenge: challenge.clone(),
             algorithm,
             qop,
             cnonce: entropy.token(),
             nc: 0,
-            is_fresh: true,
         };
         let header = session.header(&self.credentials, method, uri, body);
         match place.and_then(|at| self.sessions.get_mut(at)) {
@@ -113,14 +116,6 @@ impl DigestClient {
             .iter_mut()
             .map(|session| session.header(credentials, method, uri, body))
             .collect()
-    }
-
-    /// The request had its final response: the next one may be challenged anew.
-    pub fn request_done(&mut self) {
-        self.answered = 0;
-        for session in &mut self.sessions {
-            session.is_fresh = false;
-        }
     }
 
     fn choose<'a>(

@@ -86,8 +86,10 @@ const MD5: &str = "Digest realm=\"biloxi.com\", qop=\"auth,auth-int\", algorithm
 fn the_strongest_challenge_is_answered_whatever_the_order() {
     for values in [[SHA, MD5], [MD5, SHA]] {
         let mut client = DigestClient::new(credentials());
+        let mut asked = RequestChallenges::default();
         let (name, value) = client
             .authorize(
+                &mut asked,
                 &challenged(&values),
                 &Method::Invite,
                 &uri(),
@@ -127,9 +129,17 @@ fn several_challenges_of_one_line_are_told_apart() {
 #[test]
 fn the_credentials_are_quoted_as_rfc_7616_asks() {
     let mut client = DigestClient::new(credentials());
+    let mut asked = RequestChallenges::default();
     let mut entropy = Entropy::from_number(1);
     let (_, value) = client
-        .authorize(&challenged(&[SHA]), &Method::Invite, &uri(), b"", &mut entropy)
+        .authorize(
+            &mut asked,
+            &challenged(&[SHA]),
+            &Method::Invite,
+            &uri(),
+            b"",
+            &mut entropy,
+        )
         .unwrap();
     for part in [
         "Digest username=\"bob\"",
@@ -154,9 +164,11 @@ fn the_credentials_are_quoted_as_rfc_7616_asks() {
 #[test]
 fn a_challenge_without_qop_gets_the_old_form() {
     let mut client = DigestClient::new(credentials());
+    let mut asked = RequestChallenges::default();
     let challenge = challenged(&["Digest realm=\"r\", nonce=\"n\""]);
     let (_, value) = client
         .authorize(
+            &mut asked,
             &challenge,
             &Method::Invite,
             &uri(),
@@ -188,8 +200,16 @@ fn every_algorithm_and_qop_is_understood_by_the_other_side() {
                 let values = server.challenge(false, &mut entropy);
                 let challenges = challenged(&values.iter().map(String::as_str).collect::<Vec<_>>());
                 let mut client = DigestClient::new(credentials());
+                let mut asked = RequestChallenges::default();
                 let (_, value) = client
-                    .authorize(&challenges, &Method::Invite, &uri(), b"sdp", &mut entropy)
+                    .authorize(
+                        &mut asked,
+                        &challenges,
+                        &Method::Invite,
+                        &uri(),
+                        b"sdp",
+                        &mut entropy,
+                    )
                     .unwrap();
                 let accepted = Verdict::Accepted {
                     username: "bob".to_owned(),
@@ -225,8 +245,16 @@ fn the_server_refuses_what_is_wrong_and_calls_stale_what_is_old() {
     let challenges = challenged(&values.iter().map(String::as_str).collect::<Vec<_>>());
     assert!(challenges.iter().all(|challenge| challenge.stale));
     let mut client = DigestClient::new(credentials());
+    let mut asked = RequestChallenges::default();
     let (_, value) = client
-        .authorize(&challenges, &Method::Invite, &uri(), b"", &mut entropy)
+        .authorize(
+            &mut asked,
+            &challenges,
+            &Method::Invite,
+            &uri(),
+            b"",
+            &mut entropy,
+        )
         .unwrap();
     let other: Uri = "sip:carol@biloxi.com".parse().unwrap();
     assert_eq!(
@@ -265,11 +293,26 @@ fn the_server_refuses_what_is_wrong_and_calls_stale_what_is_old() {
 #[test]
 fn a_wrong_password_is_tried_once() {
     let mut client = DigestClient::new(credentials());
+    let mut asked = RequestChallenges::default();
     let mut entropy = Entropy::from_number(3);
     client
-        .authorize(&challenged(&[MD5]), &Method::Invite, &uri(), b"", &mut entropy)
+        .authorize(
+            &mut asked,
+            &challenged(&[MD5]),
+            &Method::Invite,
+            &uri(),
+            b"",
+            &mut entropy,
+        )
         .unwrap();
-    let refused = client.authorize(&challenged(&[MD5]), &Method::Invite, &uri(), b"", &mut entropy);
+    let refused = client.authorize(
+        &mut asked,
+        &challenged(&[MD5]),
+        &Method::Invite,
+        &uri(),
+        b"",
+        &mut entropy,
+    );
     assert_eq!(
         refused,
         Err(DigestError::Refused {
@@ -281,21 +324,43 @@ fn a_wrong_password_is_tried_once() {
 #[test]
 fn a_stale_nonce_is_renewed_but_not_for_ever() {
     let mut client = DigestClient::new(credentials());
+    let mut asked = RequestChallenges::default();
     let mut entropy = Entropy::from_number(4);
     let stale = |nonce: &str| challenged(&[&format!("Digest realm=\"r\", nonce=\"{nonce}\", stale=TRUE")]);
     client
-        .authorize(&stale("a"), &Method::Invite, &uri(), b"", &mut entropy)
+        .authorize(
+            &mut asked,
+            &stale("a"),
+            &Method::Invite,
+            &uri(),
+            b"",
+            &mut entropy,
+        )
         .unwrap();
     let (_, value) = client
-        .authorize(&stale("b"), &Method::Invite, &uri(), b"", &mut entropy)
+        .authorize(
+            &mut asked,
+            &stale("b"),
+            &Method::Invite,
+            &uri(),
+            b"",
+            &mut entropy,
+        )
         .unwrap();
     assert!(value.contains("nonce=\"b\""));
-    let third = client.authorize(&stale("c"), &Method::Invite, &uri(), b"", &mut entropy);
+    let third = client.authorize(
+        &mut asked,
+        &stale("c"),
+        &Method::Invite,
+        &uri(),
+        b"",
+        &mut entropy,
+    );
     assert_eq!(third, Err(DigestError::TooManyChallenges));
-    client.request_done();
+    let mut asked = RequestChallenges::default();
     assert!(
         client
-            .authorize(&stale("d"), &Method::Bye, &uri(), b"", &mut entropy)
+            .authorize(&mut asked, &stale("d"), &Method::Bye, &uri(), b"", &mut entropy)
             .is_ok()
     );
 }
@@ -303,6 +368,7 @@ fn a_stale_nonce_is_renewed_but_not_for_ever() {
 #[test]
 fn a_proxy_and_a_server_are_both_answered_and_written_together() {
     let mut client = DigestClient::new(credentials());
+    let mut asked = RequestChallenges::default();
     let mut entropy = Entropy::from_number(5);
     let mut headers = Headers::default();
     headers.push(
@@ -311,11 +377,18 @@ fn a_proxy_and_a_server_are_both_answered_and_written_together() {
     );
     let proxy = Challenge::parse_all(&headers, 407);
     let (name, _) = client
-        .authorize(&proxy, &Method::Invite, &uri(), b"", &mut entropy)
+        .authorize(&mut asked, &proxy, &Method::Invite, &uri(), b"", &mut entropy)
         .unwrap();
     assert_eq!(name, "Proxy-Authorization");
     client
-        .authorize(&challenged(&[MD5]), &Method::Invite, &uri(), b"", &mut entropy)
+        .authorize(
+            &mut asked,
+            &challenged(&[MD5]),
+            &Method::Invite,
+            &uri(),
+            b"",
+            &mut entropy,
+        )
         .unwrap();
     let both = client.headers_for(&Method::Invite, &uri(), b"");
     let mut names: Vec<_> = both.iter().map(|(name, _)| *name).collect();
@@ -330,8 +403,16 @@ fn a_realm_that_is_set_keeps_the_password_from_others() {
         realm: Some("ours".to_owned()),
         ..credentials()
     });
+    let mut asked = RequestChallenges::default();
     let mut entropy = Entropy::from_number(6);
-    let refused = client.authorize(&challenged(&[SHA]), &Method::Invite, &uri(), b"", &mut entropy);
+    let refused = client.authorize(
+        &mut asked,
+        &challenged(&[SHA]),
+        &Method::Invite,
+        &uri(),
+        b"",
+        &mut entropy,
+    );
     let expected = DigestError::Realm {
         expected: "ours".to_owned(),
         came: "biloxi.com".to_owned(),
@@ -340,6 +421,7 @@ fn a_realm_that_is_set_keeps_the_password_from_others() {
     let ours = "Digest realm=\"ours\", nonce=\"n\"";
     let (_, value) = client
         .authorize(
+            &mut asked,
             &challenged(&[SHA, ours]),
             &Method::Invite,
             &uri(),
@@ -353,10 +435,18 @@ fn a_realm_that_is_set_keeps_the_password_from_others() {
 #[test]
 fn challenges_we_cannot_answer_are_named_so() {
     let mut client = DigestClient::new(credentials());
+    let mut asked = RequestChallenges::default();
     let mut entropy = Entropy::from_number(7);
     let mut authorize = |values: &[&str]| {
         client
-            .authorize(&challenged(values), &Method::Invite, &uri(), b"", &mut entropy)
+            .authorize(
+                &mut asked,
+                &challenged(values),
+                &Method::Invite,
+                &uri(),
+                b"",
+                &mut entropy,
+            )
             .map(|_| ())
     };
     assert_eq!(authorize(&[]), Err(DigestError::NoChallenge));
@@ -374,8 +464,10 @@ fn challenges_we_cannot_answer_are_named_so() {
 #[test]
 fn debug_shows_no_password_and_no_response() {
     let mut client = DigestClient::new(credentials());
+    let mut asked = RequestChallenges::default();
     let (_, value) = client
         .authorize(
+            &mut asked,
             &challenged(&[SHA]),
             &Method::Invite,
             &uri(),
@@ -392,8 +484,9 @@ proptest::proptest! {
     #[test]
     fn arbitrary_challenges_never_panic(value in "[ -~]{0,120}", tail in "[a-z\",= \\\\]{0,40}") {
         let mut client = DigestClient::new(credentials());
+let mut asked = RequestChallenges::default();
         let challenges = challenged(&[&value, &format!("Digest realm=\"r\", nonce=\"n\", {tail}")]);
-        let _ = client.authorize(&challenges, &Method::Invite, &uri(), b"", &mut Entropy::from_number(1));
+        let _ = client.authorize(&mut asked, &challenges, &Method::Invite, &uri(), b"", &mut Entropy::from_number(1));
         let _ = Authorization::parse(&value);
     }
 }

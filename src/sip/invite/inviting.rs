@@ -7,11 +7,12 @@ use super::setup::{self, Again};
 use super::{Core, EarlyDialogId, Event, InviteConfig, State};
 use crate::sip::cause;
 use crate::sip::dialog::Dialog;
+use crate::sip::digest::{CHALLENGES_MAX, RequestChallenges};
 use crate::sip::endpoint::SDP;
 use crate::sip::message::{Method, RAck, Request, Response};
 use crate::sip::transaction::client_invite::cancel_of;
 use crate::sip::transaction::table::{ClientId, Reply};
-use crate::sip::usage::{CHALLENGES_MAX, InviteUsage, Side};
+use crate::sip::usage::{InviteUsage, Side};
 
 /// Early dialogs of one INVITE; a fork to more telephones is not followed.
 const EARLY_DIALOGS_MAX: usize = 16;
@@ -68,9 +69,10 @@ enum Heard {
 }
 
 /// How often the INVITE may go out again, by cause.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct RetryBudget {
     pub(super) challenges: u8,
+    pub(super) asked: RequestChallenges,
     pub(super) intervals: u8,
     pub(super) glares: u8,
     pub(super) agreements: u8,
@@ -86,6 +88,7 @@ impl Inviting {
         let invite = setup::first_invite(config, core);
         let budget = RetryBudget {
             challenges: CHALLENGES_MAX,
+            asked: RequestChallenges::default(),
             intervals: 1,
             glares: 1,
             agreements: 1,
@@ -325,9 +328,9 @@ impl Inviting {
             Intent::Answer => setup::again(now, &self.invite, &response, &mut self.budget, core),
             Intent::CancelWhenHeard { .. } | Intent::Cancelled { .. } => Again::No,
         };
-        let budget = self.budget;
+        let mut budget = self.budget.clone();
         if !matches!(response.status, 401 | 407) {
-            core.ua.request_done();
+            budget.asked = RequestChallenges::default();
         }
         let closed = self.close(now, core);
         match again {

@@ -69,7 +69,6 @@ impl State {
                 };
                 usage.confirm(now, response);
                 core.acknowledge(&usage, request);
-                core.ua.request_done();
                 let intent = std::mem::replace(&mut inviting.intent, Intent::Answer);
                 inviting.close(now, core);
                 match intent {

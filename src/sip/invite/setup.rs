@@ -91,7 +91,9 @@ pub(super) fn again(
     core: &mut Core,
 ) -> Again {
     let request = match response.status {
-        401 | 407 if take_one(&mut budget.challenges) => core.ua.answer_challenge(invite, response),
+        401 | 407 if take_one(&mut budget.challenges) => {
+            core.ua.answer_challenge(invite, response, &mut budget.asked)
+        }
         422 if take_one(&mut budget.intervals) => longer_interval(invite, response),
         491 if take_one(&mut budget.glares) => Some(fresh(invite)),
         494 if take_one(&mut budget.agreements) => Some(fresh(invite)),

@@ -47,10 +47,7 @@ impl Request {
     /// Writes the source of a datagram or connection into the top Via: `received` and `rport` (RFC 3261 §18.2.1,
     /// RFC 3581 §4). A server does this before anything else.
     pub fn stamp_source(&mut self, source: std::net::SocketAddr) {
-        if let Ok(mut via) = self.headers.top_via() {
-            via.stamp(source);
-            self.headers.set_top_via(&via);
-        }
+        self.headers.stamp_source(source);
     }
 
     #[must_use]
@@ -60,6 +57,14 @@ impl Request {
 }
 
 impl Headers {
+    /// The same where only the header fields could be read.
+    pub fn stamp_source(&mut self, source: std::net::SocketAddr) {
+        if let Ok(mut via) = self.top_via() {
+            via.stamp(source);
+            self.set_top_via(&via);
+        }
+    }
+
     /// Drops what a refusal does not repeat, and second values of single fields.
     pub(super) fn keep_for_refusal(&mut self) {
         let mut seen = [false; MIRRORED.len()];

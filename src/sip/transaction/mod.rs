@@ -26,7 +26,7 @@ pub(crate) mod table;
 mod via;
 
 pub(crate) use slot::same_identity;
-pub use via::response_target;
+pub use via::{datagram_response_target, response_target};
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 use std::net::SocketAddr;
 
 use super::timer::Reliability;
-use crate::sip::message::{MAGIC_COOKIE, Method, Request};
+use crate::sip::message::{Headers, MAGIC_COOKIE, Method, Request};
 
 /// Where the response to a request from `source` goes. Neither `maddr` nor a `received` that the peer wrote itself
 /// is followed: a peer may not direct our packets to a third host.
@@ -11,7 +11,13 @@ pub fn response_target(request: &Request, source: SocketAddr, reliability: Relia
     if reliability == Reliability::Reliable {
         return source;
     }
-    match request.headers.top_via() {
+    datagram_response_target(&request.headers, source)
+}
+
+/// The same over UDP, where only the header fields of a request could be read.
+#[must_use]
+pub fn datagram_response_target(headers: &Headers, source: SocketAddr) -> SocketAddr {
+    match headers.top_via() {
         Ok(via) if !via.wants_rport() && via.port_or_default() != 0 => {
             SocketAddr::new(source.ip(), via.port_or_default())
         }

@@ -145,7 +145,19 @@ fn what_the_trunk_asked_for_once_the_bye_carries_at_once() {
 
 #[test]
 fn credentials_do_not_follow_a_contact_to_a_stranger() {
-    let mut rig = Rig::with(with_account(None));
+    credentials_stay_home(with_account(None));
+}
+
+#[test]
+fn credentials_do_not_follow_a_contact_to_a_peer_that_is_not_the_target() {
+    credentials_stay_home(InviteConfig {
+        peers: vec!["198.51.100.0/24".parse().unwrap()],
+        ..with_account(None)
+    });
+}
+
+fn credentials_stay_home(config: InviteConfig) {
+    let mut rig = Rig::with(config);
     let mut server = server("trunk.example");
     challenge(&mut rig, &Method::Invite, 407, &mut server);
     let mut ok = rig.response(&Method::Invite, 200, "a");
@@ -157,4 +169,29 @@ fn credentials_do_not_follow_a_contact_to_a_stranger() {
         assert_eq!(request.uri.to_string(), "sip:callee@198.51.100.66");
         assert!(!request.headers.contains("Proxy-Authorization"), "{method}");
     }
+}
+
+#[test]
+fn a_prack_is_challenged_on_its_own_while_the_invite_is_open() {
+    let mut rig = Rig::with(with_account(None));
+    let mut server = server("trunk.example");
+    challenge(&mut rig, &Method::Invite, 407, &mut server);
+    let mut progress = rig.response(&Method::Invite, 183, "a");
+    progress.headers.push("Require", "100rel");
+    progress.headers.push("RSeq", "7");
+    rig.receive(progress);
+    assert_eq!(rig.count(&Method::Prack), 1);
+    challenge(&mut rig, &Method::Prack, 407, &mut server);
+    assert_eq!(rig.count(&Method::Prack), 2);
+    let prack = rig.last_request(&Method::Prack);
+    assert_eq!(verdict(&mut server.0, &prack, "Proxy-Authorization"), accepted());
+    // The same realm again without `stale` means that the password is wrong.
+    challenge(&mut rig, &Method::Prack, 407, &mut server);
+    assert_eq!(rig.count(&Method::Prack), 2);
+    // What the PRACK was asked gives the INVITE no further try.
+    challenge(&mut rig, &Method::Invite, 407, &mut server);
+    assert_eq!(rig.count(&Method::Invite), 2);
+    let rejected =
+        |event: &Event| matches!(event, Event::Rejected { response, .. } if response.status == 407);
+    assert!(rig.events.iter().any(rejected), "{:?}", rig.events);
 }
