@@ -68,7 +68,7 @@ mod tests {
         let is_peer: PeerCheck = Arc::new(|_| true);
         let config = SipUdpConfig {
             bind: vec![LOOPBACK],
-            calls_max: 8,
+            routes_max: 8,
             is_peer: Arc::clone(&is_peer),
         };
         let (sip, requests) = SipUdp::bind(config).unwrap();
