@@ -16,6 +16,9 @@ use crate::store::RenderWebhook;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Verification)]
 pub(super) struct VerificationView {
+    /// As dialled: E.164, or an internal number. First, so that who reads a webhook by eye or by search meets it first.
+    #[schema(example = "+14255550123")]
+    to: String,
     #[schema(example = "ver_01932f0c8a7b7c3e9d4a5b6c7d8e9f00")]
     id: String,
     #[schema(schema_with = schema::status)]
@@ -26,9 +29,6 @@ pub(super) struct VerificationView {
     /// Once ended: why so.
     #[schema(schema_with = schema::reason_or_null)]
     reason: Option<&'static str>,
-    /// As dialled: E.164, or an internal number.
-    #[schema(example = "+14255550123")]
-    to: String,
     #[schema(example = "+1••••••••23")]
     to_masked: String,
     /// ISO 3166-1 alpha-2; null for internal numbers.

@@ -209,18 +209,19 @@ impl World<'_> {
                 }
             }
             let calls_of: BTreeSet<_> = calls.iter().map(|(attempt, ..)| *attempt).collect();
-            let after_crash = self
-                .facts
-                .verifications
-                .get(&verification)
-                .is_some_and(|facts| facts.cut_by_crash);
-            let lives: BTreeSet<u32> = calls_of
+            // One that was decided before the crash only lingered: its next attempt was committed with the decision.
+            let undecided = |facts: &&AttemptFacts| {
+                let cut = facts
+                    .outcome
+                    .is_none_or(|outcome| outcome.reason() == Reason::UnknownAfterCrash);
+                facts.cut_by_crash && cut
+            };
+            let dialled = calls_of
                 .iter()
-                .filter_map(|attempt| self.facts.attempts.get(attempt))
-                .filter(|facts| facts.cut_by_crash || facts.outcome.is_none())
-                .map(|facts| facts.life)
-                .collect();
-            if after_crash && lives.len() > 1 {
+                .filter_map(|attempt| self.facts.attempts.get(attempt));
+            let last_life = dialled.clone().map(|facts| facts.life).max();
+            let cut_in = dialled.filter(undecided).map(|facts| facts.life).min();
+            if cut_in.is_some() && cut_in < last_life {
                 let name = self.name_of_verification(verification);
                 breaches.push(format!("{name}: dialled again after a crash"));
             }

@@ -272,7 +272,9 @@ impl World<'_> {
         let idle = running.ledger.is_idle();
         let (over, settled) = (running.call.is_over() && idle, running.call.is_settled() && idle);
         let deadline = running.call.poll_timeout();
-        let gives_back = settled && !std::mem::replace(&mut running.settled, settled);
+        // Once settled it only lingers, whatever a late answer makes it do.
+        let gives_back = settled && !running.settled;
+        running.settled |= settled;
         let end = TaskEnd::Ran {
             outcome: running.outcome,
             next_trunk: running.next_trunk,
@@ -281,7 +283,7 @@ impl World<'_> {
             self.violate(5, format!("the timer {why:?} outlives its call"));
         }
         self.check_age(&task, &running);
-        let expires_at = running.expires_at.filter(|_| !settled);
+        let expires_at = running.expires_at.filter(|_| !running.settled);
         task.phase = Phase::Running(running);
         if let Some(process) = self.process.as_mut() {
             process.tasks.insert(attempt, task);

@@ -1,5 +1,6 @@
 //! Between the process and the trunks: datagrams, and a tap that remembers what every rule of signalling needs.
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use ringproof::model::{AttemptId, Verification};
 use ringproof::sip::message::{Message, Method, Request, Response};
@@ -56,6 +57,9 @@ fn cseq(message: &Message) -> (u32, String) {
         None => (0, String::new()),
     }
 }
+
+/// RFC 3261 §13.2.2.4: so long after the first 2xx the INVITE is over, and a further one is nobody's.
+const INVITE_OVER: Duration = Duration::from_secs(32);
 
 impl World<'_> {
     /// A message of a call on its way to the network.
@@ -299,6 +303,10 @@ impl World<'_> {
                     }
                     200..=299 => {
                         let tag = to_tag(message);
+                        let first = wire.answered.values().min().copied();
+                        if first.is_some_and(|first| now.since(first) >= INVITE_OVER) {
+                            return Owed::Nothing;
+                        }
                         wire.finals.insert(branch);
                         wire.answered.entry(tag.clone()).or_insert(now);
                         wire.session_tag.get_or_insert_with(|| tag.clone());

@@ -131,7 +131,7 @@ fn keys(call: &Value) -> Vec<(&str, &str)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_carrier_is_a_trunk_that_is_down() {
-    let house = House::start_with("t1_ms = 20").await;
+    let house = House::start_with("t1_ms = 50").await;
     let to = "+15005559003";
     house.carrier.callee(to, json!(["silent"])).await;
     let created = house.http.create(&json!({"to": to})).await;
