@@ -5,8 +5,10 @@
     reason = "a test ends where it stands when something is missing"
 )]
 
+#[allow(dead_code, reason = "shared with the wire tests, which use all of it")]
 #[path = "wire/hooks.rs"]
 mod hooks;
+#[allow(dead_code, reason = "shared with the wire tests, which use all of it")]
 #[path = "wire/line.rs"]
 mod line;
 

@@ -10,6 +10,7 @@ use ringproof::model::{
 use ringproof::policy::{CallerOf, NumberLimits, Policy, PolicySettings};
 use ringproof::store::{
     Accept, Accepted, DeliveryTry, DeliveryVerdict, IdempotencyKey, StoreError, StoredAnswer, Subscription,
+    Visibility,
 };
 
 use crate::clock::At;
@@ -215,6 +216,9 @@ impl World<'_> {
             cut_by_crash: false,
         };
         self.facts.verifications.insert(verification.id, facts);
+        if self.plan.requests[request].supersede {
+            self.superseded();
+        }
         let made = &mut self.platform.requests[request].made;
         made.push(verification.id);
         if made.len() > 1 {
@@ -222,6 +226,23 @@ impl World<'_> {
                 1,
                 format!("v{request}: one idempotent request was accepted twice"),
             );
+        }
+    }
+
+    /// What was still queued for the number ends in the same transaction; a live call is told to, and ends later.
+    fn superseded(&mut self) {
+        let undecided = self.facts.verifications.iter();
+        let undecided: Vec<VerificationId> = undecided
+            .filter(|(_, facts)| facts.outcome.is_none())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in undecided {
+            let row = self
+                .vault
+                .wait(self.vault.store().verification(id, &Visibility::All));
+            if let Ok(Some(outcome)) = row.map(|row| row.and_then(|row| row.outcome)) {
+                self.outcome_known(id, outcome);
+            }
         }
     }
 

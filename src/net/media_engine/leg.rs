@@ -266,7 +266,12 @@ impl Leg {
         match socket.recv(&mut scratch.inbound[..]) {
             Ok(len) => {
                 let octets = scratch.inbound.get(..len).unwrap_or_default();
+                let is_muxed = running.remote_rtcp == Some(running.remote) && is_rtcp(octets);
                 match channel {
+                    Channel::Rtp if is_muxed => {
+                        metrics.rtcp_received.add(1);
+                        running.stream.handle_rtcp(now, octets);
+                    }
                     Channel::Rtp => {
                         metrics.packets_received.add(1);
                         running.stream.handle_rtp(now, octets, &mut scratch.events);
@@ -299,6 +304,11 @@ impl Leg {
             }
         }
     }
+}
+
+/// RFC 5761 §4: on a port that both share, the packet types of RTCP are 192 to 223.
+fn is_rtcp(octets: &[u8]) -> bool {
+    matches!(octets.get(1), Some(192..=223))
 }
 
 fn rtcp_socket<'a>(sockets: &'a PortPair, running: &Running) -> Option<&'a UdpSocket> {

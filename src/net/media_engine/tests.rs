@@ -275,6 +275,25 @@ async fn when_ports_or_places_run_out_the_refusal_names_it_and_a_closed_leg_make
 }
 
 #[tokio::test]
+async fn on_a_port_shared_by_agreement_reports_are_not_taken_for_audio() {
+    let engine = engine(2000, 2099, 10);
+    let mut leg = engine.open().unwrap();
+    let mut peer = Peer::new(1).await;
+    leg.says(MediaCommand::Start(StreamConfig {
+        remote_rtcp: Some(peer.address()),
+        ..towards(peer.address())
+    }));
+    peer.hears().await;
+    // An empty receiver report (RFC 3550 §6.4.2), then audio: once that is heard, the report has been read too.
+    let report = [0x80, 201, 0, 1, 0, 0, 0, 7];
+    peer.socket.send_to(&report, leg.local).await.unwrap();
+    peer.sends(leg.local, 0, 160, &[0xff; 160]).await;
+    assert_eq!(leg.event().await, Some(MediaEvent::FirstPacket));
+    let metrics = engine.metrics();
+    assert_eq!((metrics.rtcp_received, metrics.packets_received), (1, 1));
+}
+
+#[tokio::test]
 async fn strangers_are_not_heard_before_nor_after_the_start() {
     let engine = engine(1100, 1199, 10);
     let mut leg = engine.open().unwrap();
