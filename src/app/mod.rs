@@ -26,6 +26,7 @@ use crate::dialer::Dialer;
 use crate::media::voice::Voice;
 use crate::model::PhoneNumber;
 use crate::net::media_engine::{EngineError, MediaEngine};
+use crate::net::sip_trace::SipTrace;
 use crate::net::sip_udp::{BindError, SipUdp, SipUdpConfig, routes_for};
 use crate::policy::PolicyError;
 use crate::prompt::{Catalogue, PromptError};
@@ -80,6 +81,15 @@ pub struct App {
 impl App {
     /// Starts every part. `metrics` renders `/metrics` when the configuration wants it.
     pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> Result<Self, AppError> {
+        Self::start_traced(config, metrics, SipTrace::off()).await
+    }
+
+    /// As [`Self::start`]; `trace` is told every SIP message.
+    pub async fn start_traced(
+        config: &Config,
+        metrics: Option<PrometheusHandle>,
+        trace: SipTrace,
+    ) -> Result<Self, AppError> {
         let listener = listen("server.listen", config.server.listen).await?;
         let http = listener.local_addr().map_err(|source| AppError::Http {
             key: "server.listen",
@@ -91,11 +101,12 @@ impl App {
         let voices = Arc::new(load_prompts(config)?);
         let media = MediaEngine::start(build::engine(config, entropy()?))?;
         let dialer_config = build::dialer(config)?;
-        let (sip, inbound) = SipUdp::bind(SipUdpConfig {
+        let sip_config = SipUdpConfig {
             bind: config.sip.listen.clone(),
             routes_max: routes_for(config.sip.calls_max),
             is_peer: build::peer_check(config).await,
-        })?;
+        };
+        let (sip, inbound) = SipUdp::bind_traced(sip_config, trace)?;
         let sip_addresses: Vec<SocketAddr> = sip.locals().collect();
         let admission = Admission::default();
         let message_check = build::message_check(dialer_config.profiles.clone(), Arc::clone(&voices));
@@ -125,20 +136,7 @@ impl App {
             tokio::spawn(keep_house(store.clone(), build::retention(config))),
             tokio::spawn(report(store.clone(), media, sip, metrics.clone())),
         ];
-        let mut servers = Vec::new();
-        let mut router = api::router(state.clone(), crate::web::routes());
-        if let Some(metrics) = metrics.filter(|_| config.telemetry.metrics) {
-            let page = Router::new().route("/metrics", get(move || std::future::ready(metrics.render())));
-            match config.server.admin_listen {
-                Some(address) => servers.push(tokio::spawn(api::serve(
-                    listen("server.admin_listen", address).await?,
-                    page,
-                    state.clone(),
-                ))),
-                None => router = router.merge(page),
-            }
-        }
-        servers.push(tokio::spawn(api::serve(listener, router, state)));
+        let servers = serve_http(config, listener, state, metrics).await?;
         Ok(Self {
             http,
             sip: sip_addresses,
@@ -209,6 +207,30 @@ async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, A
     TcpListener::bind(address)
         .await
         .map_err(|source| AppError::Http { key, address, source })
+}
+
+/// The API and the pages, with `/metrics` beside them or on its own address.
+async fn serve_http(
+    config: &Config,
+    listener: TcpListener,
+    state: ApiState,
+    metrics: Option<PrometheusHandle>,
+) -> Result<Vec<JoinHandle<()>>, AppError> {
+    let mut servers = Vec::new();
+    let mut router = api::router(state.clone(), crate::web::routes());
+    if let Some(metrics) = metrics.filter(|_| config.telemetry.metrics) {
+        let page = Router::new().route("/metrics", get(move || std::future::ready(metrics.render())));
+        match config.server.admin_listen {
+            Some(address) => servers.push(tokio::spawn(api::serve(
+                listen("server.admin_listen", address).await?,
+                page,
+                state.clone(),
+            ))),
+            None => router = router.merge(page),
+        }
+    }
+    servers.push(tokio::spawn(api::serve(listener, router, state)));
+    Ok(servers)
 }
 
 async fn open_store(config: &Config, public_url: &str) -> Result<Store, AppError> {
