@@ -2,6 +2,7 @@
 //!
 //! Order at the start: store (and what a crash left in it), prompts, media, signalling, then the loops, then HTTP: nothing
 //! is accepted that could not be dialled. At the end the other way round.
+mod announcer;
 mod build;
 mod check;
 mod out_of_call;
@@ -19,6 +20,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use check::{Checked, check};
+
+use announcer::Announcer;
 
 use crate::api::{self, Admission, ApiState};
 use crate::config::Config;
@@ -75,6 +78,7 @@ pub struct App {
     stop_webhooks: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
     loops: Vec<JoinHandle<()>>,
+    announcer: Option<Announcer>,
     voices: Arc<Catalogue>,
 }
 
@@ -103,7 +107,8 @@ impl App {
         let dialer_config = build::dialer(config)?;
         let sip_config = SipUdpConfig {
             bind: config.sip.listen.clone(),
-            routes_max: routes_for(config.sip.calls_max),
+            routes_max: routes_for(config.sip.calls_max)
+                + build::inbound_max(config) * (1 + announcer::LINGERING_PER_CALL),
             is_peer: build::peer_check(config).await,
         };
         let (sip, inbound) = SipUdp::bind_traced(sip_config, trace)?;
@@ -127,11 +132,16 @@ impl App {
             sip.clone(),
             Arc::clone(&voices),
         );
+        let announcer = match build::announcer(config, &voices)? {
+            Some(plan) => Some(Announcer::new(plan, sip.clone(), media.clone(), entropy()?)),
+            None => None,
+        };
         let loops = vec![
             tokio::spawn(out_of_call::run(
                 sip.clone(),
                 inbound,
                 build::peer_check(config).await,
+                announcer.clone(),
             )),
             tokio::spawn(keep_house(store.clone(), build::retention(config))),
             tokio::spawn(report(store.clone(), media, sip, metrics.clone())),
@@ -147,6 +157,7 @@ impl App {
             stop_webhooks,
             servers,
             loops,
+            announcer,
             voices,
         })
     }
@@ -177,6 +188,9 @@ impl App {
     pub async fn shutdown(self, limit: Duration) -> usize {
         self.admission.drain();
         let canceled = self.dialer.drain(limit).await;
+        if let Some(announcer) = self.announcer {
+            announcer.stop().await;
+        }
         self.stop_webhooks.send_replace(true);
         if let Some(webhooks) = self.webhooks {
             finish(webhooks, Duration::from_secs(16)).await;
