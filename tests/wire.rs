@@ -8,6 +8,7 @@
 mod wire {
     mod browser;
     mod callees;
+    mod calls_back;
     mod datagrams;
     #[allow(dead_code, reason = "its moods are for the crash tests")]
     mod hooks;
@@ -15,5 +16,6 @@ mod wire {
     mod line;
     mod requests;
     mod simulator;
+    mod trace;
     mod wizard;
 }

@@ -28,6 +28,7 @@ pub fn check(config: &Config) -> Checked {
     let notices = match Catalogue::load(&catalogue_options(config)) {
         Ok((voices, notices)) => {
             errors.extend(prompts(config, &voices));
+            errors.extend(build::announcer(config, &voices).err());
             notices
         }
         Err(error) => {

@@ -43,6 +43,8 @@ pub(super) struct CallArgs {
     /// The verification as JSON on standard output
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    trace: super::TraceSip,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +57,8 @@ enum CallError {
     Store(#[from] StoreError),
     #[error("a temporary directory: {0}")]
     Scratch(#[from] std::io::Error),
+    #[error("--trace-sip: {0}")]
+    Trace(#[source] std::io::Error),
     #[error(transparent)]
     Client(#[from] ClientError),
     #[error("--trunk: the configuration has no trunk {name:?}; it has {known}")]
@@ -107,7 +111,8 @@ async fn place(args: &CallArgs) -> Result<Value, CallError> {
     only_trunk(&mut config, args.trunk.as_deref())?;
     let directory = beside_a_server(&mut config)?;
     let profiles = config.profiles.keys().cloned().collect();
-    let app = App::start(&config, None).await?;
+    let trace = args.trace.open(args.json).map_err(CallError::Trace)?;
+    let app = App::start_traced(&config, None, trace.clone()).await?;
     let (_, key) = super::keys::create(
         app.store(),
         "ringproof call".to_owned(),
@@ -119,6 +124,7 @@ async fn place(args: &CallArgs) -> Result<Value, CallError> {
     let client = Client::new(format!("http://{}", app.http), key)?;
     let result = watch(args, &client).await;
     app.shutdown(config.server.drain).await;
+    trace.flush(super::TRACE_FLUSH_MAX);
     drop(directory);
     result
 }

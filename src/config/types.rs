@@ -52,6 +52,18 @@ pub struct Sip {
     pub user_agent: String,
     pub calls_max: usize,
     pub t1: Duration,
+    pub inbound: InboundCalls,
+    /// Announcements at a time.
+    pub inbound_max: u32,
+}
+
+/// What somebody hears who calls the number back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InboundCalls {
+    /// 603 to trunk peers.
+    Decline,
+    /// One sentence, then BYE.
+    Announce,
 }
 
 #[derive(Debug, Clone)]
