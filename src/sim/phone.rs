@@ -406,6 +406,7 @@ impl Phone {
                 self.exchange.records.touch();
             }
             MediaEvent::FirstPacket
+            | MediaEvent::Heard
             | MediaEvent::ClipDone { .. }
             | MediaEvent::PressEnded { .. }
             | MediaEvent::UnnegotiatedEvents { .. }
