@@ -125,20 +125,7 @@ impl App {
             tokio::spawn(keep_house(store.clone(), build::retention(config))),
             tokio::spawn(report(store.clone(), media, sip, metrics.clone())),
         ];
-        let mut servers = Vec::new();
-        let mut router = api::router(state.clone(), crate::web::routes());
-        if let Some(metrics) = metrics.filter(|_| config.telemetry.metrics) {
-            let page = Router::new().route("/metrics", get(move || std::future::ready(metrics.render())));
-            match config.server.admin_listen {
-                Some(address) => servers.push(tokio::spawn(api::serve(
-                    listen("server.admin_listen", address).await?,
-                    page,
-                    state.clone(),
-                ))),
-                None => router = router.merge(page),
-            }
-        }
-        servers.push(tokio::spawn(api::serve(listener, router, state)));
+        let servers = serve(config, listener, state, metrics).await?;
         Ok(Self {
             http,
             sip: sip_addresses,
@@ -227,6 +214,30 @@ async fn open_store(config: &Config, public_url: &str) -> Result<Store, AppError
         );
     }
     Ok(store)
+}
+
+/// HTTP: `/metrics` on a listener of its own where there is one, else beside the API.
+async fn serve(
+    config: &Config,
+    listener: TcpListener,
+    state: ApiState,
+    metrics: Option<PrometheusHandle>,
+) -> Result<Vec<JoinHandle<()>>, AppError> {
+    let mut servers = Vec::new();
+    let mut router = api::router(state.clone(), crate::web::routes());
+    if let Some(metrics) = metrics.filter(|_| config.telemetry.metrics) {
+        let page = Router::new().route("/metrics", get(move || std::future::ready(metrics.render())));
+        match config.server.admin_listen {
+            Some(address) => servers.push(tokio::spawn(api::serve(
+                listen("server.admin_listen", address).await?,
+                page,
+                state.clone(),
+            ))),
+            None => router = router.merge(page),
+        }
+    }
+    servers.push(tokio::spawn(api::serve(listener, router, state)));
+    Ok(servers)
 }
 
 fn start_webhooks(
