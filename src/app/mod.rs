@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 pub use check::{Checked, check};
 
 use crate::api::{self, Admission, ApiState};
-use crate::config::Config;
+use crate::config::{Config, Problem};
 use crate::dialer::Dialer;
 use crate::media::voice::Voice;
 use crate::model::PhoneNumber;
@@ -56,6 +56,9 @@ pub enum AppError {
     },
     #[error("{0}")]
     Entropy(#[from] NoEntropy),
+    /// As a problem of the file itself is told.
+    #[error("{0}")]
+    Written(Problem),
     #[error("{0}")]
     Config(String),
 }
