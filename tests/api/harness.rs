@@ -239,16 +239,3 @@ impl Answer {
         self.headers.get(name).map_or("", |v| v.to_str().unwrap())
     }
 }
-
-/// Gives a request a form as its body.
-pub(crate) fn with_form<'a>(
-    request: RequestBuilder,
-    entries: impl IntoIterator<Item = (&'a str, &'a str)>,
-) -> RequestBuilder {
-    let mut url = reqwest::Url::parse("http://form.invalid/").unwrap();
-    url.query_pairs_mut().extend_pairs(entries);
-    let body = url.query().unwrap_or_default().to_owned();
-    request
-        .header("content-type", "application/x-www-form-urlencoded")
-        .body(body)
-}
