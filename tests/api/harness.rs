@@ -61,6 +61,19 @@ impl Default for Setup {
     }
 }
 
+impl Setup {
+    /// As the default, but with these limits of one number.
+    pub(crate) fn with_number_limits(per_hour: u32, per_day: u32, again_after_s: u32) -> Self {
+        let mut setup = Self::default();
+        setup.policy.per_number = NumberLimits {
+            per_hour,
+            per_day,
+            again_after_s,
+        };
+        setup
+    }
+}
+
 /// A running server.
 pub(crate) struct Lab {
     pub(crate) base: String,
