@@ -5,8 +5,9 @@
     reason = "a test ends where it stands when something is missing"
 )]
 
+#[allow(dead_code, reason = "some of it is for the tests of the API")]
+mod browser;
 mod wire {
-    mod browser;
     mod callees;
     mod calls_back;
     mod datagrams;

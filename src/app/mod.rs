@@ -24,7 +24,7 @@ pub use check::{Checked, check};
 use announcer::Announcer;
 
 use crate::api::{self, Admission, ApiState};
-use crate::config::Config;
+use crate::config::{Config, Problem};
 use crate::dialer::Dialer;
 use crate::media::voice::Voice;
 use crate::model::PhoneNumber;
@@ -60,6 +60,9 @@ pub enum AppError {
     },
     #[error("{0}")]
     Entropy(#[from] NoEntropy),
+    /// As a problem of the file itself is told.
+    #[error("{0}")]
+    Written(Problem),
     #[error("{0}")]
     Config(String),
 }

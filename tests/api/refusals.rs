@@ -1,6 +1,5 @@
 //! What a refusal leaves behind: one audit row, no verification, no number in clear.
 use reqwest::Method;
-use ringproof::policy::{NumberLimits, PolicySettings};
 use serde_json::json;
 
 use super::bad_requests::{CASES, V};
@@ -53,19 +52,7 @@ async fn refusals(lab: &Lab) -> Vec<ringproof::store::AuditRow> {
 
 #[tokio::test]
 async fn each_kind_of_refusal_leaves_one_audit_row() {
-    let policy = PolicySettings {
-        per_number: NumberLimits {
-            per_hour: 0,
-            per_day: 0,
-            again_after_s: 60,
-        },
-        ..Setup::default().policy
-    };
-    let lab = Lab::start_with(Setup {
-        policy,
-        ..Setup::default()
-    })
-    .await;
+    let lab = Lab::start_with(Setup::with_number_limits(0, 0, 60)).await;
     let good = json!({"to": "+14255550123"});
     lab.create(&good).await;
     let mut expected = 0;
