@@ -111,6 +111,7 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
                 attempts: attempts_of(&verification, start.due.number, start.untried),
                 last_report: AttemptReport::default(),
                 has_sent: false,
+                frees_number: false,
                 failover_on_timeout: start.trunk.failover_on_timeout,
                 expires_at: Some(Instant::now() + verification.expires_at.since(wallclock())),
             };
@@ -119,7 +120,12 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
         Err(error) => {
             // Claimed, but nothing was sent: an outcome is owed all the same.
             tracing::error!(%attempt, %error, "the call could not be set up");
-            ledger.decide(Outcome::new(Reason::Internal), AttemptReport::default(), false);
+            ledger.decide(
+                Outcome::new(Reason::Internal),
+                AttemptReport::default(),
+                false,
+                true,
+            );
             while !ledger.is_idle() {
                 ledger.next().await;
             }
@@ -225,6 +231,8 @@ struct Pump {
     last_report: AttemptReport,
     /// Something has left for the network.
     has_sent: bool,
+    /// The ledger has been told that the phone is quiet.
+    frees_number: bool,
     failover_on_timeout: bool,
     /// When an unanswered call ends (`expires_at` of the verification, told once).
     expires_at: Option<Instant>,
@@ -311,6 +319,7 @@ impl Pump {
             Written::Decided(Decided::Already(_) | Decided::NotOurs)
             | Written::Stage
             | Written::Reported
+            | Written::Freed
             | Written::Lost => None,
         }
     }
@@ -327,11 +336,21 @@ impl Pump {
             NextTrunk::Yes { .. } | NextTrunk::Once | NextTrunk::No => Failover::No,
         };
         let another = goes_to_next_trunk(outcome, asked, self.attempts);
-        self.ledger.decide(outcome, report, another);
+        self.frees_number = self.call.is_settled();
+        self.ledger.decide(outcome, report, another, self.frees_number);
     }
 
-    /// Obeys every output that waits.
+    /// Obeys every output that waits, and gives the number back once the phone is known to be quiet: answered, or
+    /// silent for 64·T1 after INVITE, CANCEL or BYE.
     async fn drain(&mut self) {
+        self.obey().await;
+        if self.call.is_settled() && !self.frees_number && self.outcome.is_some() {
+            self.frees_number = true;
+            self.ledger.free_number();
+        }
+    }
+
+    async fn obey(&mut self) {
         while let Some(output) = self.call.poll_output() {
             match output {
                 Output::SendSip { to, bytes } => {

@@ -68,7 +68,7 @@ pub enum Accepted {
     IdempotencyMismatch,
     /// The first request with this key has not been answered yet: 409.
     IdempotencyInFlight,
-    /// Another call to this number is in progress: 409.
+    /// Another call to this number is in progress, or its phone may still ring: 409.
     NumberBusy { verification: VerificationId },
     /// A block, a limit or a full queue. The audit row has been written.
     Refused(Refusal),

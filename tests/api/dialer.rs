@@ -72,6 +72,7 @@ pub(crate) async fn decide(store: &Store, lab: &Lab, attempt: AttemptId, reason:
         report,
         next: Next::Finish,
         block_until: None,
+        frees_number: true,
     };
     store.decide(decision, entropy(lab), lab.now()).await.unwrap();
 }

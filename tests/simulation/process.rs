@@ -459,17 +459,22 @@ impl World<'_> {
             | Done::Canceled(_)
             | Done::EndedQueued(false)
             | Done::Staged
-            | Done::Reported => {}
+            | Done::Reported
+            | Done::Freed => {}
         }
         Ok(done)
     }
 
     /// Stop 2 of an attempt was committed, or refused.
     fn decided(&mut self, attempt: AttemptId, outcome: Outcome, verdict: &Decided) {
+        let now = self.now();
         let Some(facts) = self.facts.attempts.get_mut(&attempt) else {
             return;
         };
         let verification = facts.verification;
+        if matches!(verdict, Decided::Finished { .. } | Decided::Retrying { .. }) {
+            facts.decided_at = Some(now);
+        }
         match verdict {
             Decided::Finished {
                 outcome: of_verification,

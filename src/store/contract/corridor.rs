@@ -132,6 +132,97 @@ pub(super) async fn a_cancel_during_a_failing_call_ends_the_verification(lab: La
     assert_eq!(lab.read(call.id).await.outcome, Some(Reason::KeyConfirmed.into()));
 }
 
+/// Decided while its phone may still ring.
+fn ringing_on(call: &Verification, reason: Reason) -> Decision {
+    Decision {
+        frees_number: false,
+        ..finish(call, reason)
+    }
+}
+
+pub(super) async fn a_number_stays_taken_until_its_phone_is_quiet(lab: Lab) {
+    let call = lab.dialing(1).await;
+    let attempt = call.attempts[0].id;
+    // Before the outcome the call is live, whatever is said of it.
+    lab.store.free_number(attempt).await.unwrap();
+    lab.decide(ringing_on(&call, Reason::ByClient), at(4)).await;
+    assert_eq!(lab.store.in_progress().await.unwrap(), (0, 0));
+    let accept = |request: Accept, second| lab.store.accept(request, lab.entropy(), at(second));
+    let busy = accept(lab.request(1, 5), 5).await.unwrap();
+    assert!(matches!(busy, Accepted::NumberBusy { verification } if verification == call.id));
+    let mut foreign = Accept {
+        supersede: true,
+        ..lab.request(1, 5)
+    };
+    foreign.verification.key_id = "key_b".into();
+    let busy = accept(foreign, 5).await.unwrap();
+    assert!(matches!(busy, Accepted::NumberBusy { .. }), "{busy:?}");
+    // Who asked for the first call may queue the second; it waits.
+    let second = lab
+        .created(Accept {
+            supersede: true,
+            ..lab.request(1, 6)
+        })
+        .await;
+    let report = AttemptReport::default();
+    lab.store.finish_report(attempt, report, at(7)).await.unwrap();
+    assert_eq!(lab.due(at(8)).await, []);
+    assert_eq!(lab.claim(&second, at(8)).await, Claimed::NumberBusy);
+    assert_eq!(
+        lab.store.next_attempt_at().await.unwrap(),
+        Some(second.expires_at)
+    );
+    let wake = lab.store.attempts_changed();
+    lab.store.free_number(attempt).await.unwrap();
+    assert!(wake.has_changed().unwrap(), "the quiet phone frees the number");
+    assert_eq!(lab.due(at(9)).await, [second.attempts[0].id]);
+    assert!(matches!(lab.claim(&second, at(9)).await, Claimed::Dialing(_)));
+    // The number is the second call's now.
+    lab.store.free_number(attempt).await.unwrap();
+    lab.decide(ringing_on(&second, Reason::NoAnswer), at(40)).await;
+    let busy = accept(lab.request(1, 41), 41).await.unwrap();
+    assert!(matches!(busy, Accepted::NumberBusy { verification } if verification == second.id));
+    lab.store.free_number(second.attempts[0].id).await.unwrap();
+    lab.created(lab.request(1, 42)).await;
+}
+
+pub(super) async fn another_trunk_waits_for_the_phone_of_the_first(lab: Lab) {
+    let call = lab.dialing(1).await;
+    let decision = Decision {
+        frees_number: false,
+        ..congested(&call, at(4))
+    };
+    let Decided::Retrying { attempt, .. } = lab.decide(decision, at(4)).await else {
+        panic!("expected another attempt");
+    };
+    assert_eq!(lab.due(at(5)).await, []);
+    let claimed = lab.store.claim(claim_of(attempt, "other"), at(5)).await.unwrap();
+    assert_eq!(claimed, Claimed::NumberBusy);
+    lab.store.free_number(call.attempts[0].id).await.unwrap();
+    assert_eq!(lab.due(at(6)).await, [attempt]);
+}
+
+pub(super) async fn a_restart_frees_the_numbers_of_calls_that_were_decided(lab: Lab) {
+    let (silent, reported) = (lab.dialing(1).await, lab.dialing(2).await);
+    for call in [&silent, &reported] {
+        lab.decide(ringing_on(call, Reason::NoAnswer), at(30)).await;
+    }
+    lab.store
+        .finish_report(reported.attempts[0].id, AttemptReport::default(), at(31))
+        .await
+        .unwrap();
+    let restarted = lab.crash().await;
+    let recovered = restarted
+        .store
+        .recover(NODE, restarted.entropy(), at(40))
+        .await
+        .unwrap();
+    assert_eq!((recovered.unknown.len(), recovered.unreported), (0, 1));
+    for last in [1, 2] {
+        restarted.created(restarted.request(last, 41)).await;
+    }
+}
+
 pub(super) async fn a_late_report_changes_no_outcome(lab: Lab) {
     let call = lab.dialing(1).await;
     let attempt = call.attempts[0].id;

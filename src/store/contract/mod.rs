@@ -228,6 +228,7 @@ pub(super) fn finish(verification: &Verification, reason: Reason) -> Decision {
         report,
         next: Next::Finish,
         block_until: None,
+        frees_number: true,
     }
 }
 
@@ -284,6 +285,9 @@ contract! {
     corridor::stages_only_go_forward_and_readers_see_each,
     corridor::a_network_failure_goes_to_another_trunk_while_there_is_time,
     corridor::a_cancel_during_a_failing_call_ends_the_verification,
+    corridor::a_number_stays_taken_until_its_phone_is_quiet,
+    corridor::another_trunk_waits_for_the_phone_of_the_first,
+    corridor::a_restart_frees_the_numbers_of_calls_that_were_decided,
     corridor::a_late_report_changes_no_outcome,
     corridor::cancel_is_idempotent_and_tells_a_live_call_once,
     corridor::a_stranger_cancels_and_sees_nothing,

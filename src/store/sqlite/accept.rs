@@ -52,6 +52,11 @@ async fn accept(
         tx.idempotency_forget(request.idempotency.as_ref()).await?;
         return Ok(Accepted::Refused(refusal));
     }
+    // Last: a block or a limit says more than that the call before is still ending.
+    if let Some(verification) = tx.still_ringing(&request).await? {
+        tx.idempotency_forget(request.idempotency.as_ref()).await?;
+        return Ok(Accepted::NumberBusy { verification });
+    }
     for other in in_the_way {
         tx.supersede(other, &mut entropy, now).await?;
     }
@@ -165,6 +170,26 @@ impl Tx<'_> {
         .await
         .map_err(engine_error)?;
         rows.iter().map(in_progress_of).collect()
+    }
+
+    /// A verification that has its outcome while its phone may still ring or talk. One that supersedes may wait for it.
+    async fn still_ringing(&mut self, request: &Accept) -> Result<Option<VerificationId>, StoreError> {
+        let row = sqlx::query(
+            "SELECT v.id, v.key_id FROM attempts a JOIN verifications v ON v.id = a.verification_id
+             WHERE a.taken_number = ? AND v.reason IS NOT NULL",
+        )
+        .bind(request.verification.to.reveal())
+        .fetch_optional(&mut *self.conn)
+        .await
+        .map_err(engine_error)?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let gives_way = request.supersede && get::<&str>(&row, "key_id")? == request.verification.key_id;
+        match gives_way {
+            true => Ok(None),
+            false => get_parsed(&row, "id").map(Some),
+        }
     }
 
     async fn supersede(
