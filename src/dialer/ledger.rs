@@ -310,6 +310,7 @@ mod tests {
             supersede: false,
             quotas: Vec::new(),
             pending_max: 0,
+            live_max: 0,
             render_answer: Box::new(|_| StoredAnswer {
                 status: 201,
                 location: None,

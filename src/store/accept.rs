@@ -19,6 +19,8 @@ pub struct Accept {
     pub quotas: Vec<Quota>,
     /// Most verifications that may be pending at once; 0 = unlimited.
     pub pending_max: u32,
+    /// Most calls that may be live at once; 0 = unlimited.
+    pub live_max: u32,
     /// Renders the answer that a replay of the idempotency key repeats.
     pub render_answer: RenderAnswer,
 }

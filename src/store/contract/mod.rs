@@ -200,6 +200,7 @@ pub(super) fn accept_of(verification: Verification) -> Accept {
         supersede: false,
         quotas: Vec::new(),
         pending_max: 0,
+        live_max: 0,
         render_answer: Box::new(|verification| StoredAnswer {
             status: 201,
             location: Some(format!("/v1/verifications/{}", verification.id)),
@@ -276,6 +277,7 @@ contract! {
     stops::superseding_skips_the_cool_down_and_no_other_limit,
     stops::blocked_numbers_prefixes_and_end_users_are_refused_until_the_block_ends,
     stops::a_full_queue_refuses,
+    stops::as_many_live_calls_as_there_may_be_refuse,
     stops::an_outcome_is_decided_once,
     stops::only_the_node_that_claimed_decides,
     stops::an_unwanted_call_blocks_the_number_for_ever,

@@ -123,7 +123,14 @@ impl Tx<'_> {
                 return Ok(Some(refusal));
             }
         }
-        self.queue_refusal(request.pending_max).await
+        if let Some(refusal) = self.queue_refusal(request.pending_max).await? {
+            return Ok(Some(refusal));
+        }
+        // What supersedes a call takes its place.
+        if superseding {
+            return Ok(None);
+        }
+        self.live_refusal(request.live_max).await
     }
 
     async fn nth_newest_use(&mut self, quota: &Quota) -> Result<Option<UnixMillis>, StoreError> {
@@ -154,6 +161,25 @@ impl Tx<'_> {
                 Limit::Global,
                 wait,
                 format!("{pending_max} verifications are in progress"),
+            )
+        }))
+    }
+
+    /// One more call would wait for a place until its life ends: better said at once.
+    async fn live_refusal(&mut self, live_max: u32) -> Result<Option<Refusal>, StoreError> {
+        if live_max == 0 {
+            return Ok(None);
+        }
+        let full = sqlx::query("SELECT 1 FROM attempts WHERE live_number IS NOT NULL LIMIT 1 OFFSET ?")
+            .bind(i64::from(live_max) - 1)
+            .fetch_optional(&mut *self.conn)
+            .await
+            .map_err(engine_error)?;
+        Ok(full.map(|_| Refusal {
+            retry_after: Some(std::time::Duration::from_secs(5)),
+            ..Refusal::new(
+                ProblemCode::Overloaded,
+                format!("{live_max} calls are live, as many as this server carries; send the request again"),
             )
         }))
     }
