@@ -42,7 +42,7 @@ pub(super) enum TaskEnd {
 /// Runs one attempt to its end.
 pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Receiver<Reason>) -> TaskEnd {
     let attempt = start.due.id;
-    let prepared = match prepare(&shared, &start).await {
+    let mut prepared = match prepare(&shared, &start).await {
         Ok(prepared) => prepared,
         Err(refused) => return refuse(&shared, &start, refused).await,
     };
@@ -57,9 +57,17 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
         trunk: start.trunk.name.clone(),
         caller_id: Some(start.trunk.caller_id_for(start.due.country.as_deref()).to_owned()),
     };
-    let verification = match shared.store.claim(claim, wallclock()).await {
+    let verification = match shared
+        .store
+        .claim(claim, prepared.entropy.fork(), wallclock())
+        .await
+    {
         Ok(Claimed::Dialing(verification)) => verification,
         Ok(Claimed::NoLonger) => return TaskEnd::NotClaimed,
+        Ok(Claimed::Blocked(outcome)) => {
+            tracing::info!(%attempt, %outcome, "blocked since it was accepted; nothing was dialled");
+            return TaskEnd::Refused(outcome);
+        }
         Ok(Claimed::NumberBusy) => return TaskEnd::NumberBusy,
         Err(error) => {
             tracing::error!(%attempt, %error, "the claim was not written; nothing was dialled");

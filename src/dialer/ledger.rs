@@ -364,7 +364,10 @@ mod tests {
             trunk: "carrier".into(),
             caller_id: None,
         };
-        let claimed = store.claim(claim, wallclock()).await.unwrap();
+        let claimed = store
+            .claim(claim, Entropy::from_number(7), wallclock())
+            .await
+            .unwrap();
         assert!(matches!(claimed, Claimed::Dialing(_)), "{claimed:?}");
         let internal = Outcome::new(Reason::Internal);
         assert_eq!(settle_lost(ledger()).await, Some(internal));

@@ -37,6 +37,8 @@ pub enum Claimed {
     Dialing(Box<Verification>),
     /// Canceled, expired, claimed by another, or unknown: nothing may be sent.
     NoLonger,
+    /// The number or the end user was blocked after stop 1: the verification has ended with this outcome.
+    Blocked(Outcome),
     /// The phone of an earlier call to this number may still ring (that one is ending): try again soon.
     NumberBusy,
 }

@@ -127,8 +127,8 @@ to_engine! {
     /// When the dialer has something to do next: an attempt due or a queued verification expiring. Lies in the
     /// past while due attempts wait for a trunk: the dialer then goes by its trunks.
     fn next_attempt_at(&self) -> Option<UnixMillis>;
-    /// Commits `dialing`; only `Claimed::Dialing` allows an INVITE.
-    fn claim(&self, claim: Claim, now: UnixMillis) -> Claimed;
+    /// Commits `dialing`; only `Claimed::Dialing` allows an INVITE. What was blocked since stop 1 ends here instead.
+    fn claim(&self, claim: Claim, entropy: Entropy, now: UnixMillis) -> Claimed;
     fn set_stage(&self, attempt: AttemptId, stage: Stage, entropy: Entropy, now: UnixMillis) -> StageSet;
     /// Stop 2.
     fn decide(&self, decision: Decision, entropy: Entropy, now: UnixMillis) -> Decided;

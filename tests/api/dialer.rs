@@ -47,7 +47,7 @@ pub(crate) async fn claim(lab: &Lab, attempt: AttemptId) -> Verification {
         trunk: "carrier".into(),
         caller_id: None,
     };
-    match lab.store.claim(claim, lab.now()).await.unwrap() {
+    match lab.store.claim(claim, entropy(lab), lab.now()).await.unwrap() {
         Claimed::Dialing(verification) => *verification,
         other => panic!("{other:?}"),
     }

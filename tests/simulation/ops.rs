@@ -71,7 +71,7 @@ impl Op {
                 .cancel(id, &Visibility::All, reason, entropy, now)
                 .await
                 .map(Done::Canceled),
-            Self::Claim(claim) => store.claim(claim, now).await.map(Done::Claimed),
+            Self::Claim(claim) => store.claim(claim, entropy, now).await.map(Done::Claimed),
             Self::Stage { attempt, stage } => store
                 .set_stage(attempt, stage, entropy, now)
                 .await

@@ -10,7 +10,7 @@ pub(super) async fn a_claim_is_durable_before_it_returns_and_happens_once(lab: L
             caller_id: Some("+4930123456".into()),
             ..claim_of(attempt, "carrier")
         };
-        lab.store.claim(claim, at(1))
+        lab.store.claim(claim, lab.entropy(), at(1))
     });
     let answers = futures_util::future::join_all(claims).await;
     let won: Vec<_> = answers
@@ -51,7 +51,52 @@ pub(super) async fn nothing_is_claimed_after_cancel_or_expiry(lab: Lab) {
     assert_eq!(lab.due(at(120)).await, []);
     assert_eq!(lab.claim(&late, at(120)).await, Claimed::NoLonger);
     let unknown = claim_of(AttemptId::generate(T0, &mut lab.entropy()), "carrier");
-    assert_eq!(lab.store.claim(unknown, at(1)).await, Ok(Claimed::NoLonger));
+    assert_eq!(
+        lab.store.claim(unknown, lab.entropy(), at(1)).await,
+        Ok(Claimed::NoLonger)
+    );
+}
+
+pub(super) async fn what_was_blocked_while_it_waited_is_not_dialled(lab: Lab) {
+    for (last, subject, reason) in [
+        (
+            1,
+            BlockSubject::Number("+15005550001".into()),
+            Reason::NumberBlocked,
+        ),
+        (
+            2,
+            BlockSubject::Prefix("+15005550002".into()),
+            Reason::NumberBlocked,
+        ),
+        (3, BlockSubject::EndUser("user-1".into()), Reason::UserBlocked),
+    ] {
+        let queued = lab.created(lab.request(last, 0)).await;
+        let block = Block {
+            id: format!("blk_{last}"),
+            subject,
+            note: "test".into(),
+            created_by: "key_a".into(),
+            created_at: at(1),
+            expires_at: None,
+        };
+        lab.store.block_add(block).await.unwrap();
+        let outcome = Outcome::new(reason);
+        assert_eq!(lab.claim(&queued, at(2)).await, Claimed::Blocked(outcome));
+        let read = lab.read(queued.id).await;
+        assert_eq!((read.outcome, read.status()), (Some(outcome), Status::Blocked));
+        assert_eq!(
+            (read.attempts[0].call_id.as_ref(), read.attempts[0].dialed_at),
+            (None, None)
+        );
+        assert_eq!(lab.claim(&queued, at(3)).await, Claimed::NoLonger);
+        assert_eq!(lab.due(at(3)).await, []);
+        let webhooks = lab
+            .store
+            .deliveries(Some(queued.id), 10, None, &Visibility::All)
+            .await;
+        assert_eq!(webhooks.unwrap().items.len(), 1, "its outcome is told once");
+    }
 }
 
 pub(super) async fn stages_only_go_forward_and_readers_see_each(lab: Lab) {
@@ -103,7 +148,11 @@ pub(super) async fn a_network_failure_goes_to_another_trunk_while_there_is_time(
     assert_eq!((read.outcome, read.stage), (None, Stage::Queued));
     assert_eq!(read.attempts[0].outcome, Some(Reason::Congestion.into()));
     assert_eq!(lab.leased(at(5)).await, []);
-    let claimed = lab.store.claim(claim_of(attempt, "other"), at(5)).await.unwrap();
+    let claimed = lab
+        .store
+        .claim(claim_of(attempt, "other"), lab.entropy(), at(5))
+        .await
+        .unwrap();
     let Claimed::Dialing(second) = claimed else {
         panic!("{claimed:?}");
     };
@@ -196,7 +245,11 @@ pub(super) async fn another_trunk_waits_for_the_phone_of_the_first(lab: Lab) {
         panic!("expected another attempt");
     };
     assert_eq!(lab.due(at(5)).await, []);
-    let claimed = lab.store.claim(claim_of(attempt, "other"), at(5)).await.unwrap();
+    let claimed = lab
+        .store
+        .claim(claim_of(attempt, "other"), lab.entropy(), at(5))
+        .await
+        .unwrap();
     assert_eq!(claimed, Claimed::NumberBusy);
     lab.store.free_number(call.attempts[0].id).await.unwrap();
     assert_eq!(lab.due(at(6)).await, [attempt]);
@@ -360,7 +413,7 @@ pub(super) async fn a_crash_in_any_state_loses_nothing_and_redials_nothing(lab: 
         node: "node-2".into(),
         ..claim_of(foreign.attempts[0].id, "carrier")
     };
-    lab.store.claim(claim, at(1)).await.unwrap();
+    lab.store.claim(claim, lab.entropy(), at(1)).await.unwrap();
 
     let restarted = lab.crash().await;
     let recovered = restarted

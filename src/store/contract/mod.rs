@@ -78,7 +78,10 @@ impl Lab {
 
     pub(super) async fn claim(&self, verification: &Verification, now: UnixMillis) -> Claimed {
         let attempt = verification.attempts.last().unwrap().id;
-        self.store.claim(claim_of(attempt, "carrier"), now).await.unwrap()
+        self.store
+            .claim(claim_of(attempt, "carrier"), self.entropy(), now)
+            .await
+            .unwrap()
     }
 
     /// Accepted and dialing.
@@ -284,6 +287,7 @@ contract! {
     stops::a_fraud_report_blocks_the_number_and_says_so_twice,
     corridor::a_claim_is_durable_before_it_returns_and_happens_once,
     corridor::nothing_is_claimed_after_cancel_or_expiry,
+    corridor::what_was_blocked_while_it_waited_is_not_dialled,
     corridor::stages_only_go_forward_and_readers_see_each,
     corridor::a_network_failure_goes_to_another_trunk_while_there_is_time,
     corridor::a_cancel_during_a_failing_call_ends_the_verification,

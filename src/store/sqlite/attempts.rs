@@ -9,6 +9,7 @@ use super::super::{
 };
 use super::accept::queued_attempt;
 use super::publish::DayCounter;
+use super::records::find_block;
 use super::rows::{load, outcome_of};
 use super::{Sqlite, Tx, engine_error, get, get_count, get_json, get_parsed, get_parsed_option, to_json};
 
@@ -50,8 +51,13 @@ impl Sqlite {
         Ok(get::<Option<i64>>(&row, "at")?.map(UnixMillis))
     }
 
-    pub(in super::super) async fn claim(&self, claim: Claim, now: UnixMillis) -> Result<Claimed, StoreError> {
-        self.write(move |tx| Box::pin(claim_attempt(tx, claim, now)))
+    pub(in super::super) async fn claim(
+        &self,
+        claim: Claim,
+        entropy: Entropy,
+        now: UnixMillis,
+    ) -> Result<Claimed, StoreError> {
+        self.write(move |tx| Box::pin(claim_attempt(tx, claim, entropy, now)))
             .await
     }
 
@@ -118,6 +124,7 @@ struct Standing {
     cancel_reason: Option<Reason>,
     expires_at: UnixMillis,
     number: String,
+    end_user: Option<String>,
     /// Its phone may ring or talk, by this call or another.
     number_is_taken: bool,
 }
@@ -126,7 +133,7 @@ impl Tx<'_> {
     async fn standing(&mut self, attempt: AttemptId) -> Result<Option<Standing>, StoreError> {
         let row = sqlx::query(
             "SELECT a.verification_id, a.number AS attempt_number, a.node, a.stage, a.reason, a.due_at,
-                    v.reason AS ended, v.cancel_reason, v.expires_at, v.number,
+                    v.reason AS ended, v.cancel_reason, v.expires_at, v.number, v.end_user_id,
                     EXISTS (SELECT 1 FROM attempts other WHERE other.taken_number = v.number) AS number_is_taken
              FROM attempts a JOIN verifications v ON v.id = a.verification_id WHERE a.id = ?",
         )
@@ -148,18 +155,40 @@ impl Tx<'_> {
             cancel_reason: get_parsed_option(&row, "cancel_reason")?,
             expires_at: UnixMillis(get(&row, "expires_at")?),
             number: get(&row, "number")?,
+            end_user: get(&row, "end_user_id")?,
             number_is_taken: get(&row, "number_is_taken")?,
         }))
     }
 }
 
-async fn claim_attempt(mut tx: Tx<'_>, claim: Claim, now: UnixMillis) -> Result<Claimed, StoreError> {
+async fn claim_attempt(
+    mut tx: Tx<'_>,
+    claim: Claim,
+    mut entropy: Entropy,
+    now: UnixMillis,
+) -> Result<Claimed, StoreError> {
     let Some(standing) = tx.standing(claim.attempt).await? else {
         return Ok(Claimed::NoLonger);
     };
     let over = standing.ended.is_some() || standing.cancel_reason.is_some() || standing.expires_at <= now;
     if !standing.is_due || over {
         return Ok(Claimed::NoLonger);
+    }
+    let end_user = standing.end_user.as_deref();
+    if let Some(block) = find_block(tx.conn, &standing.number, end_user, now).await? {
+        let outcome = Outcome::new(match block.subject {
+            BlockSubject::EndUser(_) => Reason::UserBlocked,
+            BlockSubject::Number(_) | BlockSubject::Prefix(_) => Reason::NumberBlocked,
+        });
+        tx.end(
+            standing.verification,
+            outcome,
+            standing.attempt_number,
+            &mut entropy,
+            now,
+        )
+        .await?;
+        return Ok(Claimed::Blocked(outcome));
     }
     if standing.number_is_taken {
         return Ok(Claimed::NumberBusy);
@@ -178,13 +207,11 @@ async fn claim_attempt(mut tx: Tx<'_>, claim: Claim, now: UnixMillis) -> Result<
     .execute(&mut *tx.conn)
     .await
     .map_err(engine_error)?;
-    // `dialing` has no webhook, so no randomness is needed for an event id.
-    let mut unused = Entropy::from_number(0);
     let dialing = StageMove {
         stage: Stage::Dialing,
         caller_id: claim.caller_id.as_deref(),
     };
-    tx.move_stage(&standing, dialing, &mut unused, now).await?;
+    tx.move_stage(&standing, dialing, &mut entropy, now).await?;
     let verification = load(tx.conn, standing.verification)
         .await?
         .ok_or(StoreError::NotFound("verification"))?;
@@ -355,6 +382,7 @@ impl Tx<'_> {
         let next = Standing {
             attempt_number: number,
             number: String::new(),
+            end_user: None,
             node: None,
             ..*standing
         };
