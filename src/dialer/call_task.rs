@@ -41,7 +41,6 @@ pub(super) enum TaskEnd {
 
 /// Runs one attempt to its end.
 pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Receiver<Reason>) -> TaskEnd {
-    let attempt = start.due.id;
     let mut prepared = match prepare(&shared, &start).await {
         Ok(prepared) => prepared,
         Err(refused) => return refuse(&shared, &start, refused).await,
@@ -50,6 +49,20 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
     if shared.is_draining() || cancel.try_recv().is_ok() {
         return TaskEnd::NotClaimed;
     }
+    let verification = match claim(&shared, &start, &mut prepared).await {
+        Ok(verification) => verification,
+        Err(end) => return end,
+    };
+    dial(shared, start, prepared, *verification, cancel).await
+}
+
+/// Commits `dialing`, or says why nothing is dialled.
+async fn claim(
+    shared: &Shared,
+    start: &Start,
+    prepared: &mut Prepared,
+) -> Result<Box<Verification>, TaskEnd> {
+    let attempt = start.due.id;
     let claim = Claim {
         attempt,
         node: shared.config.node.clone(),
@@ -57,23 +70,34 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
         trunk: start.trunk.name.clone(),
         caller_id: Some(start.trunk.caller_id_for(start.due.country.as_deref()).to_owned()),
     };
-    let verification = match shared
+    match shared
         .store
         .claim(claim, prepared.entropy.fork(), wallclock())
         .await
     {
-        Ok(Claimed::Dialing(verification)) => verification,
-        Ok(Claimed::NoLonger) => return TaskEnd::NotClaimed,
+        Ok(Claimed::Dialing(verification)) => Ok(verification),
+        Ok(Claimed::NoLonger) => Err(TaskEnd::NotClaimed),
         Ok(Claimed::Blocked(outcome)) => {
             tracing::info!(%attempt, %outcome, "blocked since it was accepted; nothing was dialled");
-            return TaskEnd::Refused(outcome);
+            Err(TaskEnd::Refused(outcome))
         }
-        Ok(Claimed::NumberBusy) => return TaskEnd::NumberBusy,
+        Ok(Claimed::NumberBusy) => Err(TaskEnd::NumberBusy),
         Err(error) => {
             tracing::error!(%attempt, %error, "the claim was not written; nothing was dialled");
-            return TaskEnd::NotClaimed;
+            Err(TaskEnd::NotClaimed)
         }
-    };
+    }
+}
+
+/// The claim is durable: the call runs to its end.
+async fn dial(
+    shared: Arc<Shared>,
+    start: Start,
+    prepared: Prepared,
+    verification: Verification,
+    cancel: mpsc::Receiver<Reason>,
+) -> TaskEnd {
+    let attempt = start.due.id;
     let Prepared {
         leg,
         route,
@@ -97,7 +121,7 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
             local_media: leg.local,
         },
     );
-    let mut ledger = Ledger::new(
+    let ledger = Ledger::new(
         shared.store.clone(),
         attempt,
         shared.config.node.clone(),
@@ -126,22 +150,22 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
             pump.run(cancel).await
         }
         Err(error) => {
-            // Claimed, but nothing was sent: an outcome is owed all the same.
             tracing::error!(%attempt, %error, "the call could not be set up");
-            ledger.decide(
-                Outcome::new(Reason::Internal),
-                AttemptReport::default(),
-                false,
-                true,
-            );
-            while !ledger.is_idle() {
-                ledger.next().await;
-            }
-            TaskEnd::Ran {
-                outcome: Some(Outcome::new(Reason::Internal)),
-                next_trunk: NextTrunk::No,
-            }
+            not_sent(ledger).await
         }
+    }
+}
+
+/// Claimed, but nothing was sent: an outcome is owed all the same.
+async fn not_sent(mut ledger: Ledger) -> TaskEnd {
+    let outcome = Outcome::new(Reason::Internal);
+    ledger.decide(outcome, AttemptReport::default(), false, true);
+    while !ledger.is_idle() {
+        ledger.next().await;
+    }
+    TaskEnd::Ran {
+        outcome: Some(outcome),
+        next_trunk: NextTrunk::No,
     }
 }
 
