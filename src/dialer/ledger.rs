@@ -92,8 +92,13 @@ impl Ledger {
         self.queue.push_back(Entry::Report(Box::new(report)));
     }
 
+    /// Before a report that waits: whoever reads that the call is over may ask for the next one.
     pub(super) fn free_number(&mut self) {
-        self.queue.push_back(Entry::FreeNumber);
+        let at = match self.queue.back() {
+            Some(Entry::Report(_)) => self.queue.len() - 1,
+            Some(_) | None => self.queue.len(),
+        };
+        self.queue.insert(at, Entry::FreeNumber);
     }
 
     pub(super) fn is_idle(&self) -> bool {

@@ -87,7 +87,11 @@ impl Ledger {
     }
 
     pub(crate) fn free_number(&mut self) {
-        self.queue.push_back(Pending::FreeNumber);
+        let at = match self.queue.back() {
+            Some(Pending::Report(_)) => self.queue.len() - 1,
+            Some(_) | None => self.queue.len(),
+        };
+        self.queue.insert(at, Pending::FreeNumber);
     }
 
     pub(crate) fn is_idle(&self) -> bool {
