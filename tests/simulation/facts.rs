@@ -49,6 +49,7 @@ pub(crate) struct AttemptFacts {
     pub(crate) invited_at: Option<At>,
     /// As committed, with or without a next attempt.
     pub(crate) outcome: Option<Outcome>,
+    /// When the call found it; a store that is down may take it later.
     pub(crate) decided_at: Option<At>,
     pub(crate) cut_by_crash: bool,
     pub(crate) ended_at: Option<At>,

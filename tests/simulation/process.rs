@@ -473,14 +473,10 @@ impl World<'_> {
 
     /// Stop 2 of an attempt was committed, or refused.
     fn decided(&mut self, attempt: AttemptId, outcome: Outcome, verdict: &Decided) {
-        let now = self.now();
         let Some(facts) = self.facts.attempts.get_mut(&attempt) else {
             return;
         };
         let verification = facts.verification;
-        if matches!(verdict, Decided::Finished { .. } | Decided::Retrying { .. }) {
-            facts.decided_at = Some(now);
-        }
         match verdict {
             Decided::Finished {
                 outcome: of_verification,

@@ -407,6 +407,10 @@ impl World<'_> {
                         NextTrunk::Yes { .. } | NextTrunk::Once | NextTrunk::No => Failover::No,
                     };
                     let another = goes_to_next_trunk(outcome, asked, running.attempts);
+                    let now = self.now();
+                    if let Some(facts) = self.facts.attempts.get_mut(&task.attempt) {
+                        facts.decided_at = Some(now);
+                    }
                     running.frees_number = running.call.is_settled();
                     running
                         .ledger
