@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 /// Files over 800 lines and functions over 70, by name. The list only shrinks: a name that fits again must go.
 const LONG_FILES: &[&str] = &[];
-const LONG_FUNCTIONS: &[&str] = &["dialer/call_task.rs::run (90)"];
+const LONG_FUNCTIONS: &[&str] = &[];
 
 fn sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

@@ -232,7 +232,7 @@ pub(super) fn api(
     seed: [u8; 32],
     message_check: MessageCheck,
 ) -> Result<ApiConfig, AppError> {
-    let policy = Policy::new(policy(&config.policy))?;
+    let policy = Policy::new(policy(&config.policy, live_max(config)))?;
     let profiles = config
         .profiles
         .values()
@@ -260,7 +260,12 @@ pub(super) fn api(
     })
 }
 
-fn policy(policy: &config::Policy) -> PolicySettings {
+/// Calls that both the signalling and the media of this process carry.
+fn live_max(config: &Config) -> u32 {
+    u32::try_from(config.sip.calls_max.min(config.media.calls_max)).unwrap_or(u32::MAX)
+}
+
+fn policy(policy: &config::Policy, live_max: u32) -> PolicySettings {
     PolicySettings {
         countries: policy.countries.clone(),
         number_validation: policy.number_validation,
@@ -275,6 +280,7 @@ fn policy(policy: &config::Policy) -> PolicySettings {
         per_key_per_hour: policy.per_key_per_hour,
         per_prefix_per_hour: policy.per_prefix_per_hour,
         pending_max: policy.pending_max,
+        live_max,
         ..PolicySettings::default()
     }
 }

@@ -184,6 +184,8 @@ struct Result {
 async fn run(house: &House, case: &Case) -> Result {
     let to = format!("+1500555{}", case.number);
     let mut body = json!({"to": to, "method": case.method, "callback_url": house.hooks.url});
+    // The case before may have had the same number: this one waits until its phone is quiet.
+    body["supersede"] = json!(true);
     let fields = body.as_object_mut().unwrap();
     fields.extend(case.with.as_object().unwrap().clone());
     let created = house.http.create(&body).await;
