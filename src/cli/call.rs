@@ -15,7 +15,7 @@ use crate::store::{Scope, StoreError};
 /// Place one confirmation call and watch it
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 approved or delivered, 2 denied, 3 expired, 4 failed, 5 blocked, 6 canceled, 1 no call was placed"
+    after_help = "It works on a store of its own: blocks and limits that a running server knows do not count here.\n\nExit codes: 0 approved or delivered, 2 denied, 3 expired, 4 failed, 5 blocked, 6 canceled, 1 no call was placed"
 )]
 pub(super) struct CallArgs {
     /// Number: +14255550123, a national number with --region, or an internal number
@@ -40,7 +40,7 @@ pub(super) struct CallArgs {
     extension: Option<String>,
     #[command(flatten)]
     file: ConfigFile,
-    /// The verification as JSON on standard output
+    /// The verification, or the problem that refused it, as JSON on standard output
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -81,9 +81,15 @@ pub(super) fn run(args: &CallArgs) -> ExitCode {
             }
             ExitCode::from(exit_code(verification["status"].as_str().unwrap_or_default()))
         }
-        Err(CallError::Client(error)) if error.is_refusal() => {
-            eprintln!("blocked: {error}");
-            ExitCode::from(5)
+        Err(CallError::Client(error)) => {
+            if let Some(problem) = error.problem().filter(|_| args.json) {
+                println!("{problem}");
+            }
+            if error.is_refusal() {
+                eprintln!("blocked: {error}");
+                return ExitCode::from(5);
+            }
+            super::fail(&error)
         }
         Err(error) => super::fail(&error),
     }

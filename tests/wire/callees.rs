@@ -326,6 +326,20 @@ fn check_call(case: &Case, call: &Value, expect: &mut impl FnMut(&str, &Value, V
                 json!([true, order]),
             );
         }
+        "0010" | "0011" | "0013" => {
+            let pressed: String = call["keys"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|k| text(&k["digits"]))
+                .collect();
+            let wanted = match case.number {
+                "0010" => "5#",
+                "0011" => "0#",
+                _ => "*#",
+            };
+            expect("keys of the callee", &json!(pressed), json!(wanted));
+        }
         "0024" => {
             let received = call["keys_received"].as_array().unwrap();
             let digits: String = received.iter().map(|k| text(&k["digits"])).collect();
