@@ -10,6 +10,8 @@
 )]
 #[path = "architecture/breaches.rs"]
 mod breaches;
+#[path = "architecture/dependencies.rs"]
+mod dependencies;
 #[path = "architecture/rules.rs"]
 mod rules;
 
