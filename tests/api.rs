@@ -6,6 +6,7 @@
     reason = "a test ends where it stands when something is missing"
 )]
 
+mod browser;
 mod api {
     mod bad_requests;
     mod dialer;

@@ -18,13 +18,7 @@ use std::path::{Path, PathBuf};
 
 /// Files over 800 lines and functions over 70, by name. The list only shrinks: a name that fits again must go.
 const LONG_FILES: &[&str] = &[];
-const LONG_FUNCTIONS: &[&str] = &[
-    "app/mod.rs::start (73)",
-    "dialer/call_task.rs::run (90)",
-    "sim/callee.rs::defaults (184)",
-    "sim/phone.rs::run (87)",
-    "web/texts.rs::end_text (119)",
-];
+const LONG_FUNCTIONS: &[&str] = &[];
 
 fn sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

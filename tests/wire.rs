@@ -5,9 +5,11 @@
     reason = "a test ends where it stands when something is missing"
 )]
 
+#[allow(dead_code, reason = "some of it is for the tests of the API")]
+mod browser;
 mod wire {
-    mod browser;
     mod callees;
+    mod calls_back;
     mod datagrams;
     #[allow(dead_code, reason = "its moods are for the crash tests")]
     mod hooks;
@@ -15,5 +17,6 @@ mod wire {
     mod line;
     mod requests;
     mod simulator;
+    mod trace;
     mod wizard;
 }

@@ -99,6 +99,7 @@ async fn judge_and_commit(
         supersede,
         quotas,
         pending_max: config.policy.pending_max(),
+        live_max: config.policy.live_max(),
         render_answer,
     };
     let accepted = state.store().accept(accept, entropy.fork(), now).await;
@@ -310,6 +311,7 @@ pub(super) fn of_refusal(refusal: &Refusal, number_param: &str) -> Problem {
         ProblemCode::PremiumNumber => (Code::PremiumNumber, Some(number_param)),
         ProblemCode::RateLimited => (Code::RateLimited, None),
         ProblemCode::NoTrunkAvailable => (Code::NoTrunkAvailable, None),
+        ProblemCode::Overloaded => (Code::Overloaded, None),
     };
     let mut problem = Problem::new(code, refusal.detail.clone());
     problem.param = param.map(str::to_owned);

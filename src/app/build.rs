@@ -4,17 +4,18 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::AppError;
+use super::announcer::AnnouncerConfig;
 use crate::api::{AllowedUrl, ApiConfig, CallerIds, HttpLimits, MessageCheck, MessageFault, Profile};
 use crate::call::CallTimings;
 use crate::config::{self, Config};
 use crate::dialer::{DialerConfig, NumberFormat, ProfilePlan, Target, Trunk};
-use crate::ivr::{FraudKeys, Keys, Script};
+use crate::ivr::{FraudKeys, Keys, Script, phrase};
 use crate::media::command::DtmfMode;
 use crate::model::{Entropy, Masked};
 use crate::net::media_engine::EngineConfig;
 use crate::net::sip_udp::PeerCheck;
 use crate::policy::{NumberLimits, Policy, PolicySettings};
-use crate::prompt::{Catalogue, check_message};
+use crate::prompt::{Catalogue, brand_variable, check_message};
 use crate::sip::digest::Credentials;
 use crate::store::{EventType, Retention, Subscription};
 use crate::webhook::{Guard, Signer, WebhookConfig};
@@ -33,10 +34,52 @@ pub(super) fn engine(config: &Config, entropy: Entropy) -> EngineConfig {
         threads: media.threads,
         ports: media.rtp_ports.0..=media.rtp_ports.1,
         bind: media.bind.unwrap_or_else(|| default_media_bind(config)),
-        calls_max: media.calls_max,
+        // Announcements come on top: they take nothing from the calls that are placed.
+        calls_max: media.calls_max + inbound_max(config),
         pin: media.pin.then(|| (0..media.threads).collect()),
         entropy,
     }
+}
+
+/// Announcements at a time; 0 where callers are declined.
+pub(super) fn inbound_max(config: &Config) -> usize {
+    match config.sip.inbound {
+        config::InboundCalls::Decline => 0,
+        config::InboundCalls::Announce => config.sip.inbound_max as usize,
+    }
+}
+
+/// `None` where callers are declined.
+pub(super) fn announcer(config: &Config, voices: &Catalogue) -> Result<Option<AnnouncerConfig>, AppError> {
+    if config.sip.inbound == config::InboundCalls::Decline {
+        return Ok(None);
+    }
+    let profile = config
+        .profiles
+        .get("default")
+        .or_else(|| config.profiles.values().next());
+    let Some(profile) = profile else {
+        let message =
+            "sip.inbound: expected a [profile.default] whose language \"announce\" speaks, found none";
+        return Err(AppError::Config(message.to_owned()));
+    };
+    let plan = profile_plan(profile)?;
+    let voice = voices.voice(plan.wanted(None, None));
+    let vars = BTreeMap::from([("brand".to_owned(), brand_variable(&plan.brand))]);
+    let clips = voice
+        .clips(phrase::ANNOUNCEMENT, &vars)
+        .map_err(|error| AppError::Config(format!("sip.inbound: \"announce\": {error}")))?;
+    let blocks = config.trunks.iter().flat_map(|trunk| &trunk.peers);
+    Ok(Some(AnnouncerConfig {
+        calls_max: inbound_max(config),
+        clips,
+        user_agent: config.sip.user_agent.clone(),
+        public_address: config.sip.public_address,
+        peers: blocks
+            .filter_map(|block| block.to_string().parse().ok())
+            .collect(),
+        t1: config.sip.t1,
+    }))
 }
 
 /// The addresses that SIP listens on when they are one, else all.
@@ -189,7 +232,7 @@ pub(super) fn api(
     seed: [u8; 32],
     message_check: MessageCheck,
 ) -> Result<ApiConfig, AppError> {
-    let policy = Policy::new(policy(&config.policy))?;
+    let policy = Policy::new(policy(&config.policy, live_max(config)))?;
     let profiles = config
         .profiles
         .values()
@@ -217,7 +260,12 @@ pub(super) fn api(
     })
 }
 
-fn policy(policy: &config::Policy) -> PolicySettings {
+/// Calls that both the signalling and the media of this process carry.
+fn live_max(config: &Config) -> u32 {
+    u32::try_from(config.sip.calls_max.min(config.media.calls_max)).unwrap_or(u32::MAX)
+}
+
+fn policy(policy: &config::Policy, live_max: u32) -> PolicySettings {
     PolicySettings {
         countries: policy.countries.clone(),
         number_validation: policy.number_validation,
@@ -232,6 +280,7 @@ fn policy(policy: &config::Policy) -> PolicySettings {
         per_key_per_hour: policy.per_key_per_hour,
         per_prefix_per_hour: policy.per_prefix_per_hour,
         pending_max: policy.pending_max,
+        live_max,
         ..PolicySettings::default()
     }
 }

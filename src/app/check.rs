@@ -1,7 +1,7 @@
 //! What `config check` asks beyond the file itself: everything that the parts would refuse at the start.
 use super::{AppError, build};
 use crate::api::MessageCheck;
-use crate::config::Config;
+use crate::config::{Config, Problem};
 use crate::prompt::{Catalogue, CatalogueOptions, Notice};
 
 /// What the parts say to a configuration that reads well.
@@ -28,6 +28,7 @@ pub fn check(config: &Config) -> Checked {
     let notices = match Catalogue::load(&catalogue_options(config)) {
         Ok((voices, notices)) => {
             errors.extend(prompts(config, &voices));
+            errors.extend(build::announcer(config, &voices).err());
             notices
         }
         Err(error) => {
@@ -61,19 +62,24 @@ pub(super) fn prompts(config: &Config, voices: &Catalogue) -> Vec<AppError> {
     for profile in config.profiles.values() {
         let name = &profile.name;
         if !voices.offers(&profile.locale) {
-            errors.push(AppError::Config(format!(
-                "profile.{name}.locale: expected a language of which there are prompts ({}), found {:?}",
-                there(),
-                profile.locale
-            )));
+            errors.push(AppError::Written(Problem {
+                place: profile.written.locale.clone(),
+                key: format!("profile.{name}.locale"),
+                message: format!(
+                    "expected a language of which there are prompts ({}), found {:?}",
+                    there(),
+                    profile.locale
+                ),
+            }));
         }
         if let Some(set) = &profile.prompts
             && !voices.locales().any(|locale| locale == set)
         {
-            errors.push(AppError::Config(format!(
-                "profile.{name}.prompts: expected one of {}, found {set:?}",
-                there()
-            )));
+            errors.push(AppError::Written(Problem {
+                place: profile.written.prompts.clone(),
+                key: format!("profile.{name}.prompts"),
+                message: format!("expected one of {}, found {set:?}", there()),
+            }));
         }
     }
     errors
@@ -122,10 +128,20 @@ countries = ["US"]
         assert_eq!(
             errors("prompts = \"nonsense\"\nlocale = \"xx\""),
             [
-                "profile.default.locale: expected a language of which there are prompts (en-GB, en-US, lab), found \"xx\"",
-                "profile.default.prompts: expected one of en-GB, en-US, lab, found \"nonsense\"",
+                "test.toml:10: profile.default.locale: expected a language of which there are prompts (en-GB, en-US, lab), found \"xx\"",
+                "test.toml:9: profile.default.prompts: expected one of en-GB, en-US, lab, found \"nonsense\"",
             ]
         );
+    }
+
+    #[test]
+    fn words_that_a_variable_asks_for_are_told_with_its_name() {
+        let name = "RINGPROOF__PROFILE__DEFAULT__PROMPTS";
+        let variables = [(name.to_owned(), "nonsense".to_owned())];
+        let config = config::parse(SMALL, "test.toml", Path::new("."), variables.into_iter()).unwrap();
+        let told: Vec<String> = check(&config).errors.iter().map(ToString::to_string).collect();
+        let expected = "profile.default.prompts: expected one of en-GB, en-US, lab, found \"nonsense\"";
+        assert_eq!(told, [format!("{name}: {expected}")]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Order at the start: store (and what a crash left in it), prompts, media, signalling, then the loops, then HTTP: nothing
 //! is accepted that could not be dialled. At the end the other way round.
+mod announcer;
 mod build;
 mod check;
 mod out_of_call;
@@ -20,12 +21,15 @@ use tokio::task::JoinHandle;
 
 pub use check::{Checked, check};
 
+use announcer::Announcer;
+
 use crate::api::{self, Admission, ApiState};
-use crate::config::Config;
+use crate::config::{Config, Problem};
 use crate::dialer::Dialer;
 use crate::media::voice::Voice;
 use crate::model::PhoneNumber;
 use crate::net::media_engine::{EngineError, MediaEngine};
+use crate::net::sip_trace::SipTrace;
 use crate::net::sip_udp::{BindError, SipUdp, SipUdpConfig, routes_for};
 use crate::policy::PolicyError;
 use crate::prompt::{Catalogue, PromptError};
@@ -56,6 +60,9 @@ pub enum AppError {
     },
     #[error("{0}")]
     Entropy(#[from] NoEntropy),
+    /// As a problem of the file itself is told.
+    #[error("{0}")]
+    Written(Problem),
     #[error("{0}")]
     Config(String),
 }
@@ -74,12 +81,22 @@ pub struct App {
     stop_webhooks: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
     loops: Vec<JoinHandle<()>>,
+    announcer: Option<Announcer>,
     voices: Arc<Catalogue>,
 }
 
 impl App {
     /// Starts every part. `metrics` renders `/metrics` when the configuration wants it.
     pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> Result<Self, AppError> {
+        Self::start_traced(config, metrics, SipTrace::off()).await
+    }
+
+    /// As [`Self::start`]; `trace` is told every SIP message.
+    pub async fn start_traced(
+        config: &Config,
+        metrics: Option<PrometheusHandle>,
+        trace: SipTrace,
+    ) -> Result<Self, AppError> {
         let listener = listen("server.listen", config.server.listen).await?;
         let http = listener.local_addr().map_err(|source| AppError::Http {
             key: "server.listen",
@@ -91,11 +108,13 @@ impl App {
         let voices = Arc::new(load_prompts(config)?);
         let media = MediaEngine::start(build::engine(config, entropy()?))?;
         let dialer_config = build::dialer(config)?;
-        let (sip, inbound) = SipUdp::bind(SipUdpConfig {
+        let sip_config = SipUdpConfig {
             bind: config.sip.listen.clone(),
-            routes_max: routes_for(config.sip.calls_max),
+            routes_max: routes_for(config.sip.calls_max)
+                + build::inbound_max(config) * (1 + announcer::LINGERING_PER_CALL),
             is_peer: build::peer_check(config).await,
-        })?;
+        };
+        let (sip, inbound) = SipUdp::bind_traced(sip_config, trace)?;
         let sip_addresses: Vec<SocketAddr> = sip.locals().collect();
         let admission = Admission::default();
         let message_check = build::message_check(dialer_config.profiles.clone(), Arc::clone(&voices));
@@ -116,29 +135,21 @@ impl App {
             sip.clone(),
             Arc::clone(&voices),
         );
+        let announcer = match build::announcer(config, &voices)? {
+            Some(plan) => Some(Announcer::new(plan, sip.clone(), media.clone(), entropy()?)),
+            None => None,
+        };
         let loops = vec![
             tokio::spawn(out_of_call::run(
                 sip.clone(),
                 inbound,
                 build::peer_check(config).await,
+                announcer.clone(),
             )),
             tokio::spawn(keep_house(store.clone(), build::retention(config))),
             tokio::spawn(report(store.clone(), media, sip, metrics.clone())),
         ];
-        let mut servers = Vec::new();
-        let mut router = api::router(state.clone(), crate::web::routes());
-        if let Some(metrics) = metrics.filter(|_| config.telemetry.metrics) {
-            let page = Router::new().route("/metrics", get(move || std::future::ready(metrics.render())));
-            match config.server.admin_listen {
-                Some(address) => servers.push(tokio::spawn(api::serve(
-                    listen("server.admin_listen", address).await?,
-                    page,
-                    state.clone(),
-                ))),
-                None => router = router.merge(page),
-            }
-        }
-        servers.push(tokio::spawn(api::serve(listener, router, state)));
+        let servers = serve_http(config, listener, state, metrics).await?;
         Ok(Self {
             http,
             sip: sip_addresses,
@@ -149,6 +160,7 @@ impl App {
             stop_webhooks,
             servers,
             loops,
+            announcer,
             voices,
         })
     }
@@ -179,6 +191,9 @@ impl App {
     pub async fn shutdown(self, limit: Duration) -> usize {
         self.admission.drain();
         let canceled = self.dialer.drain(limit).await;
+        if let Some(announcer) = self.announcer {
+            announcer.stop().await;
+        }
         self.stop_webhooks.send_replace(true);
         if let Some(webhooks) = self.webhooks {
             finish(webhooks, Duration::from_secs(16)).await;
@@ -209,6 +224,30 @@ async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, A
     TcpListener::bind(address)
         .await
         .map_err(|source| AppError::Http { key, address, source })
+}
+
+/// The API and the pages, with `/metrics` beside them or on its own address.
+async fn serve_http(
+    config: &Config,
+    listener: TcpListener,
+    state: ApiState,
+    metrics: Option<PrometheusHandle>,
+) -> Result<Vec<JoinHandle<()>>, AppError> {
+    let mut servers = Vec::new();
+    let mut router = api::router(state.clone(), crate::web::routes());
+    if let Some(metrics) = metrics.filter(|_| config.telemetry.metrics) {
+        let page = Router::new().route("/metrics", get(move || std::future::ready(metrics.render())));
+        match config.server.admin_listen {
+            Some(address) => servers.push(tokio::spawn(api::serve(
+                listen("server.admin_listen", address).await?,
+                page,
+                state.clone(),
+            ))),
+            None => router = router.merge(page),
+        }
+    }
+    servers.push(tokio::spawn(api::serve(listener, router, state)));
+    Ok(servers)
 }
 
 async fn open_store(config: &Config, public_url: &str) -> Result<Store, AppError> {

@@ -1,13 +1,21 @@
-//! Requests that belong to no call: OPTIONS of a trunk is answered, an unwanted INVITE refused, a stranger hears nothing.
+//! Requests that belong to no call: OPTIONS of a trunk is answered, an INVITE refused or given to the announcer, a stranger
+//! hears nothing.
 use tokio::sync::mpsc;
 
+use super::announcer::Announcer;
 use crate::net::sip_udp::{Inbound, PeerCheck, SipUdp};
 use crate::sip::message::Message;
 use crate::sip::out_of_call;
 use crate::sip::transaction::response_target;
 use crate::sip::transaction::timer::Reliability;
 
-pub(super) async fn run(sip: SipUdp, mut inbound: mpsc::Receiver<Inbound>, is_peer: PeerCheck) {
+/// `announcer` answers INVITEs of trunk peers; `None` where they are declined.
+pub(super) async fn run(
+    sip: SipUdp,
+    mut inbound: mpsc::Receiver<Inbound>,
+    is_peer: PeerCheck,
+    announcer: Option<Announcer>,
+) {
     while let Some(Inbound {
         message,
         source,
@@ -17,7 +25,17 @@ pub(super) async fn run(sip: SipUdp, mut inbound: mpsc::Receiver<Inbound>, is_pe
         let Message::Request(request) = message else {
             continue;
         };
-        let Some(response) = out_of_call::answer(&request, source, is_peer(source.ip())) else {
+        let is_peer = is_peer(source.ip());
+        let response = match &announcer {
+            Some(announcer) if is_peer && out_of_call::begins_call(&request) => {
+                if announcer.take(request.clone(), source, local) {
+                    continue;
+                }
+                out_of_call::busy(&request, source)
+            }
+            _ => out_of_call::answer(&request, source, is_peer),
+        };
+        let Some(response) = response else {
             continue;
         };
         let to = response_target(&request, source, Reliability::Unreliable);
@@ -73,7 +91,7 @@ mod tests {
         };
         let (sip, requests) = SipUdp::bind(config).unwrap();
         let local = sip.locals().next().unwrap();
-        let answering = tokio::spawn(run(sip, requests, is_peer));
+        let answering = tokio::spawn(run(sip, requests, is_peer, None));
         let sender = UdpSocket::bind(LOOPBACK).await.unwrap();
         let behind_via = UdpSocket::bind(LOOPBACK).await.unwrap();
         let sender_port = sender.local_addr().unwrap().port();

@@ -337,7 +337,7 @@ impl Desk {
     /// What every phase does with an event of the leg.
     pub(super) fn leg_event(&mut self, event: &MediaEvent) {
         match event {
-            MediaEvent::FirstPacket => self.audio = InboundAudio::Heard,
+            MediaEvent::Heard => self.audio = InboundAudio::Heard,
             MediaEvent::Press(press) => {
                 if press.mismatch {
                     self.report.flag("dtmf_mismatch");
@@ -359,7 +359,9 @@ impl Desk {
                 }
             }
             MediaEvent::Quality(quality) => self.report.quality = *quality,
-            MediaEvent::ClipDone { .. }
+            // Of a stream that began before the answer it may be the network's ringback.
+            MediaEvent::FirstPacket
+            | MediaEvent::ClipDone { .. }
             | MediaEvent::PlayDone { .. }
             | MediaEvent::UnnegotiatedEvents { .. }
             | MediaEvent::DigitsSent

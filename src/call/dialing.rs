@@ -95,6 +95,7 @@ impl Unanswered {
             MediaEvent::Press(press) => hear(menu, now, press, &mut silent),
             MediaEvent::PressEnded { .. } => menu.handle(now, ivr::Input::Release, &mut silent),
             MediaEvent::FirstPacket
+            | MediaEvent::Heard
             | MediaEvent::ClipDone { .. }
             | MediaEvent::PlayDone { .. }
             | MediaEvent::UnnegotiatedEvents { .. }
@@ -147,6 +148,7 @@ impl Unanswered {
             desk.decide_reason(reason);
             return Phase::hang_up(desk, now, REASON_NO_MEDIA);
         }
+        desk.with_leg(|leg, out| leg.answered(out));
         desk.note_codec();
         Phase::run(desk, now, self.menu, ivr::Input::Answered)
     }

@@ -59,6 +59,7 @@ impl Phase {
             MediaEvent::PlayDone { .. }
             | MediaEvent::PressEnded { .. }
             | MediaEvent::FirstPacket
+            | MediaEvent::Heard
             | MediaEvent::UnnegotiatedEvents { .. }
             | MediaEvent::DigitsSent
             | MediaEvent::Audio(_)

@@ -96,6 +96,13 @@ impl Leg {
         matches!(self.state, State::Open { .. })
     }
 
+    /// From here on what is heard is the callee, not the network's ringback.
+    pub(super) fn answered(&self, out: &mut Vec<MediaCommand>) {
+        if self.is_agreed() {
+            out.push(MediaCommand::Answered);
+        }
+    }
+
     /// Plays one list of clips per line, in place of what plays.
     pub(super) fn play(&mut self, lines: Vec<Vec<Arc<Clip>>>, out: &mut Vec<MediaCommand>) {
         let State::Open { play, .. } = &mut self.state else {

@@ -14,6 +14,7 @@
 //! Not here: sockets, transactions and dialogs (`sip`), recordings (`prompt`), what is tried next (`policy`).
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod announcement;
 mod desk;
 mod dialing;
 mod ending;
@@ -28,6 +29,9 @@ mod talking;
 #[cfg(test)]
 mod tests;
 
+pub use announcement::{
+    Announcement, AnnouncementEnd, AnnouncementInput, AnnouncementOutput, AnnouncementSpec,
+};
 pub use io::{Input, Output};
 pub use machine::Call;
 pub use outcome::{

@@ -114,7 +114,7 @@ pub const fn of_talk(reason: Reason, audio: InboundAudio, hung_up_by: Option<Hun
     }
 }
 
-/// Whether RTP of the peer ever came.
+/// Whether RTP of the peer came since the answer. Ringback and announcements before it are the network's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InboundAudio {
     None,

@@ -56,6 +56,7 @@ impl Phase {
                 Self::hang_up(desk, now, REASON_NORMAL)
             }
             MediaEvent::FirstPacket
+            | MediaEvent::Heard
             | MediaEvent::PlayDone { .. }
             | MediaEvent::UnnegotiatedEvents { .. }
             | MediaEvent::Quality(_)

@@ -15,7 +15,7 @@ use crate::store::{Scope, StoreError};
 /// Place one confirmation call and watch it
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 approved or delivered, 2 denied, 3 expired, 4 failed, 5 blocked, 6 canceled, 1 no call was placed"
+    after_help = "It works on a store of its own: blocks and limits that a running server knows do not count here.\n\nExit codes: 0 approved or delivered, 2 denied, 3 expired, 4 failed, 5 blocked, 6 canceled, 1 no call was placed"
 )]
 pub(super) struct CallArgs {
     /// Number: +14255550123, a national number with --region, or an internal number
@@ -40,9 +40,11 @@ pub(super) struct CallArgs {
     extension: Option<String>,
     #[command(flatten)]
     file: ConfigFile,
-    /// The verification as JSON on standard output
+    /// The verification, or the problem that refused it, as JSON on standard output
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    trace: super::TraceSip,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +57,8 @@ enum CallError {
     Store(#[from] StoreError),
     #[error("a temporary directory: {0}")]
     Scratch(#[from] std::io::Error),
+    #[error("--trace-sip: {0}")]
+    Trace(#[source] std::io::Error),
     #[error(transparent)]
     Client(#[from] ClientError),
     #[error("--trunk: the configuration has no trunk {name:?}; it has {known}")]
@@ -77,9 +81,15 @@ pub(super) fn run(args: &CallArgs) -> ExitCode {
             }
             ExitCode::from(exit_code(verification["status"].as_str().unwrap_or_default()))
         }
-        Err(CallError::Client(error)) if error.is_refusal() => {
-            eprintln!("blocked: {error}");
-            ExitCode::from(5)
+        Err(CallError::Client(error)) => {
+            if let Some(problem) = error.problem().filter(|_| args.json) {
+                println!("{problem}");
+            }
+            if error.is_refusal() {
+                eprintln!("blocked: {error}");
+                return ExitCode::from(5);
+            }
+            super::fail(&error)
         }
         Err(error) => super::fail(&error),
     }
@@ -107,7 +117,8 @@ async fn place(args: &CallArgs) -> Result<Value, CallError> {
     only_trunk(&mut config, args.trunk.as_deref())?;
     let directory = beside_a_server(&mut config)?;
     let profiles = config.profiles.keys().cloned().collect();
-    let app = App::start(&config, None).await?;
+    let trace = args.trace.open(args.json).map_err(CallError::Trace)?;
+    let app = App::start_traced(&config, None, trace.clone()).await?;
     let (_, key) = super::keys::create(
         app.store(),
         "ringproof call".to_owned(),
@@ -119,6 +130,7 @@ async fn place(args: &CallArgs) -> Result<Value, CallError> {
     let client = Client::new(format!("http://{}", app.http), key)?;
     let result = watch(args, &client).await;
     app.shutdown(config.server.drain).await;
+    trace.flush(super::TRACE_FLUSH_MAX);
     drop(directory);
     result
 }

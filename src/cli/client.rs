@@ -1,7 +1,7 @@
 //! A small client of our own API, for the commands that place calls.
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The goodbye, the BYE and its answer: 12 s in all.
 const EVIDENCE_PAUSE: Duration = Duration::from_millis(100);
@@ -24,6 +24,22 @@ pub(super) enum ClientError {
 }
 
 impl ClientError {
+    /// What the API refused the request with, as it would be sent over HTTP.
+    pub(super) fn problem(&self) -> Option<Value> {
+        let Self::Problem {
+            status,
+            code,
+            detail,
+            retry_after_s,
+        } = self
+        else {
+            return None;
+        };
+        Some(json!({
+            "status": status, "code": code, "detail": detail, "retry_after_s": retry_after_s,
+        }))
+    }
+
     /// Refused by policy or limits, not by a mistake of the caller.
     pub(super) const fn is_refusal(&self) -> bool {
         matches!(

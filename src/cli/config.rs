@@ -4,7 +4,8 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::ConfigFile;
-use crate::config::{self, Config, ConfigError};
+use crate::app::AppError;
+use crate::config::{self, Config, ConfigError, Problem};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
@@ -40,11 +41,14 @@ pub(super) fn run(command: &ConfigCommand) -> ExitCode {
 }
 
 /// The file reads well, but a part of the server would not start with it.
-fn refused(path: &str, errors: &[crate::app::AppError], json: bool) -> ExitCode {
+fn refused(path: &str, errors: &[AppError], json: bool) -> ExitCode {
     if json {
         let list: Vec<_> = errors
             .iter()
-            .map(|e| serde_json::json!({"place": path, "key": null, "message": e.to_string()}))
+            .map(|error| match error {
+                AppError::Written(problem) => of_problem(problem),
+                error => serde_json::json!({"place": path, "key": null, "message": error.to_string()}),
+            })
             .collect();
         println!(
             "{}",
@@ -52,9 +56,16 @@ fn refused(path: &str, errors: &[crate::app::AppError], json: bool) -> ExitCode 
         );
     } else {
         eprintln!("error: {} problem(s) in the configuration:", errors.len());
-        errors.iter().for_each(|error| eprintln!("  {path}: {error}"));
+        errors.iter().for_each(|error| match error {
+            AppError::Written(problem) => eprintln!("  {problem}"),
+            error => eprintln!("  {path}: {error}"),
+        });
     }
     ExitCode::from(1)
+}
+
+fn of_problem(problem: &Problem) -> serde_json::Value {
+    serde_json::json!({"place": problem.place, "key": problem.key, "message": problem.message})
 }
 
 fn check(file: &ConfigFile, json: bool) -> ExitCode {
@@ -62,10 +73,7 @@ fn check(file: &ConfigFile, json: bool) -> ExitCode {
     match config::load(&file.config) {
         Ok(config) => valid_or_refused(&path, &config, json),
         Err(ConfigError::Invalid(problems)) if json => {
-            let list: Vec<_> = problems
-                .iter()
-                .map(|p| serde_json::json!({"place": p.place, "key": p.key, "message": p.message}))
-                .collect();
+            let list: Vec<_> = problems.iter().map(of_problem).collect();
             println!(
                 "{}",
                 serde_json::json!({"file": path, "valid": false, "problems": list})

@@ -21,6 +21,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::net::sip_trace::SipTrace;
+
 /// Self-hosted confirmation calls over your own SIP trunk.
 #[derive(Debug, Parser)]
 #[command(
@@ -70,6 +72,28 @@ pub(crate) struct ConfigFile {
         env = "RINGPROOF_CONFIG"
     )]
     pub(crate) config: PathBuf,
+}
+
+/// `--trace-sip`.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct TraceSip {
+    /// Print every SIP message on standard output (with --json on standard error); numbers, credentials and keys masked
+    #[arg(long)]
+    trace_sip: bool,
+}
+
+/// Lines of the trace that may be outstanding when the process ends get so long to be written.
+const TRACE_FLUSH_MAX: std::time::Duration = std::time::Duration::from_secs(2);
+
+impl TraceSip {
+    /// With `json`, standard output belongs to the program that reads it.
+    pub(crate) fn open(&self, json: bool) -> std::io::Result<SipTrace> {
+        match (self.trace_sip, json) {
+            (false, _) => Ok(SipTrace::off()),
+            (true, false) => SipTrace::to(std::io::stdout()),
+            (true, true) => SipTrace::to(std::io::stderr()),
+        }
+    }
 }
 
 /// Runs what the arguments say.

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::ConfigFile;
+use super::{ConfigFile, TRACE_FLUSH_MAX};
 use crate::app::App;
 use crate::config;
 
@@ -15,6 +15,8 @@ pub(super) struct ServeArgs {
     /// Say on standard output where it listens, as one JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    trace: super::TraceSip,
 }
 
 pub(super) fn run(args: &ServeArgs) -> ExitCode {
@@ -39,7 +41,11 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
             Ok(signals) => signals,
             Err(error) => return super::fail(&error),
         };
-        let app = match App::start(&config, metrics).await {
+        let trace = match args.trace.open(args.json) {
+            Ok(trace) => trace,
+            Err(error) => return super::fail(&error),
+        };
+        let app = match App::start_traced(&config, metrics, trace.clone()).await {
             Ok(app) => app,
             Err(error) => return super::fail(&error),
         };
@@ -57,6 +63,7 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
                 return ExitCode::from(1);
             }
         };
+        trace.flush(TRACE_FLUSH_MAX);
         if canceled > 0 {
             tracing::warn!(canceled, "calls were ended by the drain limit");
         }

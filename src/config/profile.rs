@@ -38,6 +38,10 @@ fn profile(mut s: Section<'_>, name: String, webhook: &Webhook, report: &mut Rep
     let profile = Profile {
         locale: s.text("locale", report).unwrap_or_else(|| "en-US".to_owned()),
         prompts: s.text("prompts", report),
+        written: ProfilePlaces {
+            locale: report.place(&s.origin_of("locale")),
+            prompts: report.place(&s.origin_of("prompts")),
+        },
         confirm_key: key(&mut s, "confirm_key", Digit::POUND, report),
         repeat_key: key(&mut s, "repeat_key", Digit::STAR, report),
         reveal_key: key(&mut s, "reveal_key", REVEAL, report),

@@ -31,13 +31,16 @@ pub(super) struct Report<'a> {
 }
 
 impl Report<'_> {
-    pub(super) fn add(&mut self, origin: &Origin, key: &str, message: impl Into<String>) {
-        let place = match origin {
+    pub(super) fn place(&self, origin: &Origin) -> String {
+        match origin {
             Origin::Line(line) => format!("{}:{line}", self.file),
             Origin::Environment(name) => name.clone(),
-        };
+        }
+    }
+
+    pub(super) fn add(&mut self, origin: &Origin, key: &str, message: impl Into<String>) {
         self.problems.push(Problem {
-            place,
+            place: self.place(origin),
             key: key.to_owned(),
             message: message.into(),
         });

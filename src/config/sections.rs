@@ -159,6 +159,12 @@ fn sip(mut s: Section<'_>, report: &mut Report<'_>) -> Sip {
     }
     let calls_max = s.integer("max_calls", 1..=100_000, 5000, report).unsigned_abs() as usize;
     let t1 = millis(&mut s, "t1_ms", 50..=2000, 500, report);
+    let answers = [
+        ("decline", InboundCalls::Decline),
+        ("announce", InboundCalls::Announce),
+    ];
+    let inbound = s.one_of("inbound", &answers, InboundCalls::Decline, report);
+    let inbound_max = count(&mut s, "inbound_max", 1..=1000, 4, report);
     s.finish(report);
     Sip {
         listen,
@@ -166,6 +172,8 @@ fn sip(mut s: Section<'_>, report: &mut Report<'_>) -> Sip {
         user_agent,
         calls_max,
         t1,
+        inbound,
+        inbound_max,
     }
 }
 

@@ -82,6 +82,12 @@ fn server(out: &mut Printer, config: &Config) {
     out.text("user_agent", &config.sip.user_agent);
     out.raw("max_calls", config.sip.calls_max);
     out.raw("t1_ms", config.sip.t1.as_millis());
+    let inbound = match config.sip.inbound {
+        InboundCalls::Decline => "decline",
+        InboundCalls::Announce => "announce",
+    };
+    out.text("inbound", inbound);
+    out.raw("inbound_max", config.sip.inbound_max);
     out.table("[media]");
     out.text(
         "rtp_ports",

@@ -368,6 +368,16 @@ fn bad_configurations_each_get_their_exact_problem() {
         ),
         (
             "[webhook]",
+            "[sip]\ninbound = \"voicemail\"\n[webhook]",
+            "test.toml:13: sip.inbound: expected one of decline, announce, found \"voicemail\"",
+        ),
+        (
+            "[webhook]",
+            "[sip]\ninbound_max = 0\n[webhook]",
+            "test.toml:13: sip.inbound_max: expected 1 to 1000, found 0",
+        ),
+        (
+            "[webhook]",
             "[telemetry]\nlog = \"info,ringproof=loud\"\n[webhook]",
             "test.toml:13: telemetry.log: expected a level or a filter such as \"info,ringproof::sip=debug\", found \"info,ringproof=loud\"",
         ),

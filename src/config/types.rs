@@ -52,6 +52,18 @@ pub struct Sip {
     pub user_agent: String,
     pub calls_max: usize,
     pub t1: Duration,
+    pub inbound: InboundCalls,
+    /// Announcements at a time.
+    pub inbound_max: u32,
+}
+
+/// What somebody hears who calls the number back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InboundCalls {
+    /// 603 to trunk peers.
+    Decline,
+    /// One sentence, then BYE.
+    Announce,
 }
 
 #[derive(Debug, Clone)]
@@ -163,6 +175,8 @@ pub struct Profile {
     pub locale: String,
     /// Prompt set to use whatever the locale says, such as `lab`.
     pub prompts: Option<String>,
+    /// Which of these exist is known only to who loads the prompts.
+    pub written: ProfilePlaces,
     pub confirm_key: Digit,
     pub repeat_key: Digit,
     /// Makes `speak_code` say the code.
@@ -193,6 +207,13 @@ pub struct Profile {
     pub ring_hard: Duration,
     pub answered_max: Duration,
     pub expires_in: Duration,
+}
+
+/// Where keys of a profile are written: `FILE:LINE`, or an environment variable. The profile itself where one is absent.
+#[derive(Debug, Clone)]
+pub struct ProfilePlaces {
+    pub locale: String,
+    pub prompts: String,
 }
 
 #[derive(Debug, Clone)]

@@ -41,8 +41,7 @@ pub(super) enum TaskEnd {
 
 /// Runs one attempt to its end.
 pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Receiver<Reason>) -> TaskEnd {
-    let attempt = start.due.id;
-    let prepared = match prepare(&shared, &start).await {
+    let mut prepared = match prepare(&shared, &start).await {
         Ok(prepared) => prepared,
         Err(refused) => return refuse(&shared, &start, refused).await,
     };
@@ -50,6 +49,20 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
     if shared.is_draining() || cancel.try_recv().is_ok() {
         return TaskEnd::NotClaimed;
     }
+    let verification = match claim(&shared, &start, &mut prepared).await {
+        Ok(verification) => verification,
+        Err(end) => return end,
+    };
+    dial(shared, start, prepared, *verification, cancel).await
+}
+
+/// Commits `dialing`, or says why nothing is dialled.
+async fn claim(
+    shared: &Shared,
+    start: &Start,
+    prepared: &mut Prepared,
+) -> Result<Box<Verification>, TaskEnd> {
+    let attempt = start.due.id;
     let claim = Claim {
         attempt,
         node: shared.config.node.clone(),
@@ -57,15 +70,34 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
         trunk: start.trunk.name.clone(),
         caller_id: Some(start.trunk.caller_id_for(start.due.country.as_deref()).to_owned()),
     };
-    let verification = match shared.store.claim(claim, wallclock()).await {
-        Ok(Claimed::Dialing(verification)) => verification,
-        Ok(Claimed::NoLonger) => return TaskEnd::NotClaimed,
-        Ok(Claimed::NumberBusy) => return TaskEnd::NumberBusy,
+    match shared
+        .store
+        .claim(claim, prepared.entropy.fork(), wallclock())
+        .await
+    {
+        Ok(Claimed::Dialing(verification)) => Ok(verification),
+        Ok(Claimed::NoLonger) => Err(TaskEnd::NotClaimed),
+        Ok(Claimed::Blocked(outcome)) => {
+            tracing::info!(%attempt, %outcome, "blocked since it was accepted; nothing was dialled");
+            Err(TaskEnd::Refused(outcome))
+        }
+        Ok(Claimed::NumberBusy) => Err(TaskEnd::NumberBusy),
         Err(error) => {
             tracing::error!(%attempt, %error, "the claim was not written; nothing was dialled");
-            return TaskEnd::NotClaimed;
+            Err(TaskEnd::NotClaimed)
         }
-    };
+    }
+}
+
+/// The claim is durable: the call runs to its end.
+async fn dial(
+    shared: Arc<Shared>,
+    start: Start,
+    prepared: Prepared,
+    verification: Verification,
+    cancel: mpsc::Receiver<Reason>,
+) -> TaskEnd {
+    let attempt = start.due.id;
     let Prepared {
         leg,
         route,
@@ -89,7 +121,7 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
             local_media: leg.local,
         },
     );
-    let mut ledger = Ledger::new(
+    let ledger = Ledger::new(
         shared.store.clone(),
         attempt,
         shared.config.node.clone(),
@@ -111,23 +143,29 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
                 attempts: attempts_of(&verification, start.due.number, start.untried),
                 last_report: AttemptReport::default(),
                 has_sent: false,
+                frees_number: false,
                 failover_on_timeout: start.trunk.failover_on_timeout,
                 expires_at: Some(Instant::now() + verification.expires_at.since(wallclock())),
             };
             pump.run(cancel).await
         }
         Err(error) => {
-            // Claimed, but nothing was sent: an outcome is owed all the same.
             tracing::error!(%attempt, %error, "the call could not be set up");
-            ledger.decide(Outcome::new(Reason::Internal), AttemptReport::default(), false);
-            while !ledger.is_idle() {
-                ledger.next().await;
-            }
-            TaskEnd::Ran {
-                outcome: Some(Outcome::new(Reason::Internal)),
-                next_trunk: NextTrunk::No,
-            }
+            not_sent(ledger).await
         }
+    }
+}
+
+/// Claimed, but nothing was sent: an outcome is owed all the same.
+async fn not_sent(mut ledger: Ledger) -> TaskEnd {
+    let outcome = Outcome::new(Reason::Internal);
+    ledger.decide(outcome, AttemptReport::default(), false, true);
+    while !ledger.is_idle() {
+        ledger.next().await;
+    }
+    TaskEnd::Ran {
+        outcome: Some(outcome),
+        next_trunk: NextTrunk::No,
     }
 }
 
@@ -225,6 +263,8 @@ struct Pump {
     last_report: AttemptReport,
     /// Something has left for the network.
     has_sent: bool,
+    /// The ledger has been told that the phone is quiet.
+    frees_number: bool,
     failover_on_timeout: bool,
     /// When an unanswered call ends (`expires_at` of the verification, told once).
     expires_at: Option<Instant>,
@@ -311,6 +351,7 @@ impl Pump {
             Written::Decided(Decided::Already(_) | Decided::NotOurs)
             | Written::Stage
             | Written::Reported
+            | Written::Freed
             | Written::Lost => None,
         }
     }
@@ -327,11 +368,21 @@ impl Pump {
             NextTrunk::Yes { .. } | NextTrunk::Once | NextTrunk::No => Failover::No,
         };
         let another = goes_to_next_trunk(outcome, asked, self.attempts);
-        self.ledger.decide(outcome, report, another);
+        self.frees_number = self.call.is_settled();
+        self.ledger.decide(outcome, report, another, self.frees_number);
     }
 
-    /// Obeys every output that waits.
+    /// Obeys every output that waits, and gives the number back once the phone is known to be quiet: answered, or
+    /// silent for 64·T1 after INVITE, CANCEL or BYE.
     async fn drain(&mut self) {
+        self.obey().await;
+        if self.call.is_settled() && !self.frees_number && self.outcome.is_some() {
+            self.frees_number = true;
+            self.ledger.free_number();
+        }
+    }
+
+    async fn obey(&mut self) {
         while let Some(output) = self.call.poll_output() {
             match output {
                 Output::SendSip { to, bytes } => {

@@ -25,8 +25,10 @@ enum Entry {
         outcome: Outcome,
         report: Box<AttemptReport>,
         next_trunk: bool,
+        frees_number: bool,
     },
     Report(Box<AttemptReport>),
+    FreeNumber,
 }
 
 /// What a finished write was.
@@ -36,6 +38,7 @@ pub(super) enum Written {
     Stage,
     Decided(Decided),
     Reported,
+    Freed,
     /// Given up; the store's own words are in the log.
     Lost,
 }
@@ -68,17 +71,34 @@ impl Ledger {
         self.queue.push_back(Entry::Stage(stage));
     }
 
-    pub(super) fn decide(&mut self, outcome: Outcome, report: AttemptReport, next_trunk: bool) {
+    /// `frees_number`: the phone is known to be quiet; otherwise [`Ledger::free_number`] is owed.
+    pub(super) fn decide(
+        &mut self,
+        outcome: Outcome,
+        report: AttemptReport,
+        next_trunk: bool,
+        frees_number: bool,
+    ) {
         self.queue.retain(|entry| !matches!(entry, Entry::Stage(_)));
         self.queue.push_back(Entry::Decide {
             outcome,
             report: Box::new(report),
             next_trunk,
+            frees_number,
         });
     }
 
     pub(super) fn report(&mut self, report: AttemptReport) {
         self.queue.push_back(Entry::Report(Box::new(report)));
+    }
+
+    /// Before a report that waits: whoever reads that the call is over may ask for the next one.
+    pub(super) fn free_number(&mut self) {
+        let at = match self.queue.back() {
+            Some(Entry::Report(_)) => self.queue.len() - 1,
+            Some(_) | None => self.queue.len(),
+        };
+        self.queue.insert(at, Entry::FreeNumber);
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -123,8 +143,12 @@ impl Ledger {
                 outcome,
                 report,
                 next_trunk,
+                frees_number,
             } => {
-                let decision = self.decision(outcome, *report, next_trunk);
+                let decision = Decision {
+                    frees_number,
+                    ..self.decision(outcome, *report, next_trunk)
+                };
                 Box::pin(decide(store, decision))
             }
             Entry::Report(report) => Box::pin(async move {
@@ -135,6 +159,14 @@ impl Ledger {
                 persist(attempt, write)
                     .await
                     .map_or(Written::Lost, |()| Written::Reported)
+            }),
+            Entry::FreeNumber => Box::pin(async move {
+                persist(attempt, || {
+                    let store = store.clone();
+                    async move { store.free_number(attempt).await }
+                })
+                .await
+                .map_or(Written::Lost, |()| Written::Freed)
             }),
         }
     }
@@ -153,6 +185,7 @@ impl Ledger {
                 Next::Finish
             },
             block_until,
+            frees_number: false,
         }
     }
 }
@@ -175,8 +208,14 @@ fn block_until(
 /// until the next start. `None`: it was never claimed, nothing was sent, and it is still due.
 pub(super) async fn settle_lost(mut ledger: Ledger) -> Option<Outcome> {
     let outcome = Outcome::new(Reason::Internal);
-    ledger.decide(outcome, AttemptReport::default(), false);
-    match ledger.next().await {
+    ledger.decide(outcome, AttemptReport::default(), false, true);
+    let written = ledger.next().await;
+    // Its own decision may have been written before it left, with the number still taken.
+    if matches!(written, Written::Decided(Decided::Already(_))) {
+        ledger.free_number();
+        ledger.next().await;
+    }
+    match written {
         Written::Decided(Decided::Finished { .. } | Decided::Retrying { .. }) => {
             ledger.report(AttemptReport::default());
             ledger.next().await;
@@ -184,7 +223,7 @@ pub(super) async fn settle_lost(mut ledger: Ledger) -> Option<Outcome> {
         }
         Written::Decided(Decided::Already(outcome)) => Some(outcome),
         Written::Decided(Decided::NotOurs) => None,
-        Written::Stage | Written::Reported | Written::Lost => Some(outcome),
+        Written::Stage | Written::Reported | Written::Freed | Written::Lost => Some(outcome),
     }
 }
 
@@ -276,6 +315,7 @@ mod tests {
             supersede: false,
             quotas: Vec::new(),
             pending_max: 0,
+            live_max: 0,
             render_answer: Box::new(|_| StoredAnswer {
                 status: 201,
                 location: None,
@@ -329,7 +369,10 @@ mod tests {
             trunk: "carrier".into(),
             caller_id: None,
         };
-        let claimed = store.claim(claim, wallclock()).await.unwrap();
+        let claimed = store
+            .claim(claim, Entropy::from_number(7), wallclock())
+            .await
+            .unwrap();
         assert!(matches!(claimed, Claimed::Dialing(_)), "{claimed:?}");
         let internal = Outcome::new(Reason::Internal);
         assert_eq!(settle_lost(ledger()).await, Some(internal));

@@ -35,12 +35,15 @@ pub const ALREADY_AT_EXTENSION: &str = "already-at-extension";
 /// so that nobody can confirm what was not yet said.
 pub const TRANSACTION: &str = "transaction";
 
+/// To somebody who calls the number back; no menu plays it. Not in [`ALL`]: a language without it is offered all the same.
+pub const ANNOUNCEMENT: &str = "announcement";
+
 /// Variable of [`RANDOM`]: one digit 1–9.
 pub const VAR_KEY: &str = "key";
 /// Variable of [`CODE`] and [`CODE_AGAIN`]: 4–8 digits.
 pub const VAR_CODE: &str = "code";
 
-/// Every phrase above.
+/// Every phrase that a call of ours may say.
 pub const ALL: &[&str] = &[
     CONFIRM,
     FRAUD,

@@ -31,7 +31,7 @@ pub struct Script {
     pub quiet_after: Duration,
     /// How long a verdict may take to be committed before the call ends without its goodbye.
     pub commit_wait: Duration,
-    /// Whether the fraud sentence is said, in the first play only.
+    /// Whether the fraud sentence is said, until it was heard to its end once.
     pub fraud_sentence: bool,
     /// Whether a verdict is followed by a goodbye.
     pub goodbye: bool,

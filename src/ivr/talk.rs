@@ -42,12 +42,13 @@ pub(super) struct Talk {
     pub(super) dialed_at: Option<Instant>,
     /// End of the last play of the sentence that names the method's key.
     pub(super) named_at: Option<Instant>,
-    /// End of the first play of the fraud sentence.
+    /// End of the fraud sentence, which is said once.
     pub(super) fraud_named_at: Option<Instant>,
 }
 
 impl Talk {
-    /// The lines of the next play: what is confirmed, the key's name, and in the first play the fraud sentence.
+    /// The lines of the next play: what is confirmed, the key's name, and the fraud sentence until it was heard to its
+    /// end once: who cuts it short, with the key that repeats, can still learn how to report.
     pub(super) fn lines(&self, naming: Line) -> Vec<Line> {
         let mut lines = Vec::with_capacity(4);
         if self.plays <= 1 && self.extension.is_some() {
@@ -60,7 +61,7 @@ impl Talk {
             });
         }
         lines.push(naming);
-        if self.says_fraud() && self.plays <= 1 {
+        if self.says_fraud() && self.fraud_named_at.is_none() {
             lines.push(Line::new(&self.script.names.fraud));
         }
         lines

@@ -81,6 +81,8 @@ pub enum MediaCommand {
     Start(StreamConfig),
     /// A later answer, or the peer's new offer, changed it. Sequence numbers, timestamps and the prompt go on.
     Update(StreamConfig),
+    /// The call was answered: what comes from now on is the callee's, and [`MediaEvent::Heard`] tells it.
+    Answered,
     /// Plays the clips one after another, at once, in place of whatever plays; `id` comes back in the events.
     Play { id: u32, clips: Vec<Arc<Clip>> },
     /// Ends the prompt, and digits not yet sent; silence goes on. Gives no [`MediaEvent::PlayDone`].
@@ -104,6 +106,8 @@ pub enum MediaCommand {
 pub enum MediaEvent {
     /// The first valid RTP packet of the peer has come.
     FirstPacket,
+    /// The first valid RTP packet since [`MediaCommand::Answered`] has come. Early media says nothing about it.
+    Heard,
     /// The last packet of clip `index` of `Play { id }` has left.
     ClipDone {
         id: u32,

@@ -69,6 +69,7 @@ impl Stream {
     pub fn command(&mut self, now: Instant, command: MediaCommand, events: &mut Vec<MediaEvent>) {
         match command {
             MediaCommand::Start(config) | MediaCommand::Update(config) => self.update(config),
+            MediaCommand::Answered => self.receiver.listen_for_callee(),
             MediaCommand::Play { id, clips } => self.playout.play(id, clips, events),
             MediaCommand::Stop => {
                 self.playout.stop();

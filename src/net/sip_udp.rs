@@ -34,8 +34,10 @@ pub use self::metrics::SipUdpMetrics;
 
 use self::allowance::Allowances;
 use self::metrics::Counters;
+use super::sip_trace::SipTrace;
 use crate::sip::message::{Headers, Message, ParseError};
 use crate::sip::transaction::datagram_response_target;
+use crate::sip::transaction::timer::Transport;
 
 /// No UDP datagram is longer.
 const DATAGRAM_OCTETS_MAX: usize = 65_536;
@@ -130,6 +132,7 @@ struct Shared {
     is_peer: PeerCheck,
     tag_keys: [RandomState; 2],
     counters: Counters,
+    trace: SipTrace,
 }
 
 struct Listener {
@@ -146,6 +149,14 @@ pub struct RouteGuard {
 impl SipUdp {
     /// Binds every listener and begins to receive. The receiver gets requests that belong to no registered call.
     pub fn bind(config: SipUdpConfig) -> Result<(Self, mpsc::Receiver<Inbound>), BindError> {
+        Self::bind_traced(config, SipTrace::off())
+    }
+
+    /// As [`Self::bind`]; every message that comes or leaves is told to `trace`.
+    pub fn bind_traced(
+        config: SipUdpConfig,
+        trace: SipTrace,
+    ) -> Result<(Self, mpsc::Receiver<Inbound>), BindError> {
         let mut listeners = Vec::with_capacity(config.bind.len());
         for address in config.bind {
             let listener = Listener::bind(address).map_err(|source| BindError::Socket { address, source })?;
@@ -163,6 +174,7 @@ impl SipUdp {
             is_peer: config.is_peer,
             tag_keys: [RandomState::new(), RandomState::new()],
             counters: Counters::default(),
+            trace,
         });
         let tasks = (0..shared.listeners.len())
             .map(|index| tokio::spawn(receive(Arc::clone(&shared), index)).abort_handle())
@@ -322,7 +334,10 @@ impl Shared {
             self.counters.strangers_limited.add();
             return;
         }
-        match Message::parse(datagram) {
+        let parsed = Message::parse(datagram);
+        self.trace
+            .received(Transport::Udp, source, listener.local, datagram.len(), &parsed);
+        match parsed {
             Ok(message) => self.route(Inbound {
                 message,
                 source,
@@ -410,6 +425,7 @@ impl Shared {
         match listener.socket.send_to(octets, to).await {
             Ok(_) => {
                 self.counters.sent.add();
+                self.trace.sent(Transport::Udp, listener.local, to, octets);
                 Ok(())
             }
             Err(error) => {

@@ -15,6 +15,7 @@ pub enum ProblemCode {
     PremiumNumber,
     RateLimited,
     NoTrunkAvailable,
+    Overloaded,
 }
 
 impl ProblemCode {
@@ -31,6 +32,7 @@ impl ProblemCode {
             Self::PremiumNumber => "premium_number",
             Self::RateLimited => "rate_limited",
             Self::NoTrunkAvailable => "no_trunk_available",
+            Self::Overloaded => "overloaded",
         }
     }
 
@@ -42,7 +44,7 @@ impl ProblemCode {
             }
             Self::CountryNotAllowed | Self::NumberBlocked | Self::UserBlocked | Self::PremiumNumber => 403,
             Self::RateLimited => 429,
-            Self::NoTrunkAvailable => 503,
+            Self::NoTrunkAvailable | Self::Overloaded => 503,
         }
     }
 }

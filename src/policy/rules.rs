@@ -28,6 +28,8 @@ pub struct PolicySettings {
     pub prefix_digits: u8,
     /// Most verifications in progress.
     pub pending_max: u32,
+    /// Most live calls; 0 = unlimited.
+    pub live_max: u32,
 }
 
 impl Default for PolicySettings {
@@ -43,6 +45,7 @@ impl Default for PolicySettings {
             per_prefix_per_hour: 60,
             prefix_digits: 7,
             pending_max: 10_000,
+            live_max: 0,
         }
     }
 }
@@ -226,6 +229,12 @@ impl Policy {
     #[must_use]
     pub const fn pending_max(&self) -> u32 {
         self.settings.pending_max
+    }
+
+    /// Most live calls; 0 = unlimited.
+    #[must_use]
+    pub const fn live_max(&self) -> u32 {
+        self.settings.live_max
     }
 
     #[must_use]

@@ -314,9 +314,22 @@ fn confirms(about: &str, by: PressBy) -> Callee {
 /// The callees of the contract, by the last four digits of +1 500 555 ….
 #[must_use]
 pub fn defaults() -> BTreeMap<String, Callee> {
-    use PressBy::{Inband, Info, Rfc4733, Rfc4733NoMarker};
-    let told = || Step::WaitUntilTold;
-    let table = [
+    [
+        keys_and_refusals(),
+        people_and_machines(),
+        odd_media(),
+        special_calls(),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|(tail, callee)| (format!("+1500555{tail}"), callee))
+    .collect()
+}
+
+/// Keys by every way, and what a network answers instead.
+fn keys_and_refusals() -> Vec<(&'static str, Callee)> {
+    use PressBy::{Inband, Info, Rfc4733};
+    vec![
         ("0001", confirms("answers and presses # by RFC 4733", Rfc4733)),
         (
             "0002",
@@ -362,6 +375,14 @@ pub fn defaults() -> BTreeMap<String, Callee> {
                 )
             },
         ),
+    ]
+}
+
+/// What happens after the answer, by a person or a machine.
+fn people_and_machines() -> Vec<(&'static str, Callee)> {
+    use PressBy::Rfc4733;
+    let told = || Step::WaitUntilTold;
+    vec![
         ("0009", answers("answers and presses nothing", vec![])),
         (
             "0010",
@@ -409,6 +430,14 @@ pub fn defaults() -> BTreeMap<String, Callee> {
             ),
         ),
         ("0016", answers("call-screening robot", vec![Step::Screening])),
+    ]
+}
+
+/// Media before the answer, none, damaged, or understood word by word.
+fn odd_media() -> Vec<(&'static str, Callee)> {
+    use PressBy::{Rfc4733, Rfc4733NoMarker};
+    let told = || Step::WaitUntilTold;
+    vec![
         (
             "0017",
             Callee::new(
@@ -454,6 +483,14 @@ pub fn defaults() -> BTreeMap<String, Callee> {
                 vec![told(), Step::PressHeardDigit],
             ),
         ),
+    ]
+}
+
+/// What needs more than a press: a CANCEL, an extension, a code.
+fn special_calls() -> Vec<(&'static str, Callee)> {
+    use PressBy::{Inband, Rfc4733};
+    let told = || Step::WaitUntilTold;
+    vec![
         (
             "0023",
             Callee::new(
@@ -491,11 +528,7 @@ pub fn defaults() -> BTreeMap<String, Callee> {
             "0027",
             confirms("telephone-event agreed, but the key comes as a tone", Inband),
         ),
-    ];
-    table
-        .into_iter()
-        .map(|(tail, callee)| (format!("+1500555{tail}"), callee))
-        .collect()
+    ]
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 //! One callee's side of one call: the steps of its script, done on the real wire.
+use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -93,20 +94,11 @@ pub(super) async fn run(
             return exchange.records.touch();
         }
     };
-    let config = UasConfig {
-        local,
-        public: None,
-        transport: Transport::Udp,
-        contact_user: "callee".to_owned(),
-        user_agent: concat!("Ringproof-Sim/", env!("CARGO_PKG_VERSION")).to_owned(),
-        peers: Vec::new(),
-        timers: TimerConfig::default(),
-    };
     let offer = request.body_of_type("application/sdp").map(<[u8]>::to_vec);
     let mut out = Vec::new();
     let started = UasSession::start(
         Instant::now(),
-        config,
+        uas_config(local),
         request,
         source,
         exchange.entropy(),
@@ -116,16 +108,7 @@ pub(super) async fn run(
         record.state(CallState::Ended);
         return exchange.records.touch();
     };
-    let local_media = LocalMedia {
-        address: leg.local.ip(),
-        port: leg.local.port(),
-        codecs: exchange.codecs.clone(),
-        telephone_event: callee.dtmf == Dtmf::TelephoneEvent,
-        ptime_ms: 20,
-        session_id: u64::from(leg.local.port()),
-        version: 1,
-        rtcp_mux: false,
-    };
+    let local_media = local_media(leg.local, &exchange, &callee);
     let entropy = exchange.entropy();
     let mut phone = Phone {
         exchange,
@@ -157,6 +140,31 @@ pub(super) async fn run(
     }
     phone.pump(Until::TheEnd).await;
     phone.hang_up_media().await;
+}
+
+fn uas_config(local: SocketAddr) -> UasConfig {
+    UasConfig {
+        local,
+        public: None,
+        transport: Transport::Udp,
+        contact_user: "callee".to_owned(),
+        user_agent: concat!("Ringproof-Sim/", env!("CARGO_PKG_VERSION")).to_owned(),
+        peers: Vec::new(),
+        timers: TimerConfig::default(),
+    }
+}
+
+fn local_media(local: SocketAddr, exchange: &Exchange, callee: &Callee) -> LocalMedia {
+    LocalMedia {
+        address: local.ip(),
+        port: local.port(),
+        codecs: exchange.codecs.clone(),
+        telephone_event: callee.dtmf == Dtmf::TelephoneEvent,
+        ptime_ms: 20,
+        session_id: u64::from(local.port()),
+        version: 1,
+        rtcp_mux: false,
+    }
 }
 
 /// A carrier that takes the INVITE and never says a word.
@@ -191,7 +199,7 @@ struct Phone {
     session: Option<UasSession>,
     leg: MediaLeg,
     messages: mpsc::Receiver<Inbound>,
-    local: std::net::SocketAddr,
+    local: SocketAddr,
     entropy: Entropy,
     offer: Option<Vec<u8>>,
     local_media: LocalMedia,
@@ -406,6 +414,7 @@ impl Phone {
                 self.exchange.records.touch();
             }
             MediaEvent::FirstPacket
+            | MediaEvent::Heard
             | MediaEvent::ClipDone { .. }
             | MediaEvent::PressEnded { .. }
             | MediaEvent::UnnegotiatedEvents { .. }
@@ -432,7 +441,7 @@ impl Phone {
         }
     }
 
-    async fn send(&mut self, to: std::net::SocketAddr, bytes: &[u8]) {
+    async fn send(&mut self, to: SocketAddr, bytes: &[u8]) {
         if let Ok(message) = Message::parse(bytes) {
             self.record.message("out", &message);
         }

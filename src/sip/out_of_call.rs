@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  from a stranger ──▶ nothing          ACK ──▶ nothing
-//!  from a trunk:  OPTIONS ──▶ 200       INVITE ──▶ 603       in a dialog, CANCEL ──▶ 481
+//!  from a trunk:  OPTIONS ──▶ 200       INVITE ──▶ 603, 486   in a dialog, CANCEL ──▶ 481
 //!                 a method we know ──▶ 405                   another method ──▶ 501
 //! ```
 //!
@@ -21,10 +21,26 @@ pub fn answer(request: &Request, source: SocketAddr, is_trunk_peer: bool) -> Opt
     if !is_trunk_peer || request.method == Method::Ack {
         return None;
     }
+    stateless(request, source, status_for(request))
+}
+
+/// 486 to an INVITE of a trunk that would be answered if there were room.
+#[must_use]
+pub fn busy(request: &Request, source: SocketAddr) -> Option<Response> {
+    stateless(request, source, 486)
+}
+
+/// An INVITE that begins a call: what may be answered by [`uas`](super::uas).
+#[must_use]
+pub fn begins_call(request: &Request) -> bool {
+    request.method == Method::Invite && request.headers.to().is_ok_and(|to| to.tag().is_none())
+}
+
+fn stateless(request: &Request, source: SocketAddr, status: u16) -> Option<Response> {
     let size_max = request.to_bytes().len() * 3 / 2;
     let mut stamped = request.clone();
     stamped.stamp_source(source);
-    let response = Response::reply_to(&stamped, status_for(request), None);
+    let response = Response::reply_to(&stamped, status, None);
     let mut response = response.with_to_tag(&stateless_tag(&request.headers));
     if response.to_bytes().len() > size_max {
         return None;
@@ -124,6 +140,14 @@ mod tests {
                 "{method}: {asked} octets in, {answered} out"
             );
         }
+    }
+
+    #[test]
+    fn only_an_invite_outside_a_dialog_begins_a_call() {
+        assert!(begins_call(&request("INVITE", "", "")));
+        assert!(!begins_call(&request("INVITE", ";tag=t", "")) && !begins_call(&request("OPTIONS", "", "")));
+        let busy = busy(&request("INVITE", "", ""), source()).unwrap();
+        assert!(busy.status == 486 && busy.headers.to().unwrap().tag().is_some());
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub struct Accept {
     pub quotas: Vec<Quota>,
     /// Most verifications that may be pending at once; 0 = unlimited.
     pub pending_max: u32,
+    /// Most calls that may be live at once; 0 = unlimited.
+    pub live_max: u32,
     /// Renders the answer that a replay of the idempotency key repeats.
     pub render_answer: RenderAnswer,
 }
@@ -68,7 +70,7 @@ pub enum Accepted {
     IdempotencyMismatch,
     /// The first request with this key has not been answered yet: 409.
     IdempotencyInFlight,
-    /// Another call to this number is in progress: 409.
+    /// Another call to this number is in progress, or its phone may still ring: 409.
     NumberBusy { verification: VerificationId },
     /// A block, a limit or a full queue. The audit row has been written.
     Refused(Refusal),

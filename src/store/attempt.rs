@@ -37,7 +37,9 @@ pub enum Claimed {
     Dialing(Box<Verification>),
     /// Canceled, expired, claimed by another, or unknown: nothing may be sent.
     NoLonger,
-    /// Another call to this number is still live (it has been superseded and is ending): try again soon.
+    /// The number or the end user was blocked after stop 1: the verification has ended with this outcome.
+    Blocked(Outcome),
+    /// The phone of an earlier call to this number may still ring (that one is ending): try again soon.
     NumberBusy,
 }
 
@@ -52,6 +54,8 @@ pub struct Decision {
     pub next: Next,
     /// Blocks the number until then: the callee reported fraud, or wants no more calls ([`BLOCK_FOR_EVER`]).
     pub block_until: Option<UnixMillis>,
+    /// The call's phone is known to be quiet. Otherwise its number stays taken until [`super::Store::free_number`].
+    pub frees_number: bool,
 }
 
 /// The block stays until a person takes it away.

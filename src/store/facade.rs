@@ -121,16 +121,19 @@ to_engine! {
     /// Frees the key: the work failed and may be tried again.
     fn idempotency_abandon(&self, key: IdempotencyKey) -> ();
 
-    /// Queued attempts whose time has come, oldest first, without those whose number has a live call.
+    /// Queued attempts whose time has come, oldest first, without those whose number is taken: its phone may
+    /// still ring.
     fn due_attempts(&self, now: UnixMillis, limit: u32) -> Vec<DueAttempt>;
     /// When the dialer has something to do next: an attempt due or a queued verification expiring. Lies in the
     /// past while due attempts wait for a trunk: the dialer then goes by its trunks.
     fn next_attempt_at(&self) -> Option<UnixMillis>;
-    /// Commits `dialing`; only `Claimed::Dialing` allows an INVITE.
-    fn claim(&self, claim: Claim, now: UnixMillis) -> Claimed;
+    /// Commits `dialing`; only `Claimed::Dialing` allows an INVITE. What was blocked since stop 1 ends here instead.
+    fn claim(&self, claim: Claim, entropy: Entropy, now: UnixMillis) -> Claimed;
     fn set_stage(&self, attempt: AttemptId, stage: Stage, entropy: Entropy, now: UnixMillis) -> StageSet;
     /// Stop 2.
     fn decide(&self, decision: Decision, entropy: Entropy, now: UnixMillis) -> Decided;
+    /// The call's phone is quiet: its number may be called again. Nothing happens before the outcome, nor twice.
+    fn free_number(&self, attempt: AttemptId) -> ();
     /// The whole evidence, quality included, once the call is over. Never changes the outcome.
     fn finish_report(&self, attempt: AttemptId, report: AttemptReport, now: UnixMillis) -> ();
     /// Ends a verification that has no live call (no trunk can carry it, policy refuses it later). False when it
@@ -142,7 +145,8 @@ to_engine! {
     fn pending_cancels(&self, node: &str) -> Vec<CancelNotice>;
     /// Queued verifications past their life become `expired/ttl`. Returns those that ended.
     fn expire_due(&self, entropy: Entropy, now: UnixMillis) -> Vec<VerificationId>;
-    /// At start, before the first claim: every live attempt of this node becomes `failed/unknown_after_crash`.
+    /// At start, before the first claim: every live attempt of this node becomes `failed/unknown_after_crash`,
+    /// and no number stays taken.
     fn recover(&self, node: &str, entropy: Entropy, now: UnixMillis) -> Recovered;
     /// Verifications without an outcome, and among them live calls.
     fn in_progress(&self) -> (u64, u64);

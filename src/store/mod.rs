@@ -16,7 +16,8 @@
 //! # Invariants
 //! - An attempt is `dialing`, with node and Call-ID, in a committed row before its INVITE leaves.
 //! - An outcome is written once. A second decision is refused and told what stands.
-//! - One verification in progress per number, one live call per number.
+//! - One verification in progress per number, one phone that may ring per number: it is
+//!   taken from the claim until the phone is known to be quiet, which may be after the outcome.
 //! - The terminal webhook is written in the transaction that writes the outcome.
 //! - No caller is answered before the commit that holds its change; several callers may share a commit.
 //!

@@ -107,124 +107,145 @@ const fn end_for_good(title: &'static str, text: &'static str, next: &'static st
     }
 }
 
-#[expect(clippy::too_many_lines, reason = "one arm per reason of the contract")]
+const CONFIRMED: EndText = end("Confirmed", "We heard your key.", "Continue.");
+const FRAUD_REPORTED: EndText = end_for_good(
+    "The call was reported as fraud",
+    "Somebody pressed 0 and # on the telephone. We call this number no more for now.",
+    "If you asked for the call and pressed the wrong keys, speak to your administrator.",
+);
+const WRONG_KEY: EndText = end(
+    "Another key was pressed",
+    "We heard keys, but not the one that the voice asked for.",
+    "Call again, listen to the end of the sentence, and press the key that it names.",
+);
+const WRONG_CODE: EndText = end(
+    "The code did not match",
+    "The digits that were keyed in were not those on the screen.",
+    "Call again: the page shows a new code.",
+);
+const DECLINED: EndText = end(
+    "The call was declined",
+    "The telephone turned the call away.",
+    "Call again and answer it. The number that calls stands on this page.",
+);
+const HUNG_UP: EndText = end(
+    "The call ended too early",
+    "The telephone hung up before we heard the key.",
+    "Call again and press the key before you hang up.",
+);
+const NO_ANSWER: EndText = end(
+    "Nobody answered",
+    "We let the telephone ring, but nobody answered.",
+    "Make sure that it is switched on and near you, then call again.",
+);
+const NO_INPUT: EndText = end(
+    "We heard no key",
+    "The call was answered, but no key was pressed.",
+    "Call again, open the keypad of the telephone, and press the key that the voice names.",
+);
+const VOICEMAIL: EndText = end(
+    "Voicemail answered",
+    "An answering machine took the call. We left no message.",
+    "Make sure that the telephone can ring, then call again and answer yourself.",
+);
+const CALL_SCREENED: EndText = end(
+    "Call screening answered",
+    "An assistant on the telephone answered for you.",
+    "Switch call screening off for a moment or save the number that calls as a contact, then call again.",
+);
+const SUSPECT_MACHINE: EndText = end(
+    "A machine seems to have answered",
+    "The keys that we heard did not come from a person.",
+    "Call again and answer yourself, or use another number.",
+);
+const TOO_LATE: EndText = end(
+    "The call came too late",
+    "It could not be placed in time.",
+    "Call again.",
+);
+const BUSY: EndText = end(
+    "The line is busy",
+    "Somebody is talking on this telephone.",
+    "End the other call, then call again.",
+);
+const UNREACHABLE: EndText = end(
+    "The telephone cannot be reached",
+    "It may be switched off or without coverage.",
+    "Switch it on, then call again.",
+);
+const NO_SUCH_NUMBER: EndText = end_for_good(
+    "This number does not exist",
+    "The telephone network knows nobody with this number.",
+    "Check the digits and change the number.",
+);
+const NETWORK_BUSY: EndText = end(
+    "The telephone network is busy",
+    "Our line to the network could not take the call.",
+    "Call again in a minute, or use another method.",
+);
+const NETWORK_BLOCKED: EndText = end(
+    "The network blocked the call",
+    "The telephone company of this number turned the call away.",
+    "Allow calls from the number on this page with your telephone company, or use another method.",
+);
+const CALL_FAILED: EndText = end(
+    "The call failed",
+    "This was not your fault: the call could not be carried through.",
+    "Call again, or use another method.",
+);
+const COUNTRY_NOT_OFFERED: EndText = end_for_good(
+    "Calls to this country are not offered",
+    "Your organisation does not call numbers of this country.",
+    "Change the number, or use another method.",
+);
+const NUMBER_BLOCKED: EndText = end_for_good(
+    "This number is not called",
+    "It was reported or blocked before.",
+    "Use another number, or speak to your administrator.",
+);
+const PREMIUM_NUMBER: EndText = end_for_good(
+    "This kind of number is not called",
+    "Premium-rate and satellite numbers cannot be used.",
+    "Use a mobile or landline number.",
+);
+const TOO_MANY_CALLS: EndText = end_for_good(
+    "Too many calls",
+    "No more calls can be placed for now.",
+    "Use another method, or come back later.",
+);
+const CANCELLED: EndText = end(
+    "The call was cancelled",
+    "It ended before it was confirmed.",
+    "Call again when you are ready.",
+);
+
 pub(super) const fn end_text(reason: Reason) -> EndText {
     match reason {
-        Reason::KeyConfirmed | Reason::CodeMatched | Reason::CodePlayed => {
-            end("Confirmed", "We heard your key.", "Continue.")
+        Reason::KeyConfirmed | Reason::CodeMatched | Reason::CodePlayed => CONFIRMED,
+        Reason::FraudReported => FRAUD_REPORTED,
+        Reason::WrongKey => WRONG_KEY,
+        Reason::WrongCode => WRONG_CODE,
+        Reason::Declined => DECLINED,
+        Reason::HungUp => HUNG_UP,
+        Reason::NoAnswer => NO_ANSWER,
+        Reason::NoInput => NO_INPUT,
+        Reason::Voicemail => VOICEMAIL,
+        Reason::CallScreened => CALL_SCREENED,
+        Reason::SuspectMachine => SUSPECT_MACHINE,
+        Reason::Ttl => TOO_LATE,
+        Reason::Busy => BUSY,
+        Reason::Unreachable => UNREACHABLE,
+        Reason::InvalidNumber | Reason::NotAllocated => NO_SUCH_NUMBER,
+        Reason::Congestion | Reason::TrunkAuth | Reason::TrunkDown => NETWORK_BUSY,
+        Reason::RejectedByNetwork => NETWORK_BLOCKED,
+        Reason::CodecMismatch | Reason::MediaFailed | Reason::UnknownAfterCrash | Reason::Internal => {
+            CALL_FAILED
         }
-        Reason::FraudReported => end_for_good(
-            "The call was reported as fraud",
-            "Somebody pressed 0 and # on the telephone. We call this number no more for now.",
-            "If you asked for the call and pressed the wrong keys, speak to your administrator.",
-        ),
-        Reason::WrongKey => end(
-            "Another key was pressed",
-            "We heard keys, but not the one that the voice asked for.",
-            "Call again, listen to the end of the sentence, and press the key that it names.",
-        ),
-        Reason::WrongCode => end(
-            "The code did not match",
-            "The digits that were keyed in were not those on the screen.",
-            "Call again: the page shows a new code.",
-        ),
-        Reason::Declined => end(
-            "The call was declined",
-            "The telephone turned the call away.",
-            "Call again and answer it. The number that calls stands on this page.",
-        ),
-        Reason::HungUp => end(
-            "The call ended too early",
-            "The telephone hung up before we heard the key.",
-            "Call again and press the key before you hang up.",
-        ),
-        Reason::NoAnswer => end(
-            "Nobody answered",
-            "We let the telephone ring, but nobody answered.",
-            "Make sure that it is switched on and near you, then call again.",
-        ),
-        Reason::NoInput => end(
-            "We heard no key",
-            "The call was answered, but no key was pressed.",
-            "Call again, open the keypad of the telephone, and press the key that the voice names.",
-        ),
-        Reason::Voicemail => end(
-            "Voicemail answered",
-            "An answering machine took the call. We left no message.",
-            "Make sure that the telephone can ring, then call again and answer yourself.",
-        ),
-        Reason::CallScreened => end(
-            "Call screening answered",
-            "An assistant on the telephone answered for you.",
-            "Switch call screening off for a moment or save the number that calls as a contact, then call again.",
-        ),
-        Reason::SuspectMachine => end(
-            "A machine seems to have answered",
-            "The keys that we heard did not come from a person.",
-            "Call again and answer yourself, or use another number.",
-        ),
-        Reason::Ttl => end(
-            "The call came too late",
-            "It could not be placed in time.",
-            "Call again.",
-        ),
-        Reason::Busy => end(
-            "The line is busy",
-            "Somebody is talking on this telephone.",
-            "End the other call, then call again.",
-        ),
-        Reason::Unreachable => end(
-            "The telephone cannot be reached",
-            "It may be switched off or without coverage.",
-            "Switch it on, then call again.",
-        ),
-        Reason::InvalidNumber | Reason::NotAllocated => EndText {
-            title: "This number does not exist",
-            text: "The telephone network knows nobody with this number.",
-            next: "Check the digits and change the number.",
-            again: false,
-            tone: "bad",
-        },
-        Reason::Congestion | Reason::TrunkAuth | Reason::TrunkDown => end(
-            "The telephone network is busy",
-            "Our line to the network could not take the call.",
-            "Call again in a minute, or use another method.",
-        ),
-        Reason::RejectedByNetwork => end(
-            "The network blocked the call",
-            "The telephone company of this number turned the call away.",
-            "Allow calls from the number on this page with your telephone company, or use another method.",
-        ),
-        Reason::CodecMismatch | Reason::MediaFailed | Reason::UnknownAfterCrash | Reason::Internal => end(
-            "The call failed",
-            "This was not your fault: the call could not be carried through.",
-            "Call again, or use another method.",
-        ),
-        Reason::CountryNotAllowed => end_for_good(
-            "Calls to this country are not offered",
-            "Your organisation does not call numbers of this country.",
-            "Change the number, or use another method.",
-        ),
-        Reason::NumberBlocked | Reason::UserBlocked => end_for_good(
-            "This number is not called",
-            "It was reported or blocked before.",
-            "Use another number, or speak to your administrator.",
-        ),
-        Reason::PremiumNumber => end_for_good(
-            "This kind of number is not called",
-            "Premium-rate and satellite numbers cannot be used.",
-            "Use a mobile or landline number.",
-        ),
-        Reason::RateLimited | Reason::SpendLimit => end_for_good(
-            "Too many calls",
-            "No more calls can be placed for now.",
-            "Use another method, or come back later.",
-        ),
-        Reason::ByClient | Reason::Superseded | Reason::Shutdown => end(
-            "The call was cancelled",
-            "It ended before it was confirmed.",
-            "Call again when you are ready.",
-        ),
+        Reason::CountryNotAllowed => COUNTRY_NOT_OFFERED,
+        Reason::NumberBlocked | Reason::UserBlocked => NUMBER_BLOCKED,
+        Reason::PremiumNumber => PREMIUM_NUMBER,
+        Reason::RateLimited | Reason::SpendLimit => TOO_MANY_CALLS,
+        Reason::ByClient | Reason::Superseded | Reason::Shutdown => CANCELLED,
     }
 }
 

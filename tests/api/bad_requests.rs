@@ -2,7 +2,8 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::harness::{Answer, Lab, Setup, with_form};
+use super::harness::{Answer, Lab, Setup};
+use crate::browser::with_form;
 
 /// A request and its refusal: status, code, param, detail.
 pub(super) struct Case {

@@ -40,6 +40,13 @@ pub(crate) async fn play_due(lab: &Lab) -> usize {
 }
 
 pub(crate) async fn claim(lab: &Lab, attempt: AttemptId) -> Verification {
+    match try_claim(lab, attempt).await {
+        Claimed::Dialing(verification) => *verification,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(crate) async fn try_claim(lab: &Lab, attempt: AttemptId) -> Claimed {
     let claim = Claim {
         attempt,
         node: NODE.into(),
@@ -47,10 +54,7 @@ pub(crate) async fn claim(lab: &Lab, attempt: AttemptId) -> Verification {
         trunk: "carrier".into(),
         caller_id: None,
     };
-    match lab.store.claim(claim, lab.now()).await.unwrap() {
-        Claimed::Dialing(verification) => *verification,
-        other => panic!("{other:?}"),
-    }
+    lab.store.claim(claim, entropy(lab), lab.now()).await.unwrap()
 }
 
 pub(crate) async fn set_stage(lab: &Lab, attempt: AttemptId, stage: Stage) {
@@ -72,6 +76,7 @@ pub(crate) async fn decide(store: &Store, lab: &Lab, attempt: AttemptId, reason:
         report,
         next: Next::Finish,
         block_until: None,
+        frees_number: true,
     };
     store.decide(decision, entropy(lab), lab.now()).await.unwrap();
 }

@@ -61,6 +61,19 @@ impl Default for Setup {
     }
 }
 
+impl Setup {
+    /// As the default, but with these limits of one number.
+    pub(crate) fn with_number_limits(per_hour: u32, per_day: u32, again_after_s: u32) -> Self {
+        let mut setup = Self::default();
+        setup.policy.per_number = NumberLimits {
+            per_hour,
+            per_day,
+            again_after_s,
+        };
+        setup
+    }
+}
+
 /// A running server.
 pub(crate) struct Lab {
     pub(crate) base: String,
@@ -238,17 +251,4 @@ impl Answer {
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |v| v.to_str().unwrap())
     }
-}
-
-/// Gives a request a form as its body.
-pub(crate) fn with_form<'a>(
-    request: RequestBuilder,
-    entries: impl IntoIterator<Item = (&'a str, &'a str)>,
-) -> RequestBuilder {
-    let mut url = reqwest::Url::parse("http://form.invalid/").unwrap();
-    url.query_pairs_mut().extend_pairs(entries);
-    let body = url.query().unwrap_or_default().to_owned();
-    request
-        .header("content-type", "application/x-www-form-urlencoded")
-        .body(body)
 }

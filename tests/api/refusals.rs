@@ -1,6 +1,8 @@
 //! What a refusal leaves behind: one audit row, no verification, no number in clear.
 use reqwest::Method;
-use ringproof::policy::{NumberLimits, PolicySettings};
+use ringproof::model::Reason;
+use ringproof::policy::PolicySettings;
+use ringproof::store::{Claimed, Visibility};
 use serde_json::json;
 
 use super::bad_requests::{CASES, V};
@@ -53,19 +55,7 @@ async fn refusals(lab: &Lab) -> Vec<ringproof::store::AuditRow> {
 
 #[tokio::test]
 async fn each_kind_of_refusal_leaves_one_audit_row() {
-    let policy = PolicySettings {
-        per_number: NumberLimits {
-            per_hour: 0,
-            per_day: 0,
-            again_after_s: 60,
-        },
-        ..Setup::default().policy
-    };
-    let lab = Lab::start_with(Setup {
-        policy,
-        ..Setup::default()
-    })
-    .await;
+    let lab = Lab::start_with(Setup::with_number_limits(0, 0, 60)).await;
     let good = json!({"to": "+14255550123"});
     lab.create(&good).await;
     let mut expected = 0;
@@ -91,4 +81,42 @@ async fn each_kind_of_refusal_leaves_one_audit_row() {
     check(503, "no_trunk_available").await;
     lab.state.admission().drain();
     check(503, "shutting_down").await;
+}
+
+#[tokio::test]
+async fn a_request_beyond_the_live_calls_is_refused_at_once() {
+    let policy = PolicySettings {
+        live_max: 1,
+        ..Setup::default().policy
+    };
+    let lab = Lab::start_with(Setup {
+        policy,
+        ..Setup::default()
+    })
+    .await;
+    let (ringing, _) = lab.create(&json!({"to": "+14255550150"})).await;
+    assert_eq!(dialer::play_due(&lab).await, 1);
+    let refused = lab.post(V, &json!({"to": "+14255550123"})).await;
+    assert_eq!(refused.status, 503, "{}", refused.text);
+    assert_eq!(refused.json()["code"], "overloaded");
+    assert_eq!(refused.header("retry-after"), "5");
+    assert_eq!(refusals(&lab).await.len(), 1);
+    let call = lab.store.verification(ringing, &Visibility::All).await;
+    let attempt = call.unwrap().unwrap().attempts[0].id;
+    dialer::decide(&lab.store, &lab, attempt, Reason::NoAnswer).await;
+    lab.create(&json!({"to": "+14255550123"})).await;
+}
+
+#[tokio::test]
+async fn a_number_that_is_blocked_while_its_call_waits_is_not_dialled() {
+    let lab = Lab::start().await;
+    let (id, _) = lab.create(&json!({"to": "+14255550123"})).await;
+    let block = lab.post("/v1/blocks", &json!({"number": "+14255550123"})).await;
+    assert_eq!(block.status, 201, "{}", block.text);
+    let due = lab.store.due_attempts(lab.now(), 16).await.unwrap();
+    let claimed = dialer::try_claim(&lab, due[0].id).await;
+    assert_eq!(claimed, Claimed::Blocked(Reason::NumberBlocked.into()));
+    let shown = lab.get(&format!("{V}/{id}")).await.json();
+    assert_eq!(shown["status"], "blocked");
+    assert_eq!(shown["reason"], "number_blocked");
 }

@@ -1,7 +1,7 @@
 //! The life of a verification over HTTP.
 use reqwest::{Method, StatusCode};
 use ringproof::model::{Reason, Stage};
-use ringproof::policy::{NumberLimits, PolicySettings};
+use ringproof::policy::PolicySettings;
 use serde_json::{Value, json};
 
 use super::dialer;
@@ -183,19 +183,7 @@ async fn what_has_been_answered_is_answered_again_whatever_has_changed_since() {
 #[tokio::test]
 async fn one_call_at_a_time_per_number_unless_it_is_superseded() {
     // The cool-down holds for a call after the last one, not for a call in its place.
-    let policy = PolicySettings {
-        per_number: NumberLimits {
-            per_hour: 0,
-            per_day: 0,
-            again_after_s: 60,
-        },
-        ..Setup::default().policy
-    };
-    let lab = Lab::start_with(Setup {
-        policy,
-        ..Setup::default()
-    })
-    .await;
+    let lab = Lab::start_with(Setup::with_number_limits(0, 0, 60)).await;
     let (first, _) = lab.create(&json!({"to": "+14255550101"})).await;
     let busy = lab.post(V, &json!({"to": "+14255550101"})).await;
     assert_eq!(
@@ -239,19 +227,7 @@ async fn one_call_at_a_time_per_number_unless_it_is_superseded() {
 
 #[tokio::test]
 async fn limits_answer_429_with_the_limit_and_the_wait() {
-    let policy = PolicySettings {
-        per_number: NumberLimits {
-            per_hour: 3,
-            per_day: 10,
-            again_after_s: 60,
-        },
-        ..Setup::default().policy
-    };
-    let lab = Lab::start_with(Setup {
-        policy,
-        ..Setup::default()
-    })
-    .await;
+    let lab = Lab::start_with(Setup::with_number_limits(3, 10, 60)).await;
     lab.create(&json!({"to": "+14255550104"})).await;
     dialer::play_due(&lab).await;
     let answer = lab.post(V, &json!({"to": "+14255550104"})).await;

@@ -1,114 +1,12 @@
 //! The enrolment pages over plain HTTP, as a browser without JavaScript walks them.
-use std::collections::BTreeMap;
-
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::dialer;
-use super::harness::{Answer, Lab, with_form};
-
-/// A browser: follows our own redirects, keeps the cookie, sends forms.
-struct Browser<'a> {
-    lab: &'a Lab,
-    cookie: Option<String>,
-    language: &'static str,
-    path: String,
-    page: Answer,
-}
-
-impl<'a> Browser<'a> {
-    async fn open(lab: &'a Lab, url: &str) -> Self {
-        Self::open_in(lab, url, "en-US,en;q=0.8").await
-    }
-
-    async fn open_in(lab: &'a Lab, url: &str, language: &'static str) -> Self {
-        let path = url.strip_prefix(&lab.base).unwrap().to_owned();
-        let page = Answer {
-            status: StatusCode::OK,
-            headers: reqwest::header::HeaderMap::new(),
-            text: String::new(),
-        };
-        let mut browser = Self {
-            lab,
-            cookie: None,
-            language,
-            path: path.clone(),
-            page,
-        };
-        browser.go(&path).await;
-        browser
-    }
-
-    async fn send(&mut self, mut request: reqwest::RequestBuilder) {
-        request = request
-            .header("accept-language", self.language)
-            .header("sec-fetch-site", "same-origin");
-        if let Some(cookie) = &self.cookie {
-            request = request.header("cookie", cookie);
-        }
-        let page = Answer::of(request.send().await.unwrap()).await;
-        if !page.header("set-cookie").is_empty() {
-            let cookie = page.header("set-cookie");
-            assert!(
-                cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"),
-                "{cookie}"
-            );
-            self.cookie = cookie.split(';').next().map(str::to_owned);
-        }
-        self.page = page;
-    }
-
-    async fn go(&mut self, path: &str) {
-        let request = self.lab.client.get(format!("{}{path}", self.lab.base));
-        path.clone_into(&mut self.path);
-        self.send(request).await;
-        self.follow().await;
-    }
-
-    async fn follow(&mut self) {
-        while self.page.status == StatusCode::SEE_OTHER && self.page.header("location").starts_with('/') {
-            let next = self.page.header("location").to_owned();
-            let request = self.lab.client.get(format!("{}{next}", self.lab.base));
-            self.path = next;
-            self.send(request).await;
-        }
-    }
-
-    /// Sends the page's form with its own hidden field and these entries.
-    async fn submit(&mut self, entries: &[(&str, &str)]) {
-        let action = between(&self.page.text, "<form method=\"post\" action=\"", "\"").to_owned();
-        let csrf = between(&self.page.text, "name=\"csrf\" value=\"", "\"").to_owned();
-        let mut form: BTreeMap<&str, &str> = entries.iter().copied().collect();
-        form.insert("csrf", &csrf);
-        let request = self.lab.client.post(format!("{}{action}", self.lab.base));
-        let request = with_form(request, form);
-        self.path = action;
-        self.send(request).await;
-        self.follow().await;
-    }
-
-    fn sees(&self, text: &str) -> &Self {
-        assert!(
-            self.page.text.contains(text),
-            "{text:?} is missing in:\n{}",
-            self.page.text
-        );
-        self
-    }
-
-    fn title(&self) -> &str {
-        between(&self.page.text, "<title>", "</title>")
-    }
-}
-
-fn between<'t>(text: &'t str, start: &str, end: &str) -> &'t str {
-    let (_, rest) = text
-        .split_once(start)
-        .unwrap_or_else(|| panic!("{start} is missing in:\n{text}"));
-    rest.split_once(end).unwrap().0
-}
+use super::harness::Lab;
+use crate::browser::{Browser, between, with_form};
 
 async fn enroll(lab: &Lab, extra: Value) -> (String, String) {
     let mut body = json!({
@@ -152,10 +50,10 @@ async fn claims(lab: &Lab, jws: &str) -> Value {
     serde_json::from_slice(&decode(payload)).unwrap()
 }
 
-async fn returned(lab: &Lab, browser: &mut Browser<'_>, token_path: &str) -> (reqwest::Url, Value) {
+async fn returned(lab: &Lab, browser: &mut Browser, token_path: &str) -> (reqwest::Url, Value) {
     browser.go(&format!("{token_path}/return")).await;
-    assert_eq!(browser.page.status, StatusCode::SEE_OTHER);
-    let url = reqwest::Url::parse(browser.page.header("location")).unwrap();
+    assert_eq!(browser.status, StatusCode::SEE_OTHER);
+    let url = reqwest::Url::parse(browser.header("location")).unwrap();
     let result = url
         .query_pairs()
         .find(|(k, _)| k == "result")
@@ -167,7 +65,7 @@ async fn returned(lab: &Lab, browser: &mut Browser<'_>, token_path: &str) -> (re
 }
 
 /// From the list to the review of a number.
-async fn enter(browser: &mut Browser<'_>, number: &str, method: &str) {
+async fn enter(browser: &mut Browser, number: &str, method: &str) {
     let path = format!("{}/phone", browser.path);
     browser.go(&path).await;
     browser
@@ -184,7 +82,7 @@ async fn enter(browser: &mut Browser<'_>, number: &str, method: &str) {
 async fn from_the_list_to_the_signed_return() {
     let lab = Lab::start().await;
     let (enrollment, url) = enroll(&lab, json!({})).await;
-    let mut browser = Browser::open(&lab, &url).await;
+    let mut browser = Browser::open(&lab.base, &url).await;
     let root = browser.path.clone();
     browser
         .sees("Security info")
@@ -194,12 +92,12 @@ async fn from_the_list_to_the_signed_return() {
     browser
         .sees("https://idp.example/setup/sms")
         .sees("Your organisation decides which methods are offered");
-    let policy = browser.page.header("content-security-policy");
+    let policy = browser.header("content-security-policy");
     assert!(
         policy.starts_with("default-src 'none'") && !policy.contains("unsafe"),
         "{policy}"
     );
-    assert_eq!(browser.page.header("cache-control"), "no-store");
+    assert_eq!(browser.header("cache-control"), "no-store");
 
     enter(&mut browser, "(425) 555-0101", "press_key").await;
     browser
@@ -257,14 +155,14 @@ async fn from_the_list_to_the_signed_return() {
 async fn each_stage_is_told_and_the_code_is_shown_large() {
     let lab = Lab::start().await;
     let (_, url) = enroll(&lab, json!({})).await;
-    let mut browser = Browser::open(&lab, &url).await;
+    let mut browser = Browser::open(&lab.base, &url).await;
     enter(&mut browser, "+1 425 555 0150", "match_code").await;
     browser.submit(&[]).await;
     dialer::play_due(&lab).await;
     let path = browser.path.clone();
     browser.go(&path).await;
     browser.sees("Ringing").sees("class=\"digits\"");
-    let code = between(&browser.page.text, "<span aria-hidden=\"true\">", "</span>").to_owned();
+    let code = between(&browser.text, "<span aria-hidden=\"true\">", "</span>").to_owned();
     assert!(
         code.len() == 4 && code.bytes().all(|b| b.is_ascii_digit()),
         "{code}"
@@ -302,7 +200,7 @@ async fn each_failure_says_what_to_do_next() {
         ),
     ] {
         let (enrollment, url) = enroll(&lab, json!({})).await;
-        let mut browser = Browser::open(&lab, &url).await;
+        let mut browser = Browser::open(&lab.base, &url).await;
         let root = browser.path.clone();
         enter(&mut browser, number, "press_key").await;
         browser.submit(&[]).await;
@@ -321,14 +219,14 @@ async fn each_failure_says_what_to_do_next() {
 async fn call_again_is_offered_after_a_minute() {
     let lab = Lab::start().await;
     let (_, url) = enroll(&lab, json!({})).await;
-    let mut browser = Browser::open(&lab, &url).await;
+    let mut browser = Browser::open(&lab.base, &url).await;
     enter(&mut browser, "4255550104", "press_key").await;
     browser.submit(&[]).await;
     dialer::play_due(&lab).await;
     let path = browser.path.clone();
     browser.go(&path).await;
     browser.sees("You can call again in");
-    assert!(!browser.page.text.contains(">Call again</button>"));
+    assert!(!browser.text.contains(">Call again</button>"));
     lab.move_clock(61_000);
     browser.go(&path).await;
     browser.sees(">Call again</button>");
@@ -400,19 +298,19 @@ async fn a_wrong_entry_is_named_at_its_field_and_kept() {
             "Enter a telephone number that can be called",
         ),
     ] {
-        let mut browser = Browser::open(&lab, &url).await;
+        let mut browser = Browser::open(&lab.base, &url).await;
         let path = format!("{}/phone", browser.path);
         browser.go(&path).await;
         browser
             .submit(&[("region", region), ("number", number), ("extension", extension)])
             .await;
-        assert_eq!(browser.page.status, StatusCode::UNPROCESSABLE_ENTITY, "{number}");
+        assert_eq!(browser.status, StatusCode::UNPROCESSABLE_ENTITY, "{number}");
         assert!(browser.title().starts_with("Error: "));
         browser
             .sees(text)
             .sees(&format!("<a href=\"#{field}\">"))
             .sees("aria-invalid=\"true\"");
-        assert!(!browser.page.text.contains("<script>"), "{}", browser.page.text);
+        assert!(!browser.text.contains("<script>"), "{}", browser.text);
     }
     assert_eq!(lab.get("/v1/verifications").await.json()["items"], json!([]));
 }
@@ -432,12 +330,12 @@ async fn the_country_follows_the_language_of_the_browser() {
         ),
         ("fr", "<option value=\"\" selected>"),
     ] {
-        let mut browser = Browser::open_in(&lab, &url, language).await;
+        let mut browser = Browser::open_in(&lab.base, &url, language).await;
         let path = format!("{}/phone", browser.path);
         browser.go(&path).await;
         browser.sees(option);
         assert_eq!(
-            browser.page.text.matches("<option value=\"").count(),
+            browser.text.matches("<option value=\"").count(),
             2 + usize::from(language == "fr")
         );
     }
@@ -447,10 +345,10 @@ async fn the_country_follows_the_language_of_the_browser() {
 async fn a_form_from_elsewhere_is_refused() {
     let lab = Lab::start().await;
     let (_, url) = enroll(&lab, json!({})).await;
-    let mut browser = Browser::open(&lab, &url).await;
+    let mut browser = Browser::open(&lab.base, &url).await;
     let path = format!("{}/phone", browser.path);
     browser.go(&path).await;
-    let csrf = between(&browser.page.text, "name=\"csrf\" value=\"", "\"").to_owned();
+    let csrf = between(&browser.text, "name=\"csrf\" value=\"", "\"").to_owned();
     let cookie = browser.cookie.clone().unwrap();
     let send = |cookie: Option<&str>, csrf: &str, site: &'static str| {
         let form = [("csrf", csrf), ("region", "US"), ("number", "4255550101")];
@@ -485,7 +383,7 @@ async fn a_form_from_elsewhere_is_refused() {
 async fn removing_a_method_comes_back_as_an_action() {
     let lab = Lab::start().await;
     let (enrollment, url) = enroll(&lab, json!({})).await;
-    let mut browser = Browser::open(&lab, &url).await;
+    let mut browser = Browser::open(&lab.base, &url).await;
     let root = browser.path.clone();
     browser.go(&format!("{root}/methods/1/remove")).await;
     browser.sees("Remove Authenticator on");
@@ -500,7 +398,7 @@ async fn removing_a_method_comes_back_as_an_action() {
     let read = lab.get(&format!("/v1/enrollments/{enrollment}")).await.json();
     assert_eq!(read["action"], json!({"type": "remove", "method_id": "m2"}));
     browser.go(&format!("{root}/methods/9/remove")).await;
-    assert_eq!(browser.page.status, StatusCode::NOT_FOUND);
+    assert_eq!(browser.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
@@ -508,16 +406,16 @@ async fn links_end_and_unknown_ones_say_so() {
     let lab = Lab::start().await;
     let (enrollment, url) = enroll(&lab, json!({"expires_in": 60})).await;
     lab.move_clock(61_000);
-    let browser = Browser::open(&lab, &url).await;
-    assert_eq!(browser.page.status, StatusCode::GONE);
+    let browser = Browser::open(&lab.base, &url).await;
+    assert_eq!(browser.status, StatusCode::GONE);
     browser.sees("This link has expired");
     assert_eq!(
         lab.get(&format!("/v1/enrollments/{enrollment}")).await.json()["status"],
         "expired"
     );
     for token in ["x", &"0".repeat(64)] {
-        let browser = Browser::open(&lab, &format!("{}/enroll/{token}", lab.base)).await;
-        assert_eq!(browser.page.status, StatusCode::NOT_FOUND);
+        let browser = Browser::open(&lab.base, &format!("{}/enroll/{token}", lab.base)).await;
+        assert_eq!(browser.status, StatusCode::NOT_FOUND);
         browser.sees("This link does not work");
     }
 }
@@ -526,7 +424,7 @@ async fn links_end_and_unknown_ones_say_so() {
 async fn a_finished_session_signs_no_result_once_its_link_is_over() {
     let lab = Lab::start().await;
     let (enrollment, url) = enroll(&lab, json!({"expires_in": 60})).await;
-    let mut browser = Browser::open(&lab, &url).await;
+    let mut browser = Browser::open(&lab.base, &url).await;
     let root = browser.path.clone();
     enter(&mut browser, "4255550101", "press_key").await;
     browser.submit(&[]).await;
@@ -538,8 +436,8 @@ async fn a_finished_session_signs_no_result_once_its_link_is_over() {
     lab.move_clock(300_000);
     for step in ["", "/phone", "/review", "/call", "/return"] {
         browser.go(&format!("{root}{step}")).await;
-        assert_eq!(browser.page.status, StatusCode::GONE, "{step}");
-        assert!(browser.page.header("location").is_empty(), "{step}");
+        assert_eq!(browser.status, StatusCode::GONE, "{step}");
+        assert!(browser.header("location").is_empty(), "{step}");
         browser.sees("This link has expired");
     }
     // The platform's own reading is not ended by it.
@@ -553,9 +451,9 @@ async fn a_finished_session_signs_no_result_once_its_link_is_over() {
 async fn a_second_click_finds_the_call_of_the_first() {
     let lab = Lab::start().await;
     let (_, url) = enroll(&lab, json!({})).await;
-    let mut browser = Browser::open(&lab, &url).await;
+    let mut browser = Browser::open(&lab.base, &url).await;
     enter(&mut browser, "4255550101", "press_key").await;
-    let csrf = between(&browser.page.text, "name=\"csrf\" value=\"", "\"").to_owned();
+    let csrf = between(&browser.text, "name=\"csrf\" value=\"", "\"").to_owned();
     let click = || {
         let target = browser.path.replace("/review", "/call");
         let request = lab.client.post(format!("{}{target}", lab.base));

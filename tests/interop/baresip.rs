@@ -25,6 +25,10 @@ const CLIPS: [&str; 3] = ["brand-default", "confirm-press-pound", "confirmed"];
 /// Samples that may be missing at the end: 500 ms.
 const TAIL: usize = 4000;
 const LIKENESS_MIN: f64 = 0.9;
+/// Of a recording: 8 kHz, 16 bits.
+const OCTETS_PER_MS: u128 = 16;
+/// How much later than in real time the audio may be recorded.
+const HEARD_LATE_MAX: Duration = Duration::from_secs(3);
 
 /// One line for each thing shown.
 pub(crate) async fn run(directory: &Path) -> Result<Vec<String>, String> {
@@ -40,11 +44,12 @@ pub(crate) async fn run(directory: &Path) -> Result<Vec<String>, String> {
     let mut server = Server::start(directory, &settings).await?;
     let mut lines = Vec::new();
     for (number, transport) in [(EVENTS, "rfc4733"), (TONES, "inband")] {
+        let known = recordings(directory)?.len();
         let created = server.verify(number, &json!({})).await?;
         let id = created["id"].as_str().unwrap_or_default().to_owned();
         phone.event("CALL_ESTABLISHED").await?;
         if number == EVENTS {
-            tokio::time::sleep(press_at).await;
+            heard_for(directory, known, press_at).await?;
             phone.command("sndcode", "#").await?;
         }
         let webhook = server.webhook().await?;
@@ -70,9 +75,10 @@ async fn from_the_terminal(
     settings: &Settings,
     press_at: Duration,
 ) -> Result<String, String> {
+    let known = recordings(directory)?.len();
     let presses = async {
         phone.event("CALL_ESTABLISHED").await?;
-        tokio::time::sleep(press_at).await;
+        heard_for(directory, known, press_at).await?;
         phone.command("sndcode", "#").await?;
         phone.event("CALL_CLOSED").await
     };
@@ -151,6 +157,14 @@ fn heard(directory: &Path) -> Result<String, String> {
 }
 
 fn recording(directory: &Path) -> Result<PathBuf, String> {
+    recordings(directory)?.pop().ok_or_else(|| {
+        let log = std::fs::read_to_string(directory.join("baresip.log")).unwrap_or_default();
+        format!("baresip recorded nothing\n{log}")
+    })
+}
+
+/// What baresip heard in each call, the last one at the end.
+fn recordings(directory: &Path) -> Result<Vec<PathBuf>, String> {
     let mut found: Vec<PathBuf> = std::fs::read_dir(directory)
         .map_err(|e| e.to_string())?
         .flatten()
@@ -158,9 +172,30 @@ fn recording(directory: &Path) -> Result<PathBuf, String> {
         .filter(|path| path.to_string_lossy().ends_with("-dec.wav"))
         .collect();
     found.sort();
-    found.pop().ok_or_else(|| {
-        let log = std::fs::read_to_string(directory.join("baresip.log")).unwrap_or_default();
-        format!("baresip recorded nothing\n{log}")
+    Ok(found)
+}
+
+/// Waits until the recording that follows the `known` ones is this long: what baresip has recorded, it has heard. By
+/// looking, for its control port tells nothing of media.
+async fn heard_for(directory: &Path, known: usize, length: Duration) -> Result<(), String> {
+    let enough = length.as_millis() * OCTETS_PER_MS;
+    let mut found = 0;
+    let waits = async {
+        loop {
+            if let Some(path) = recordings(directory)?.get(known) {
+                found = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
+                if u128::from(found) >= enough {
+                    return Ok(());
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let result = tokio::time::timeout(length + HEARD_LATE_MAX, waits).await;
+    result.unwrap_or_else(|_| {
+        Err(format!(
+            "expected a recording of {enough} octets from baresip, found {found}"
+        ))
     })
 }
 

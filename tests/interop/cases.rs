@@ -33,6 +33,8 @@ enum Asked {
     Server,
     /// `ringproof call`; the outcome is its exit code and what it prints.
     CommandLine,
+    /// Not at all: the far end calls us, and hears the announcement.
+    Nobody,
 }
 
 #[derive(Clone, Copy)]
@@ -171,6 +173,10 @@ pub(crate) fn all() -> Vec<Case> {
             "presses-pound-by-info",
             &[("key_transport", Text("info"))],
         ),
+        Case {
+            asked: Asked::Nobody,
+            ..case("calls-back", "", "")
+        },
     ]
 }
 
@@ -196,22 +202,45 @@ pub(crate) async fn run(
     directory: PathBuf,
     common: Common,
 ) -> Result<String, String> {
-    let peer = Sipp::start(&Setup {
+    let sipp = directory.join("sipp");
+    let setup = Setup {
         scenario: case.scenario,
         index,
-        directory: &directory.join("sipp"),
+        directory: &sipp,
         sounds: &common.sounds,
         press_after: common.press_after,
-    })?;
+        calls: None,
+    };
     let settings = Settings {
-        target: format!("127.0.0.1:{}", peer.port),
+        target: format!("127.0.0.1:{}", sipp::port_of(index)),
         trunk: case.trunk,
         profile: case.profile,
         sip: String::new(),
     };
     match case.asked {
-        Asked::Server => by_server(&case, &directory, &settings, peer).await,
-        Asked::CommandLine => by_command_line(&case, &directory, &settings, peer).await,
+        Asked::Server => by_server(&case, &directory, &settings, Sipp::start(&setup)?).await,
+        Asked::CommandLine => by_command_line(&case, &directory, &settings, Sipp::start(&setup)?).await,
+        Asked::Nobody => by_nobody(&directory, settings, setup).await,
+    }
+}
+
+/// The far end calls the number that it was called from.
+async fn by_nobody(directory: &Path, mut settings: Settings, setup: Setup<'_>) -> Result<String, String> {
+    "listen = [\"udp:127.0.0.1:0\"]\ninbound = \"announce\"".clone_into(&mut settings.sip);
+    let server = Server::start(directory, &settings).await?;
+    let mut peer = Sipp::start(&Setup {
+        calls: Some(&server.sip),
+        ..setup
+    })?;
+    let played = peer.finish().await;
+    let log = server.log();
+    server.stop().await?;
+    played.map_err(|words| format!("{words}\n{log}"))?;
+    match log.lines().find(|line| line.contains("somebody called back")) {
+        Some(line) if line.contains("announced") => Ok("announced".to_owned()),
+        line => Err(format!(
+            "expected a line that the sentence was said, found {line:?}\n{log}"
+        )),
     }
 }
 

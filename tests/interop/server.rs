@@ -22,6 +22,8 @@ const SECRET: &str = "whsec_cmluZ3Byb29mLWludGVyb3Atc2VjcmV0LTAwMDAwMQ==";
 pub(crate) struct Server {
     process: Process,
     pub(crate) url: String,
+    /// Where its first SIP listener is, `host:port`.
+    pub(crate) sip: String,
     key: String,
     client: reqwest::Client,
     callback: String,
@@ -68,9 +70,15 @@ impl Server {
             .find(|word| word.starts_with("http://"))
             .unwrap_or_default()
             .to_owned();
+        let sip = said
+            .split_whitespace()
+            .find_map(|word| word.strip_prefix("udp:"))
+            .unwrap_or_default()
+            .to_owned();
         Ok(Self {
             process,
             url,
+            sip,
             key,
             client: reqwest::Client::new(),
             callback,

@@ -16,7 +16,6 @@ const PORTS_PER_CASE: u16 = 10;
 pub(crate) struct Sipp {
     process: Process,
     directory: PathBuf,
-    pub(crate) port: u16,
 }
 
 /// How a scenario is to be played.
@@ -29,6 +28,13 @@ pub(crate) struct Setup<'a> {
     pub(crate) sounds: &'a [PathBuf],
     /// Length of a `<pause/>`: from the answer until the sentence that names the key has been heard.
     pub(crate) press_after: Duration,
+    /// Whom the scenario calls, `host:port`; `None` where it waits for a call.
+    pub(crate) calls: Option<&'a str>,
+}
+
+/// The SIP port of the far end at this place in the table.
+pub(crate) const fn port_of(index: u16) -> u16 {
+    *PORTS.start() + PORTS_PER_CASE * index
 }
 
 impl Sipp {
@@ -39,8 +45,9 @@ impl Sipp {
             directory,
             sounds,
             press_after,
+            calls,
         } = *setup;
-        let port = PORTS.start() + PORTS_PER_CASE * index;
+        let port = port_of(index);
         let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/scenarios");
         // Captures are looked up beside the scenario: lay all of them into one directory.
         std::fs::create_dir_all(directory).map_err(|e| e.to_string())?;
@@ -68,6 +75,7 @@ impl Sipp {
                 .args(["-mi", "127.0.0.1", "-mp", &media_port, "-d", &pause])
                 .args(["-m", "1", "-nostdin", "-timeout", "110s", "-timeout_error"])
                 .args(["-trace_err", "-trace_msg", "-trace_logs"])
+                .args(calls)
                 .stdin(Stdio::null())
                 .stdout(screen)
                 .stderr(errors),
@@ -76,7 +84,6 @@ impl Sipp {
         Ok(Self {
             process,
             directory: directory.to_owned(),
-            port,
         })
     }
 

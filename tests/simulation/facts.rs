@@ -49,6 +49,8 @@ pub(crate) struct AttemptFacts {
     pub(crate) invited_at: Option<At>,
     /// As committed, with or without a next attempt.
     pub(crate) outcome: Option<Outcome>,
+    /// When the call found it; a store that is down may take it later.
+    pub(crate) decided_at: Option<At>,
     pub(crate) cut_by_crash: bool,
     pub(crate) ended_at: Option<At>,
     pub(crate) double_ring: bool,
@@ -128,6 +130,7 @@ impl AttemptFacts {
             claimed_at: None,
             invited_at: None,
             outcome: None,
+            decided_at: None,
             cut_by_crash: false,
             ended_at: None,
             double_ring: false,

@@ -17,6 +17,8 @@ use crate::world::World;
 const CANCEL_MAX_S: u64 = 2;
 const TALK_MAX_S: u64 = 60 + 6;
 const SLACK_S: u64 = 5;
+/// 64·T1: so long a transaction waits for its answer.
+const TRANSACTION_MS: u64 = 32_000;
 /// How far an event may lie behind its cause: queues between leg and call.
 const QUEUE_MAX_MS: u64 = 250;
 
@@ -178,11 +180,10 @@ impl World<'_> {
         leg.is_some_and(|leg| leg.bye_sent_at.is_some())
     }
 
-    /// 3: at most one live call per request.
-    fn check_lone_calls(&mut self) {
-        let mut breaches = Vec::new();
-        let mut of_verification: BTreeMap<VerificationId, Vec<(AttemptId, At, At)>> = BTreeMap::new();
-        for (attempt, facts) in &self.facts.attempts {
+    /// 3: no number has two calls at the same time.
+    fn check_two_calls(&self, breaches: &mut Vec<String>) {
+        let mut of_number: BTreeMap<&str, Vec<(&AttemptFacts, At, At)>> = BTreeMap::new();
+        for facts in self.facts.attempts.values() {
             let Some(exchange) = self.exchange_of(facts) else {
                 continue;
             };
@@ -193,22 +194,41 @@ impl World<'_> {
                 .flatten()
                 .min();
             let until = until.unwrap_or(At(u64::MAX));
-            of_verification
-                .entry(facts.verification)
-                .or_default()
-                .push((*attempt, from, until));
+            let request = self.facts.verifications[&facts.verification].request;
+            let number = self.plan.requests[request].number.as_str();
+            of_number.entry(number).or_default().push((facts, from, until));
         }
-        for (verification, mut calls) in of_verification {
-            calls.sort_by_key(|(_, from, _)| *from);
-            for (index, (earlier, _, until)) in calls.iter().enumerate() {
-                for (later, from, _) in &calls[index + 1..] {
-                    if from < until && !self.may_ring_twice(*earlier) && !self.may_ring_twice(*later) {
-                        let name = self.name_of_verification(verification);
+        for mut calls in of_number.into_values() {
+            calls.sort_by_key(|(facts, ..)| facts.invited_at);
+            for (index, (first, from, until)) in calls.iter().enumerate() {
+                for (second, second_from, second_until) in &calls[index + 1..] {
+                    let together = from < second_until && second_from < until;
+                    if together && !may_ring_twice(first, second) {
+                        let name = self.name_of_verification(second.verification);
                         breaches.push(format!("{name}: two telephones ring or talk at the same time"));
                     }
                 }
             }
-            let calls_of: BTreeSet<_> = calls.iter().map(|(attempt, ..)| *attempt).collect();
+        }
+    }
+
+    /// 3: at most one live call per request, and per number.
+    fn check_lone_calls(&mut self) {
+        let mut breaches = Vec::new();
+        self.check_two_calls(&mut breaches);
+        let mut of_verification: BTreeMap<VerificationId, Vec<AttemptId>> = BTreeMap::new();
+        for (attempt, facts) in &self.facts.attempts {
+            let Some(exchange) = self.exchange_of(facts) else {
+                continue;
+            };
+            if exchange.rang_at.is_some() {
+                of_verification
+                    .entry(facts.verification)
+                    .or_default()
+                    .push(*attempt);
+            }
+        }
+        for (verification, calls) in of_verification {
             // One that was decided before the crash only lingered: its next attempt was committed with the decision.
             let undecided = |facts: &&AttemptFacts| {
                 let cut = facts
@@ -216,7 +236,7 @@ impl World<'_> {
                     .is_none_or(|outcome| outcome.reason() == Reason::UnknownAfterCrash);
                 facts.cut_by_crash && cut
             };
-            let dialled = calls_of
+            let dialled = calls
                 .iter()
                 .filter_map(|attempt| self.facts.attempts.get(attempt));
             let last_life = dialled.clone().map(|facts| facts.life).max();
@@ -245,14 +265,6 @@ impl World<'_> {
         for what in breaches {
             self.violate(3, what);
         }
-    }
-
-    /// The one permitted hole: nothing at all came back before the attempt was given up.
-    fn may_ring_twice(&self, attempt: AttemptId) -> bool {
-        let facts = &self.facts.attempts[&attempt];
-        let last = facts.wire.invites.last();
-        let heard_in_time = last.is_some_and(|branch| facts.wire.provisional.contains(branch));
-        facts.double_ring || facts.cut_by_crash || !heard_in_time
     }
 
     /// 6: one event id per terminal outcome, delivered until acknowledged or given up.
@@ -357,6 +369,28 @@ fn said_before(facts: &AttemptFacts, clip: &str, at: At) -> Option<At> {
     said.filter(|(said_at, name, _)| *said_at <= at && name == clip)
         .map(|(said_at, ..)| *said_at)
         .next()
+}
+
+/// The permitted holes: a crash cut the first call, or the network kept silent about it for 64·T1, after its INVITE or
+/// after its CANCEL or BYE, before the second was dialled.
+fn may_ring_twice(first: &AttemptFacts, second: &AttemptFacts) -> bool {
+    let waited = |since: Option<At>, wait_ms: u64| {
+        since
+            .zip(second.invited_at)
+            .is_some_and(|(since, at)| at >= since.plus_ms(wait_ms))
+    };
+    let heard =
+        first.wire.invites.last().is_some_and(|branch| {
+            first.wire.provisional.contains(branch) || first.wire.finals.contains(branch)
+        });
+    // What came later than that was flagged.
+    let silent = (!heard || first.double_ring) && waited(first.invited_at, TRANSACTION_MS);
+    // The outcome follows an unanswered CANCEL by its wait, and is there before the BYE.
+    let gave_up = waited(
+        first.decided_at,
+        TRANSACTION_MS - CANCEL_MAX_S * 1000 - QUEUE_MAX_MS,
+    );
+    first.cut_by_crash || silent || gave_up
 }
 
 fn keys_between<'a>(facts: &'a AttemptFacts, from: At, to: At) -> impl Iterator<Item = &'a PressFact> {

@@ -19,6 +19,7 @@ enum Entry {
     Stage(Stage),
     Decide(Box<Decision>),
     Report(Box<AttemptReport>),
+    FreeNumber,
 }
 
 /// What a finished write was.
@@ -40,8 +41,10 @@ enum Pending {
         outcome: Outcome,
         report: Box<AttemptReport>,
         next_trunk: bool,
+        frees_number: bool,
     },
     Report(Box<AttemptReport>),
+    FreeNumber,
 }
 
 struct Running {
@@ -63,17 +66,32 @@ impl Ledger {
         self.queue.push_back(Pending::Stage(stage));
     }
 
-    pub(crate) fn decide(&mut self, outcome: Outcome, report: AttemptReport, next_trunk: bool) {
+    pub(crate) fn decide(
+        &mut self,
+        outcome: Outcome,
+        report: AttemptReport,
+        next_trunk: bool,
+        frees_number: bool,
+    ) {
         self.queue.retain(|entry| !matches!(entry, Pending::Stage(_)));
         self.queue.push_back(Pending::Decide {
             outcome,
             report: Box::new(report),
             next_trunk,
+            frees_number,
         });
     }
 
     pub(crate) fn report(&mut self, report: AttemptReport) {
         self.queue.push_back(Pending::Report(Box::new(report)));
+    }
+
+    pub(crate) fn free_number(&mut self) {
+        let at = match self.queue.back() {
+            Some(Pending::Report(_)) => self.queue.len() - 1,
+            Some(_) | None => self.queue.len(),
+        };
+        self.queue.insert(at, Pending::FreeNumber);
     }
 
     pub(crate) fn is_idle(&self) -> bool {
@@ -88,10 +106,12 @@ impl Ledger {
         let entry = match self.queue.pop_front()? {
             Pending::Stage(stage) => Entry::Stage(stage),
             Pending::Report(report) => Entry::Report(report),
+            Pending::FreeNumber => Entry::FreeNumber,
             Pending::Decide {
                 outcome,
                 report,
                 next_trunk,
+                frees_number,
             } => {
                 let fraud = outcome.reason() == Reason::FraudReported;
                 let unwanted = report.flags.iter().any(|flag| flag == FLAG_UNWANTED);
@@ -109,6 +129,7 @@ impl Ledger {
                         true => Some(BLOCK_FOR_EVER),
                         false => (fraud && fraud_block).then(|| now.plus(FRAUD_BLOCK)),
                     },
+                    frees_number,
                 }))
             }
         };
@@ -176,5 +197,6 @@ fn op_of(entry: &Entry, attempt: AttemptId) -> Op {
             attempt,
             report: report.clone(),
         },
+        Entry::FreeNumber => Op::FreeNumber(attempt),
     }
 }

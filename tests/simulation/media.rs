@@ -29,8 +29,17 @@ pub(crate) struct Leg {
     /// Counts what has made earlier plans of this leg void.
     generation: u32,
     first_packet_told: bool,
+    callee: Callee,
     /// Fault: keys of early media that are told later.
     held: Vec<char>,
+}
+
+/// Whether the side that answered was heard; its ringback is not it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Callee {
+    NotAwaited,
+    Awaited,
+    Heard,
 }
 
 enum State {
@@ -54,6 +63,7 @@ impl Leg {
             play: None,
             generation: 0,
             first_packet_told: false,
+            callee: Callee::NotAwaited,
             held: Vec::new(),
         }
     }
@@ -102,6 +112,10 @@ impl World<'_> {
                 if sends {
                     self.clip_begins(task);
                 }
+                self.rtp_of_phone(task);
+            }
+            MediaCommand::Answered => {
+                task.leg.callee = Callee::Awaited;
                 self.rtp_of_phone(task);
             }
             MediaCommand::Play { id, clips } => {
@@ -364,8 +378,12 @@ impl World<'_> {
         if !task.leg.first_packet_told {
             task.leg.first_packet_told = true;
             task.media.push_back(MediaEvent::FirstPacket);
-            self.wake_soon(attempt);
         }
+        if task.leg.callee == Callee::Awaited {
+            task.leg.callee = Callee::Heard;
+            task.media.push_back(MediaEvent::Heard);
+        }
+        self.wake_soon(attempt);
     }
 
     /// A key has been down long enough to be sure of it.
@@ -491,6 +509,7 @@ fn describe(command: &MediaCommand) -> String {
     match command {
         MediaCommand::Start(config) => format!("start to {}", config.remote),
         MediaCommand::Update(config) => format!("update to {}, sends {}", config.remote, config.send),
+        MediaCommand::Answered => "answered".to_owned(),
         MediaCommand::Play { id, clips } => {
             let names: Vec<&str> = clips.iter().map(|clip| clip.name.as_str()).collect();
             format!("play {id}: {}", names.join(" "))

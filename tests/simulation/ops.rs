@@ -22,6 +22,7 @@ pub(crate) enum Op {
         attempt: AttemptId,
         report: Box<AttemptReport>,
     },
+    FreeNumber(AttemptId),
     EndQueued {
         id: VerificationId,
         outcome: Outcome,
@@ -37,6 +38,7 @@ pub(crate) enum Done {
     Staged,
     Decided(Decided),
     Reported,
+    Freed,
     EndedQueued(bool),
     Tried,
 }
@@ -51,6 +53,7 @@ impl Op {
             Self::Stage { .. } => "stage",
             Self::Decide(_) => "decide",
             Self::Report { .. } => "report",
+            Self::FreeNumber(_) => "free number",
             Self::EndQueued { .. } => "end queued",
             Self::Tried(_) => "webhook result",
         }
@@ -68,7 +71,7 @@ impl Op {
                 .cancel(id, &Visibility::All, reason, entropy, now)
                 .await
                 .map(Done::Canceled),
-            Self::Claim(claim) => store.claim(claim, now).await.map(Done::Claimed),
+            Self::Claim(claim) => store.claim(claim, entropy, now).await.map(Done::Claimed),
             Self::Stage { attempt, stage } => store
                 .set_stage(attempt, stage, entropy, now)
                 .await
@@ -78,6 +81,7 @@ impl Op {
                 .finish_report(attempt, *report, now)
                 .await
                 .map(|()| Done::Reported),
+            Self::FreeNumber(attempt) => store.free_number(attempt).await.map(|()| Done::Freed),
             Self::EndQueued { id, outcome } => store
                 .end_queued(id, outcome, entropy, now)
                 .await

@@ -191,6 +191,7 @@ impl World<'_> {
             supersede: asked.supersede,
             quotas,
             pending_max: policy.pending_max(),
+            live_max: policy.live_max(),
             render_answer: Box::new(|verification| StoredAnswer {
                 status: 201,
                 location: Some(format!("/v1/verifications/{}", verification.id)),

@@ -455,11 +455,18 @@ impl World<'_> {
                     self.webhook_settled(&tried);
                 }
             }
+            Done::Claimed(Claimed::Blocked(outcome)) => {
+                let of = claimed.and_then(|id| self.facts.attempts.get(&id));
+                if let Some(verification) = of.map(|facts| facts.verification) {
+                    self.outcome_known(verification, *outcome);
+                }
+            }
             Done::Claimed(_)
             | Done::Canceled(_)
             | Done::EndedQueued(false)
             | Done::Staged
-            | Done::Reported => {}
+            | Done::Reported
+            | Done::Freed => {}
         }
         Ok(done)
     }

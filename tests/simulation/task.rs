@@ -55,6 +55,8 @@ pub(crate) struct Running {
     next_trunk: NextTrunk,
     /// Something has left for the network.
     has_sent: bool,
+    /// The ledger has been told that the phone is quiet.
+    frees_number: bool,
     /// When an unanswered call ends, told once.
     expires_at: Option<At>,
     /// Media, trunk and place were given back: only repetitions are absorbed.
@@ -198,6 +200,7 @@ impl World<'_> {
             outcome: None,
             next_trunk: NextTrunk::No,
             has_sent: false,
+            frees_number: false,
             expires_at: Some(self.now().plus(verification.expires_at.since(self.clock.wall()))),
             settled: false,
             attempts: Attempts {
@@ -358,8 +361,16 @@ impl World<'_> {
         self.settle_debts(task, &owed);
     }
 
-    /// Obeys every output that waits.
+    /// Obeys every output that waits, and gives the number back once the phone is known to be quiet.
     fn drain(&mut self, task: &mut Task, running: &mut Running) {
+        self.obey(task, running);
+        if running.call.is_settled() && !running.frees_number && running.outcome.is_some() {
+            running.frees_number = true;
+            running.ledger.free_number();
+        }
+    }
+
+    fn obey(&mut self, task: &mut Task, running: &mut Running) {
         while let Some(output) = running.call.poll_output() {
             match output {
                 Output::SendSip { to, bytes } => {
@@ -396,7 +407,14 @@ impl World<'_> {
                         NextTrunk::Yes { .. } | NextTrunk::Once | NextTrunk::No => Failover::No,
                     };
                     let another = goes_to_next_trunk(outcome, asked, running.attempts);
-                    running.ledger.decide(outcome, report, another);
+                    let now = self.now();
+                    if let Some(facts) = self.facts.attempts.get_mut(&task.attempt) {
+                        facts.decided_at = Some(now);
+                    }
+                    running.frees_number = running.call.is_settled();
+                    running
+                        .ledger
+                        .decide(outcome, report, another, running.frees_number);
                 }
                 Output::PossibleDoubleRing => {
                     let name = self.name_of(task.attempt);

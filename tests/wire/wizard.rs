@@ -4,9 +4,9 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use reqwest::{StatusCode, Url};
 use serde_json::{Value, json};
 
-use super::browser::Browser;
 use super::house::House;
 use super::line::text;
+use crate::browser::Browser;
 
 /// A session of the wizard, and a browser on its first page.
 async fn begin(house: &House) -> (String, Browser) {
@@ -48,7 +48,7 @@ async fn call(house: &House, browser: &mut Browser, enrollment: &str, number: &s
 async fn returned(house: &House, browser: &mut Browser, root: &str) -> Value {
     browser.go(&format!("{root}/return")).await;
     assert_eq!(browser.status, StatusCode::SEE_OTHER, "{}", browser.text);
-    let target = Url::parse(&browser.location).unwrap();
+    let target = Url::parse(browser.header("location")).unwrap();
     assert_eq!(
         (target.host_str(), target.path()),
         (Some("idp.example"), "/security-info")

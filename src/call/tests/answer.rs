@@ -156,7 +156,7 @@ fn lost_messages_change_no_outcome() {
         world.loss_percent = 25;
         world.at(3000, Act::Provisional(180, None));
         world.at(9000, Act::Answer(Some(SDP.to_owned())));
-        world.at(9050, Act::Media(crate::media::command::MediaEvent::FirstPacket));
+        world.at(9050, Act::Media(crate::media::command::MediaEvent::Heard));
         for n in 0..30 {
             world.at(20_000 + n * 1500, Act::Press('#', KeyTransport::Rfc4733));
         }

@@ -90,6 +90,39 @@ fn an_early_answer_that_cannot_be_read_waits_for_the_2xx() {
 }
 
 #[test]
+fn ringback_before_a_dead_answer_is_not_the_callee() {
+    for hangs_up in [true, false] {
+        let mut world = early();
+        world.does(Act::Answer(Some(SDP.to_owned())));
+        // The last of the early media waited in the leg's queue.
+        world.does(Act::Media(MediaEvent::FirstPacket));
+        if hangs_up {
+            world.run_for(3000);
+            world.does(Act::Bye);
+        }
+        world.run_out();
+        assert_eq!(world.reason(), Some(Reason::MediaFailed), "hangs up: {hangs_up}");
+        assert_eq!(world.seen(|seen| *seen == Seen::Answered).len(), 1);
+    }
+}
+
+#[test]
+fn a_callee_heard_after_ringback_has_hung_up_or_said_nothing() {
+    for (hangs_up, reason) in [(true, Reason::HungUp), (false, Reason::NoInput)] {
+        let mut world = early();
+        world.does(Act::Answer(Some(SDP.to_owned())));
+        world.run_for(50);
+        world.does(Act::Media(MediaEvent::Heard));
+        if hangs_up {
+            world.run_for(3000);
+            world.does(Act::Bye);
+        }
+        world.run_out();
+        assert_eq!(world.reason(), Some(reason));
+    }
+}
+
+#[test]
 fn an_announcement_and_then_480_is_no_answer() {
     let mut world = early();
     world.does(Act::Reject(480, vec![]));

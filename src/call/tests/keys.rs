@@ -36,7 +36,7 @@ fn info_before_the_answer_never_confirms() {
     world.at(100, Act::Provisional(180, None));
     world.at(500, Act::Info("application/dtmf-relay", "Signal=#\r\n"));
     world.at(1000, Act::Answer(Some(world::SDP.to_owned())));
-    world.at(1050, Act::Media(MediaEvent::FirstPacket));
+    world.at(1050, Act::Media(MediaEvent::Heard));
     world.run_out();
     assert_eq!(world.reason(), Some(Reason::NoInput));
 }

@@ -21,7 +21,7 @@ fn sdp(entropy: &mut Entropy) -> String {
 
 fn media_event(entropy: &mut Entropy) -> MediaEvent {
     let id = entropy.u32() % 6;
-    match entropy.below(7) {
+    match entropy.below(8) {
         0 => MediaEvent::FirstPacket,
         1 => MediaEvent::ClipDone {
             id,
@@ -31,6 +31,7 @@ fn media_event(entropy: &mut Entropy) -> MediaEvent {
         3 => MediaEvent::DigitsSent,
         4 => MediaEvent::Quality(QualityReport::default()),
         5 => MediaEvent::Unreachable,
+        6 => MediaEvent::Heard,
         _ if entropy.below(6) == 0 => MediaEvent::Refused(MediaRefusal::NotStarted("Play")),
         _ => MediaEvent::UnnegotiatedEvents { payload_type: 101 },
     }
@@ -55,7 +56,7 @@ fn act(entropy: &mut Entropy) -> Act {
         20 if entropy.below(8) == 0 => Act::Cancel(Reason::Ttl),
         21 if entropy.below(12) == 0 => Act::TransportError,
         22 => Act::Committed,
-        _ => Act::Media(MediaEvent::FirstPacket),
+        _ => Act::Media(MediaEvent::Heard),
     }
 }
 

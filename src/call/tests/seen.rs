@@ -11,6 +11,8 @@ pub(super) enum Seen {
     Sent(String),
     Start(StreamConfig),
     Update(StreamConfig),
+    /// The leg was told that the callee speaks from now on.
+    Answered,
     /// Names of the clips.
     Play(Vec<String>),
     Stop,
@@ -100,6 +102,7 @@ impl World {
                 seen,
                 Seen::Start(_)
                     | Seen::Update(_)
+                    | Seen::Answered
                     | Seen::Play(_)
                     | Seen::Stop
                     | Seen::Digits(_)

@@ -203,6 +203,27 @@ fn a_cancel_that_nobody_answers_is_decided_all_the_same() {
 }
 
 #[test]
+fn an_answer_after_the_outcome_of_a_cancel_is_ended_and_flagged() {
+    let mut world = World::new(spec(Method::PressKey));
+    world.at(300, Act::Provisional(180, None));
+    world.run_to(1000);
+    // Neither the CANCEL nor its repetitions arrive until the call has been given up.
+    world.peer_hears = false;
+    world.does(Act::Cancel(Reason::ByClient));
+    world.run_to(4000);
+    assert_eq!(world.decided().map(|(at_ms, ..)| at_ms), Some(3000));
+    assert!(!world.call.is_settled(), "the phone may still ring");
+    world.does(Act::Answer(Some(SDP.to_owned())));
+    world.peer_hears = true;
+    world.run_out();
+    assert_eq!(world.reason(), Some(Reason::ByClient));
+    assert_eq!(world.seen(|seen| *seen == Seen::DoubleRing).len(), 1);
+    assert!(world.sent("ACK") >= 1);
+    assert_eq!(world.sent("BYE"), 1);
+    assert!(world.stream().is_none());
+}
+
+#[test]
 fn a_2xx_that_crosses_the_cancel_gets_ack_and_bye_and_stays_no_answer() {
     let mut world = World::new(spec(Method::PressKey));
     world.at(300, Act::Provisional(180, None));

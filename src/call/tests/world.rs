@@ -104,7 +104,7 @@ impl World {
         let mut world = Self::new(spec);
         world.at(100, Act::Provisional(180, None));
         world.at(1000, Act::Answer(Some(SDP.to_owned())));
-        world.at(1050, Act::Media(MediaEvent::FirstPacket));
+        world.at(1050, Act::Media(MediaEvent::Heard));
         world.run_to(1010 + LINK_MS);
         world
     }
@@ -408,6 +408,7 @@ impl World {
         match command {
             MediaCommand::Start(config) => self.see(Seen::Start(config)),
             MediaCommand::Update(config) => self.see(Seen::Update(config)),
+            MediaCommand::Answered => self.see(Seen::Answered),
             MediaCommand::Play { id, clips } => self.plays(id, &clips),
             MediaCommand::Stop => {
                 self.play = None;

@@ -80,15 +80,20 @@ fn the_repeat_key_gives_no_fourth_play() {
 }
 
 #[test]
-fn a_fraud_sentence_that_was_cut_short_is_not_said_again() {
+fn a_fraud_sentence_that_was_cut_short_is_said_again_and_then_no_more() {
     let mut talk = Talk::new(Task::PressKey);
     talk.give(Input::Answered);
     talk.advance(700 + LINE_MS + 500);
     talk.press('*');
-    assert_eq!(
-        talk.plays(),
-        [vec![phrase::CONFIRM, phrase::FRAUD], vec![phrase::CONFIRM]]
-    );
+    let whole = vec![phrase::CONFIRM, phrase::FRAUD];
+    assert_eq!(talk.plays(), [whole.clone(), whole.clone()]);
+    talk.advance(2 * LINE_MS);
+    talk.press('*');
+    assert_eq!(talk.plays(), [whole.clone(), whole, vec![phrase::CONFIRM]]);
+    talk.press('0');
+    talk.advance(500);
+    talk.press('#');
+    assert_eq!(talk.reason(), Some(Reason::FraudReported));
 }
 
 #[test]

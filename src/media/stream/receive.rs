@@ -47,6 +47,15 @@ pub(super) struct Receiver {
     presses: Vec<PressEvent>,
     recorder: Option<Recorder>,
     rejects: Rejects,
+    callee: Callee,
+}
+
+/// Whether the answered side was heard. The stream itself may have begun with early media.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Callee {
+    NotAwaited,
+    Awaited,
+    Heard,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +78,7 @@ impl Receiver {
             presses: Vec::with_capacity(4),
             recorder: config.collect_audio.then(|| Recorder::new(config.codec)),
             rejects: Rejects::default(),
+            callee: Callee::NotAwaited,
         }
     }
 
@@ -76,6 +86,13 @@ impl Receiver {
         self.keys.renegotiate(keys_config(config));
         if self.recorder.is_none() && config.collect_audio {
             self.recorder = Some(Recorder::new(config.codec));
+        }
+    }
+
+    /// From now on a packet is the callee's.
+    pub(super) fn listen_for_callee(&mut self) {
+        if self.callee == Callee::NotAwaited {
+            self.callee = Callee::Awaited;
         }
     }
 
@@ -201,6 +218,10 @@ impl Receiver {
         }
         if first {
             events.push(MediaEvent::FirstPacket);
+        }
+        if self.callee == Callee::Awaited {
+            self.callee = Callee::Heard;
+            events.push(MediaEvent::Heard);
         }
         let item = match content {
             Content::Audio(codec) => {

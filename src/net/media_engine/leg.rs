@@ -360,6 +360,7 @@ fn name_of(command: &MediaCommand) -> &'static str {
     match command {
         MediaCommand::Start(_) => "Start",
         MediaCommand::Update(_) => "Update",
+        MediaCommand::Answered => "Answered",
         MediaCommand::Play { .. } => "Play",
         MediaCommand::Stop => "Stop",
         MediaCommand::SendDigits { .. } => "SendDigits",

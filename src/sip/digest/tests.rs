@@ -77,6 +77,16 @@ fn challenged(values: &[&str]) -> Vec<Challenge> {
     Challenge::parse_all(&headers, 401)
 }
 
+/// Answers the challenges of an INVITE without a body.
+fn invited(
+    client: &mut DigestClient,
+    asked: &mut RequestChallenges,
+    challenges: &[Challenge],
+) -> Result<(&'static str, String), DigestError> {
+    let mut entropy = Entropy::from_number(1);
+    client.authorize(asked, challenges, &Method::Invite, &uri(), b"", &mut entropy)
+}
+
 /// A challenge as in RFC 8760 §2.6: both algorithms, weakest last.
 const SHA: &str =
     "Digest realm=\"biloxi.com\", qop=\"auth,auth-int\", algorithm=SHA-256, nonce=\"n1\", opaque=\"o\\\"1\"";
@@ -87,16 +97,7 @@ fn the_strongest_challenge_is_answered_whatever_the_order() {
     for values in [[SHA, MD5], [MD5, SHA]] {
         let mut client = DigestClient::new(credentials());
         let mut asked = RequestChallenges::default();
-        let (name, value) = client
-            .authorize(
-                &mut asked,
-                &challenged(&values),
-                &Method::Invite,
-                &uri(),
-                b"",
-                &mut Entropy::from_number(1),
-            )
-            .unwrap();
+        let (name, value) = invited(&mut client, &mut asked, &challenged(&values)).unwrap();
         assert_eq!(name, "Authorization");
         assert!(
             value.contains("algorithm=SHA-256") && value.contains("nonce=\"n1\""),
@@ -130,17 +131,7 @@ fn several_challenges_of_one_line_are_told_apart() {
 fn the_credentials_are_quoted_as_rfc_7616_asks() {
     let mut client = DigestClient::new(credentials());
     let mut asked = RequestChallenges::default();
-    let mut entropy = Entropy::from_number(1);
-    let (_, value) = client
-        .authorize(
-            &mut asked,
-            &challenged(&[SHA]),
-            &Method::Invite,
-            &uri(),
-            b"",
-            &mut entropy,
-        )
-        .unwrap();
+    let (_, value) = invited(&mut client, &mut asked, &challenged(&[SHA])).unwrap();
     for part in [
         "Digest username=\"bob\"",
         "realm=\"biloxi.com\"",
@@ -166,16 +157,7 @@ fn a_challenge_without_qop_gets_the_old_form() {
     let mut client = DigestClient::new(credentials());
     let mut asked = RequestChallenges::default();
     let challenge = challenged(&["Digest realm=\"r\", nonce=\"n\""]);
-    let (_, value) = client
-        .authorize(
-            &mut asked,
-            &challenge,
-            &Method::Invite,
-            &uri(),
-            b"",
-            &mut Entropy::from_number(1),
-        )
-        .unwrap();
+    let (_, value) = invited(&mut client, &mut asked, &challenge).unwrap();
     for absent in ["qop", "nc=", "cnonce", "algorithm", "opaque"] {
         assert!(!value.contains(absent), "{absent} in {value}");
     }
@@ -246,16 +228,7 @@ fn the_server_refuses_what_is_wrong_and_calls_stale_what_is_old() {
     assert!(challenges.iter().all(|challenge| challenge.stale));
     let mut client = DigestClient::new(credentials());
     let mut asked = RequestChallenges::default();
-    let (_, value) = client
-        .authorize(
-            &mut asked,
-            &challenges,
-            &Method::Invite,
-            &uri(),
-            b"",
-            &mut entropy,
-        )
-        .unwrap();
+    let (_, value) = invited(&mut client, &mut asked, &challenges).unwrap();
     let other: Uri = "sip:carol@biloxi.com".parse().unwrap();
     assert_eq!(
         server.verify(None, &Method::Invite, &uri(), b""),
@@ -294,25 +267,8 @@ fn the_server_refuses_what_is_wrong_and_calls_stale_what_is_old() {
 fn a_wrong_password_is_tried_once() {
     let mut client = DigestClient::new(credentials());
     let mut asked = RequestChallenges::default();
-    let mut entropy = Entropy::from_number(3);
-    client
-        .authorize(
-            &mut asked,
-            &challenged(&[MD5]),
-            &Method::Invite,
-            &uri(),
-            b"",
-            &mut entropy,
-        )
-        .unwrap();
-    let refused = client.authorize(
-        &mut asked,
-        &challenged(&[MD5]),
-        &Method::Invite,
-        &uri(),
-        b"",
-        &mut entropy,
-    );
+    invited(&mut client, &mut asked, &challenged(&[MD5])).unwrap();
+    let refused = invited(&mut client, &mut asked, &challenged(&[MD5]));
     assert_eq!(
         refused,
         Err(DigestError::Refused {
@@ -327,35 +283,10 @@ fn a_stale_nonce_is_renewed_but_not_for_ever() {
     let mut asked = RequestChallenges::default();
     let mut entropy = Entropy::from_number(4);
     let stale = |nonce: &str| challenged(&[&format!("Digest realm=\"r\", nonce=\"{nonce}\", stale=TRUE")]);
-    client
-        .authorize(
-            &mut asked,
-            &stale("a"),
-            &Method::Invite,
-            &uri(),
-            b"",
-            &mut entropy,
-        )
-        .unwrap();
-    let (_, value) = client
-        .authorize(
-            &mut asked,
-            &stale("b"),
-            &Method::Invite,
-            &uri(),
-            b"",
-            &mut entropy,
-        )
-        .unwrap();
+    invited(&mut client, &mut asked, &stale("a")).unwrap();
+    let (_, value) = invited(&mut client, &mut asked, &stale("b")).unwrap();
     assert!(value.contains("nonce=\"b\""));
-    let third = client.authorize(
-        &mut asked,
-        &stale("c"),
-        &Method::Invite,
-        &uri(),
-        b"",
-        &mut entropy,
-    );
+    let third = invited(&mut client, &mut asked, &stale("c"));
     assert_eq!(third, Err(DigestError::TooManyChallenges));
     let mut asked = RequestChallenges::default();
     assert!(
@@ -369,27 +300,15 @@ fn a_stale_nonce_is_renewed_but_not_for_ever() {
 fn a_proxy_and_a_server_are_both_answered_and_written_together() {
     let mut client = DigestClient::new(credentials());
     let mut asked = RequestChallenges::default();
-    let mut entropy = Entropy::from_number(5);
     let mut headers = Headers::default();
     headers.push(
         "Proxy-Authenticate",
         "Digest realm=\"p\", nonce=\"1\", qop=\"auth\"",
     );
     let proxy = Challenge::parse_all(&headers, 407);
-    let (name, _) = client
-        .authorize(&mut asked, &proxy, &Method::Invite, &uri(), b"", &mut entropy)
-        .unwrap();
+    let (name, _) = invited(&mut client, &mut asked, &proxy).unwrap();
     assert_eq!(name, "Proxy-Authorization");
-    client
-        .authorize(
-            &mut asked,
-            &challenged(&[MD5]),
-            &Method::Invite,
-            &uri(),
-            b"",
-            &mut entropy,
-        )
-        .unwrap();
+    invited(&mut client, &mut asked, &challenged(&[MD5])).unwrap();
     let both = client.headers_for(&Method::Invite, &uri(), b"");
     let mut names: Vec<_> = both.iter().map(|(name, _)| *name).collect();
     names.sort_unstable();
@@ -404,31 +323,14 @@ fn a_realm_that_is_set_keeps_the_password_from_others() {
         ..credentials()
     });
     let mut asked = RequestChallenges::default();
-    let mut entropy = Entropy::from_number(6);
-    let refused = client.authorize(
-        &mut asked,
-        &challenged(&[SHA]),
-        &Method::Invite,
-        &uri(),
-        b"",
-        &mut entropy,
-    );
+    let refused = invited(&mut client, &mut asked, &challenged(&[SHA]));
     let expected = DigestError::Realm {
         expected: "ours".to_owned(),
         came: "biloxi.com".to_owned(),
     };
     assert_eq!(refused, Err(expected));
     let ours = "Digest realm=\"ours\", nonce=\"n\"";
-    let (_, value) = client
-        .authorize(
-            &mut asked,
-            &challenged(&[SHA, ours]),
-            &Method::Invite,
-            &uri(),
-            b"",
-            &mut entropy,
-        )
-        .unwrap();
+    let (_, value) = invited(&mut client, &mut asked, &challenged(&[SHA, ours])).unwrap();
     assert!(value.contains("realm=\"ours\""));
 }
 
@@ -436,19 +338,7 @@ fn a_realm_that_is_set_keeps_the_password_from_others() {
 fn challenges_we_cannot_answer_are_named_so() {
     let mut client = DigestClient::new(credentials());
     let mut asked = RequestChallenges::default();
-    let mut entropy = Entropy::from_number(7);
-    let mut authorize = |values: &[&str]| {
-        client
-            .authorize(
-                &mut asked,
-                &challenged(values),
-                &Method::Invite,
-                &uri(),
-                b"",
-                &mut entropy,
-            )
-            .map(|_| ())
-    };
+    let mut authorize = |values: &[&str]| invited(&mut client, &mut asked, &challenged(values)).map(|_| ());
     assert_eq!(authorize(&[]), Err(DigestError::NoChallenge));
     assert_eq!(authorize(&["Basic realm=\"x\""]), Err(DigestError::NoChallenge));
     assert_eq!(
@@ -465,16 +355,7 @@ fn challenges_we_cannot_answer_are_named_so() {
 fn debug_shows_no_password_and_no_response() {
     let mut client = DigestClient::new(credentials());
     let mut asked = RequestChallenges::default();
-    let (_, value) = client
-        .authorize(
-            &mut asked,
-            &challenged(&[SHA]),
-            &Method::Invite,
-            &uri(),
-            b"",
-            &mut Entropy::from_number(8),
-        )
-        .unwrap();
+    let (_, value) = invited(&mut client, &mut asked, &challenged(&[SHA])).unwrap();
     assert!(!format!("{client:?}").contains("zanzibar"));
     let authorization = Authorization::parse(&value).unwrap();
     assert!(!format!("{authorization:?}").contains(authorization.response.reveal()));
@@ -484,9 +365,9 @@ proptest::proptest! {
     #[test]
     fn arbitrary_challenges_never_panic(value in "[ -~]{0,120}", tail in "[a-z\",= \\\\]{0,40}") {
         let mut client = DigestClient::new(credentials());
-let mut asked = RequestChallenges::default();
+        let mut asked = RequestChallenges::default();
         let challenges = challenged(&[&value, &format!("Digest realm=\"r\", nonce=\"n\", {tail}")]);
-        let _ = client.authorize(&mut asked, &challenges, &Method::Invite, &uri(), b"", &mut Entropy::from_number(1));
+        let _ = invited(&mut client, &mut asked, &challenges);
         let _ = Authorization::parse(&value);
     }
 }

@@ -672,12 +672,17 @@ fn a_trace_hides_numbers_keys_and_credentials() {
         )
         .replace(
             "Content-Length: 4\r\n\r\nv=0\n",
-            "\r\nv=0\r\na=crypto:1 AES inline:hush\r\n",
+            "\r\nv=0\r\no=14155550123 1790000001 2 IN IP4 192.0.2.7\r\np=+1 415-555-0123\r\np=+14155550123\r\n\
+             a=crypto:1 AES inline:hush\r\n",
         );
     let trace = Message::parse(text.as_bytes()).unwrap().masked();
     for hidden in ["4155550123", "5550", "secret", "hush"] {
         assert!(!trace.contains(hidden), "{hidden} in {trace}");
     }
+    assert!(
+        trace.contains("\no=14•••••••23 1790000001 2 IN IP4 192.0.2.7\n"),
+        "{trace}"
+    );
     assert!(
         trace.contains("Authorization: ***") && trace.contains("v=0") && trace.contains("z9hG4bKnashds8")
     );

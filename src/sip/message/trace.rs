@@ -78,8 +78,24 @@ fn write_rest(f: &mut fmt::Formatter<'_>, headers: &Headers, body: &[u8]) -> fmt
         match line {
             line if line.starts_with("a=crypto") => writeln!(f, "a=crypto:***")?,
             line if line.starts_with("k=") => writeln!(f, "k=***")?,
+            line if line.starts_with("o=") => writeln!(f, "{}", masked_origin(line.trim_end()))?,
+            // Session name, information, address of a page, e-mail, telephone: a peer writes its caller there.
+            line if ["s=", "i=", "u=", "e=", "p="]
+                .iter()
+                .any(|name| line.starts_with(name)) =>
+            {
+                writeln!(f, "{}", mask_numbers(line.trim_end()))?;
+            }
             line => writeln!(f, "{}", line.trim_end())?,
         }
     }
     Ok(())
+}
+
+/// `o=` begins with a user name, which some peers make of the number; the rest is needed to follow offer and answer.
+fn masked_origin(line: &str) -> String {
+    match line.split_once(' ') {
+        Some((user, rest)) => format!("{} {rest}", mask_numbers(user)),
+        None => mask_numbers(line).into_owned(),
+    }
 }

@@ -10,7 +10,7 @@ pub(super) async fn a_claim_is_durable_before_it_returns_and_happens_once(lab: L
             caller_id: Some("+4930123456".into()),
             ..claim_of(attempt, "carrier")
         };
-        lab.store.claim(claim, at(1))
+        lab.store.claim(claim, lab.entropy(), at(1))
     });
     let answers = futures_util::future::join_all(claims).await;
     let won: Vec<_> = answers
@@ -51,7 +51,52 @@ pub(super) async fn nothing_is_claimed_after_cancel_or_expiry(lab: Lab) {
     assert_eq!(lab.due(at(120)).await, []);
     assert_eq!(lab.claim(&late, at(120)).await, Claimed::NoLonger);
     let unknown = claim_of(AttemptId::generate(T0, &mut lab.entropy()), "carrier");
-    assert_eq!(lab.store.claim(unknown, at(1)).await, Ok(Claimed::NoLonger));
+    assert_eq!(
+        lab.store.claim(unknown, lab.entropy(), at(1)).await,
+        Ok(Claimed::NoLonger)
+    );
+}
+
+pub(super) async fn what_was_blocked_while_it_waited_is_not_dialled(lab: Lab) {
+    for (last, subject, reason) in [
+        (
+            1,
+            BlockSubject::Number("+15005550001".into()),
+            Reason::NumberBlocked,
+        ),
+        (
+            2,
+            BlockSubject::Prefix("+15005550002".into()),
+            Reason::NumberBlocked,
+        ),
+        (3, BlockSubject::EndUser("user-1".into()), Reason::UserBlocked),
+    ] {
+        let queued = lab.created(lab.request(last, 0)).await;
+        let block = Block {
+            id: format!("blk_{last}"),
+            subject,
+            note: "test".into(),
+            created_by: "key_a".into(),
+            created_at: at(1),
+            expires_at: None,
+        };
+        lab.store.block_add(block).await.unwrap();
+        let outcome = Outcome::new(reason);
+        assert_eq!(lab.claim(&queued, at(2)).await, Claimed::Blocked(outcome));
+        let read = lab.read(queued.id).await;
+        assert_eq!((read.outcome, read.status()), (Some(outcome), Status::Blocked));
+        assert_eq!(
+            (read.attempts[0].call_id.as_ref(), read.attempts[0].dialed_at),
+            (None, None)
+        );
+        assert_eq!(lab.claim(&queued, at(3)).await, Claimed::NoLonger);
+        assert_eq!(lab.due(at(3)).await, []);
+        let webhooks = lab
+            .store
+            .deliveries(Some(queued.id), 10, None, &Visibility::All)
+            .await;
+        assert_eq!(webhooks.unwrap().items.len(), 1, "its outcome is told once");
+    }
 }
 
 pub(super) async fn stages_only_go_forward_and_readers_see_each(lab: Lab) {
@@ -103,7 +148,11 @@ pub(super) async fn a_network_failure_goes_to_another_trunk_while_there_is_time(
     assert_eq!((read.outcome, read.stage), (None, Stage::Queued));
     assert_eq!(read.attempts[0].outcome, Some(Reason::Congestion.into()));
     assert_eq!(lab.leased(at(5)).await, []);
-    let claimed = lab.store.claim(claim_of(attempt, "other"), at(5)).await.unwrap();
+    let claimed = lab
+        .store
+        .claim(claim_of(attempt, "other"), lab.entropy(), at(5))
+        .await
+        .unwrap();
     let Claimed::Dialing(second) = claimed else {
         panic!("{claimed:?}");
     };
@@ -130,6 +179,101 @@ pub(super) async fn a_cancel_during_a_failing_call_ends_the_verification(lab: La
         .unwrap();
     lab.decide(finish(&call, Reason::KeyConfirmed), at(4)).await;
     assert_eq!(lab.read(call.id).await.outcome, Some(Reason::KeyConfirmed.into()));
+}
+
+/// Decided while its phone may still ring.
+fn ringing_on(call: &Verification, reason: Reason) -> Decision {
+    Decision {
+        frees_number: false,
+        ..finish(call, reason)
+    }
+}
+
+pub(super) async fn a_number_stays_taken_until_its_phone_is_quiet(lab: Lab) {
+    let call = lab.dialing(1).await;
+    let attempt = call.attempts[0].id;
+    // Before the outcome the call is live, whatever is said of it.
+    lab.store.free_number(attempt).await.unwrap();
+    lab.decide(ringing_on(&call, Reason::ByClient), at(4)).await;
+    assert_eq!(lab.store.in_progress().await.unwrap(), (0, 0));
+    let accept = |request: Accept, second| lab.store.accept(request, lab.entropy(), at(second));
+    let busy = accept(lab.request(1, 5), 5).await.unwrap();
+    assert!(matches!(busy, Accepted::NumberBusy { verification } if verification == call.id));
+    let mut foreign = Accept {
+        supersede: true,
+        ..lab.request(1, 5)
+    };
+    foreign.verification.key_id = "key_b".into();
+    let busy = accept(foreign, 5).await.unwrap();
+    assert!(matches!(busy, Accepted::NumberBusy { .. }), "{busy:?}");
+    // Who asked for the first call may queue the second; it waits.
+    let second = lab
+        .created(Accept {
+            supersede: true,
+            ..lab.request(1, 6)
+        })
+        .await;
+    let report = AttemptReport::default();
+    lab.store.finish_report(attempt, report, at(7)).await.unwrap();
+    assert_eq!(lab.due(at(8)).await, []);
+    assert_eq!(lab.claim(&second, at(8)).await, Claimed::NumberBusy);
+    assert_eq!(
+        lab.store.next_attempt_at().await.unwrap(),
+        Some(second.expires_at)
+    );
+    let wake = lab.store.attempts_changed();
+    lab.store.free_number(attempt).await.unwrap();
+    assert!(wake.has_changed().unwrap(), "the quiet phone frees the number");
+    assert_eq!(lab.due(at(9)).await, [second.attempts[0].id]);
+    assert!(matches!(lab.claim(&second, at(9)).await, Claimed::Dialing(_)));
+    // The number is the second call's now.
+    lab.store.free_number(attempt).await.unwrap();
+    lab.decide(ringing_on(&second, Reason::NoAnswer), at(40)).await;
+    let busy = accept(lab.request(1, 41), 41).await.unwrap();
+    assert!(matches!(busy, Accepted::NumberBusy { verification } if verification == second.id));
+    lab.store.free_number(second.attempts[0].id).await.unwrap();
+    lab.created(lab.request(1, 42)).await;
+}
+
+pub(super) async fn another_trunk_waits_for_the_phone_of_the_first(lab: Lab) {
+    let call = lab.dialing(1).await;
+    let decision = Decision {
+        frees_number: false,
+        ..congested(&call, at(4))
+    };
+    let Decided::Retrying { attempt, .. } = lab.decide(decision, at(4)).await else {
+        panic!("expected another attempt");
+    };
+    assert_eq!(lab.due(at(5)).await, []);
+    let claimed = lab
+        .store
+        .claim(claim_of(attempt, "other"), lab.entropy(), at(5))
+        .await
+        .unwrap();
+    assert_eq!(claimed, Claimed::NumberBusy);
+    lab.store.free_number(call.attempts[0].id).await.unwrap();
+    assert_eq!(lab.due(at(6)).await, [attempt]);
+}
+
+pub(super) async fn a_restart_frees_the_numbers_of_calls_that_were_decided(lab: Lab) {
+    let (silent, reported) = (lab.dialing(1).await, lab.dialing(2).await);
+    for call in [&silent, &reported] {
+        lab.decide(ringing_on(call, Reason::NoAnswer), at(30)).await;
+    }
+    lab.store
+        .finish_report(reported.attempts[0].id, AttemptReport::default(), at(31))
+        .await
+        .unwrap();
+    let restarted = lab.crash().await;
+    let recovered = restarted
+        .store
+        .recover(NODE, restarted.entropy(), at(40))
+        .await
+        .unwrap();
+    assert_eq!((recovered.unknown.len(), recovered.unreported), (0, 1));
+    for last in [1, 2] {
+        restarted.created(restarted.request(last, 41)).await;
+    }
 }
 
 pub(super) async fn a_late_report_changes_no_outcome(lab: Lab) {
@@ -269,7 +413,7 @@ pub(super) async fn a_crash_in_any_state_loses_nothing_and_redials_nothing(lab: 
         node: "node-2".into(),
         ..claim_of(foreign.attempts[0].id, "carrier")
     };
-    lab.store.claim(claim, at(1)).await.unwrap();
+    lab.store.claim(claim, lab.entropy(), at(1)).await.unwrap();
 
     let restarted = lab.crash().await;
     let recovered = restarted

@@ -78,7 +78,10 @@ impl Lab {
 
     pub(super) async fn claim(&self, verification: &Verification, now: UnixMillis) -> Claimed {
         let attempt = verification.attempts.last().unwrap().id;
-        self.store.claim(claim_of(attempt, "carrier"), now).await.unwrap()
+        self.store
+            .claim(claim_of(attempt, "carrier"), self.entropy(), now)
+            .await
+            .unwrap()
     }
 
     /// Accepted and dialing.
@@ -200,6 +203,7 @@ pub(super) fn accept_of(verification: Verification) -> Accept {
         supersede: false,
         quotas: Vec::new(),
         pending_max: 0,
+        live_max: 0,
         render_answer: Box::new(|verification| StoredAnswer {
             status: 201,
             location: Some(format!("/v1/verifications/{}", verification.id)),
@@ -228,6 +232,7 @@ pub(super) fn finish(verification: &Verification, reason: Reason) -> Decision {
         report,
         next: Next::Finish,
         block_until: None,
+        frees_number: true,
     }
 }
 
@@ -275,15 +280,20 @@ contract! {
     stops::superseding_skips_the_cool_down_and_no_other_limit,
     stops::blocked_numbers_prefixes_and_end_users_are_refused_until_the_block_ends,
     stops::a_full_queue_refuses,
+    stops::as_many_live_calls_as_there_may_be_refuse,
     stops::an_outcome_is_decided_once,
     stops::only_the_node_that_claimed_decides,
     stops::an_unwanted_call_blocks_the_number_for_ever,
     stops::a_fraud_report_blocks_the_number_and_says_so_twice,
     corridor::a_claim_is_durable_before_it_returns_and_happens_once,
     corridor::nothing_is_claimed_after_cancel_or_expiry,
+    corridor::what_was_blocked_while_it_waited_is_not_dialled,
     corridor::stages_only_go_forward_and_readers_see_each,
     corridor::a_network_failure_goes_to_another_trunk_while_there_is_time,
     corridor::a_cancel_during_a_failing_call_ends_the_verification,
+    corridor::a_number_stays_taken_until_its_phone_is_quiet,
+    corridor::another_trunk_waits_for_the_phone_of_the_first,
+    corridor::a_restart_frees_the_numbers_of_calls_that_were_decided,
     corridor::a_late_report_changes_no_outcome,
     corridor::cancel_is_idempotent_and_tells_a_live_call_once,
     corridor::a_stranger_cancels_and_sees_nothing,

@@ -365,6 +365,27 @@ pub(super) async fn a_full_queue_refuses(lab: Lab) {
     .await;
 }
 
+pub(super) async fn as_many_live_calls_as_there_may_be_refuse(lab: Lab) {
+    let request = |last, second| Accept {
+        live_max: 2,
+        ..lab.request(last, second)
+    };
+    let first = lab.dialing(1).await;
+    lab.dialing(2).await;
+    let refusal = refused(&lab, request(3, 2)).await;
+    assert_eq!(
+        (refusal.code, refusal.limit, refusal.retry_after),
+        (ProblemCode::Overloaded, None, Some(Duration::from_secs(5)))
+    );
+    lab.created(Accept {
+        supersede: true,
+        ..request(2, 2)
+    })
+    .await;
+    lab.decide(finish(&first, Reason::KeyConfirmed), at(9)).await;
+    lab.created(request(3, 10)).await;
+}
+
 pub(super) async fn an_outcome_is_decided_once(lab: Lab) {
     let call = lab.dialing(1).await;
     let reasons = [

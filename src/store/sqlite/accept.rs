@@ -52,6 +52,11 @@ async fn accept(
         tx.idempotency_forget(request.idempotency.as_ref()).await?;
         return Ok(Accepted::Refused(refusal));
     }
+    // Last: a block or a limit says more than that the call before is still ending.
+    if let Some(verification) = tx.still_ringing(&request).await? {
+        tx.idempotency_forget(request.idempotency.as_ref()).await?;
+        return Ok(Accepted::NumberBusy { verification });
+    }
     for other in in_the_way {
         tx.supersede(other, &mut entropy, now).await?;
     }
@@ -118,7 +123,14 @@ impl Tx<'_> {
                 return Ok(Some(refusal));
             }
         }
-        self.queue_refusal(request.pending_max).await
+        if let Some(refusal) = self.queue_refusal(request.pending_max).await? {
+            return Ok(Some(refusal));
+        }
+        // What supersedes a call takes its place.
+        if superseding {
+            return Ok(None);
+        }
+        self.live_refusal(request.live_max).await
     }
 
     async fn nth_newest_use(&mut self, quota: &Quota) -> Result<Option<UnixMillis>, StoreError> {
@@ -153,6 +165,25 @@ impl Tx<'_> {
         }))
     }
 
+    /// One more call would wait for a place until its life ends: better said at once.
+    async fn live_refusal(&mut self, live_max: u32) -> Result<Option<Refusal>, StoreError> {
+        if live_max == 0 {
+            return Ok(None);
+        }
+        let full = sqlx::query("SELECT 1 FROM attempts WHERE live_number IS NOT NULL LIMIT 1 OFFSET ?")
+            .bind(i64::from(live_max) - 1)
+            .fetch_optional(&mut *self.conn)
+            .await
+            .map_err(engine_error)?;
+        Ok(full.map(|_| Refusal {
+            retry_after: Some(std::time::Duration::from_secs(5)),
+            ..Refusal::new(
+                ProblemCode::Overloaded,
+                format!("{live_max} calls are live, as many as this server carries; send the request again"),
+            )
+        }))
+    }
+
     async fn in_progress(&mut self, request: &Accept) -> Result<Vec<InProgress>, StoreError> {
         let rows = sqlx::query(
             "SELECT v.id, v.key_id, v.cancel_reason, a.id AS attempt_id, a.number AS attempt_number, a.node
@@ -165,6 +196,26 @@ impl Tx<'_> {
         .await
         .map_err(engine_error)?;
         rows.iter().map(in_progress_of).collect()
+    }
+
+    /// A verification that has its outcome while its phone may still ring or talk. One that supersedes may wait for it.
+    async fn still_ringing(&mut self, request: &Accept) -> Result<Option<VerificationId>, StoreError> {
+        let row = sqlx::query(
+            "SELECT v.id, v.key_id FROM attempts a JOIN verifications v ON v.id = a.verification_id
+             WHERE a.taken_number = ? AND v.reason IS NOT NULL",
+        )
+        .bind(request.verification.to.reveal())
+        .fetch_optional(&mut *self.conn)
+        .await
+        .map_err(engine_error)?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let gives_way = request.supersede && get::<&str>(&row, "key_id")? == request.verification.key_id;
+        match gives_way {
+            true => Ok(None),
+            false => get_parsed(&row, "id").map(Some),
+        }
     }
 
     async fn supersede(

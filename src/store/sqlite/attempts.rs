@@ -9,6 +9,7 @@ use super::super::{
 };
 use super::accept::queued_attempt;
 use super::publish::DayCounter;
+use super::records::find_block;
 use super::rows::{load, outcome_of};
 use super::{Sqlite, Tx, engine_error, get, get_count, get_json, get_parsed, get_parsed_option, to_json};
 
@@ -25,7 +26,7 @@ impl Sqlite {
                       WHERE verification_id = v.id AND trunk <> '' ORDER BY number) t) AS tried
              FROM attempts a JOIN verifications v ON v.id = a.verification_id
              WHERE a.due_at <= ?1 AND v.expires_at > ?1
-               AND NOT EXISTS (SELECT 1 FROM attempts live WHERE live.live_number = v.number)
+               AND NOT EXISTS (SELECT 1 FROM attempts other WHERE other.taken_number = v.number)
              ORDER BY a.due_at, a.id LIMIT ?2",
         )
         .bind(now.0)
@@ -38,9 +39,9 @@ impl Sqlite {
 
     pub(in super::super) async fn next_attempt_at(&self) -> Result<Option<UnixMillis>, StoreError> {
         let mut conn = self.reader().await?;
-        // An attempt that waits for a live call to the same number is woken by its end, not by its time.
+        // An attempt that waits for its number is woken when that is free, not by its time.
         let row = sqlx::query(
-            "SELECT min(CASE WHEN EXISTS (SELECT 1 FROM attempts live WHERE live.live_number = v.number)
+            "SELECT min(CASE WHEN EXISTS (SELECT 1 FROM attempts other WHERE other.taken_number = v.number)
                              THEN v.expires_at ELSE min(a.due_at, v.expires_at) END) AS at
              FROM attempts a JOIN verifications v ON v.id = a.verification_id WHERE a.due_at IS NOT NULL",
         )
@@ -50,8 +51,13 @@ impl Sqlite {
         Ok(get::<Option<i64>>(&row, "at")?.map(UnixMillis))
     }
 
-    pub(in super::super) async fn claim(&self, claim: Claim, now: UnixMillis) -> Result<Claimed, StoreError> {
-        self.write(move |tx| Box::pin(claim_attempt(tx, claim, now)))
+    pub(in super::super) async fn claim(
+        &self,
+        claim: Claim,
+        entropy: Entropy,
+        now: UnixMillis,
+    ) -> Result<Claimed, StoreError> {
+        self.write(move |tx| Box::pin(claim_attempt(tx, claim, entropy, now)))
             .await
     }
 
@@ -74,6 +80,10 @@ impl Sqlite {
     ) -> Result<Decided, StoreError> {
         self.write(move |tx| Box::pin(decide(tx, decision, entropy, now)))
             .await
+    }
+
+    pub(in super::super) async fn free_number(&self, attempt: AttemptId) -> Result<(), StoreError> {
+        self.write(move |tx| Box::pin(free_number(tx, attempt))).await
     }
 
     pub(in super::super) async fn finish_report(
@@ -114,16 +124,17 @@ struct Standing {
     cancel_reason: Option<Reason>,
     expires_at: UnixMillis,
     number: String,
-    /// A call to this number is live, this one or another.
-    number_is_live: bool,
+    end_user: Option<String>,
+    /// Its phone may ring or talk, by this call or another.
+    number_is_taken: bool,
 }
 
 impl Tx<'_> {
     async fn standing(&mut self, attempt: AttemptId) -> Result<Option<Standing>, StoreError> {
         let row = sqlx::query(
             "SELECT a.verification_id, a.number AS attempt_number, a.node, a.stage, a.reason, a.due_at,
-                    v.reason AS ended, v.cancel_reason, v.expires_at, v.number,
-                    EXISTS (SELECT 1 FROM attempts live WHERE live.live_number = v.number) AS number_is_live
+                    v.reason AS ended, v.cancel_reason, v.expires_at, v.number, v.end_user_id,
+                    EXISTS (SELECT 1 FROM attempts other WHERE other.taken_number = v.number) AS number_is_taken
              FROM attempts a JOIN verifications v ON v.id = a.verification_id WHERE a.id = ?",
         )
         .bind(attempt.to_string())
@@ -144,12 +155,18 @@ impl Tx<'_> {
             cancel_reason: get_parsed_option(&row, "cancel_reason")?,
             expires_at: UnixMillis(get(&row, "expires_at")?),
             number: get(&row, "number")?,
-            number_is_live: get(&row, "number_is_live")?,
+            end_user: get(&row, "end_user_id")?,
+            number_is_taken: get(&row, "number_is_taken")?,
         }))
     }
 }
 
-async fn claim_attempt(mut tx: Tx<'_>, claim: Claim, now: UnixMillis) -> Result<Claimed, StoreError> {
+async fn claim_attempt(
+    mut tx: Tx<'_>,
+    claim: Claim,
+    mut entropy: Entropy,
+    now: UnixMillis,
+) -> Result<Claimed, StoreError> {
     let Some(standing) = tx.standing(claim.attempt).await? else {
         return Ok(Claimed::NoLonger);
     };
@@ -157,12 +174,28 @@ async fn claim_attempt(mut tx: Tx<'_>, claim: Claim, now: UnixMillis) -> Result<
     if !standing.is_due || over {
         return Ok(Claimed::NoLonger);
     }
-    if standing.number_is_live {
+    let end_user = standing.end_user.as_deref();
+    if let Some(block) = find_block(tx.conn, &standing.number, end_user, now).await? {
+        let outcome = Outcome::new(match block.subject {
+            BlockSubject::EndUser(_) => Reason::UserBlocked,
+            BlockSubject::Number(_) | BlockSubject::Prefix(_) => Reason::NumberBlocked,
+        });
+        tx.end(
+            standing.verification,
+            outcome,
+            standing.attempt_number,
+            &mut entropy,
+            now,
+        )
+        .await?;
+        return Ok(Claimed::Blocked(outcome));
+    }
+    if standing.number_is_taken {
         return Ok(Claimed::NumberBusy);
     }
     sqlx::query(
-        "UPDATE attempts SET node = ?, call_id = ?, trunk = ?, stage = ?, dialed_at = ?, due_at = NULL,
-                live_number = ? WHERE id = ?",
+        "UPDATE attempts SET node = ?1, call_id = ?2, trunk = ?3, stage = ?4, dialed_at = ?5, due_at = NULL,
+                live_number = ?6, taken_number = ?6 WHERE id = ?7",
     )
     .bind(&claim.node)
     .bind(&claim.call_id)
@@ -174,13 +207,11 @@ async fn claim_attempt(mut tx: Tx<'_>, claim: Claim, now: UnixMillis) -> Result<
     .execute(&mut *tx.conn)
     .await
     .map_err(engine_error)?;
-    // `dialing` has no webhook, so no randomness is needed for an event id.
-    let mut unused = Entropy::from_number(0);
     let dialing = StageMove {
         stage: Stage::Dialing,
         caller_id: claim.caller_id.as_deref(),
     };
-    tx.move_stage(&standing, dialing, &mut unused, now).await?;
+    tx.move_stage(&standing, dialing, &mut entropy, now).await?;
     let verification = load(tx.conn, standing.verification)
         .await?
         .ok_or(StoreError::NotFound("verification"))?;
@@ -288,11 +319,13 @@ async fn decide(
         return Ok(Decided::Already(outcome));
     }
     sqlx::query(
-        "UPDATE attempts SET reason = ?, report = ?, decided_at = ?, live_number = NULL WHERE id = ?",
+        "UPDATE attempts SET reason = ?, report = ?, decided_at = ?, live_number = NULL,
+                taken_number = CASE WHEN ? THEN NULL ELSE taken_number END WHERE id = ?",
     )
     .bind(decision.outcome.reason().as_str())
     .bind(to_json(&decision.report)?)
     .bind(now.0)
+    .bind(decision.frees_number)
     .bind(decision.attempt.to_string())
     .execute(&mut *tx.conn)
     .await
@@ -349,6 +382,7 @@ impl Tx<'_> {
         let next = Standing {
             attempt_number: number,
             number: String::new(),
+            end_user: None,
             node: None,
             ..*standing
         };
@@ -376,6 +410,21 @@ fn block_of(standing: &Standing, outcome: Outcome, until: UnixMillis, now: UnixM
         created_at: now,
         expires_at: (until < BLOCK_FOR_EVER).then_some(until),
     }
+}
+
+async fn free_number(tx: Tx<'_>, attempt: AttemptId) -> Result<(), StoreError> {
+    // Without an outcome its call is live, whatever the caller thinks.
+    let freed = sqlx::query(
+        "UPDATE attempts SET taken_number = NULL
+         WHERE id = ? AND taken_number IS NOT NULL AND reason IS NOT NULL",
+    )
+    .bind(attempt.to_string())
+    .execute(&mut *tx.conn)
+    .await
+    .map_err(engine_error)?;
+    // The next attempt, or another verification, may have waited for it.
+    tx.signals.attempts_due |= freed.rows_affected() > 0;
+    Ok(())
 }
 
 async fn finish_report(

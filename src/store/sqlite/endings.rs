@@ -277,7 +277,7 @@ async fn recover_live(
 ) -> Result<Vec<VerificationId>, StoreError> {
     let outcome = Outcome::new(Reason::UnknownAfterCrash);
     let rows = sqlx::query(
-        "UPDATE attempts SET reason = ?1, decided_at = ?2, ended_at = ?2, live_number = NULL
+        "UPDATE attempts SET reason = ?1, decided_at = ?2, ended_at = ?2, live_number = NULL, taken_number = NULL
          WHERE id IN (SELECT id FROM attempts WHERE node = ?3 AND ended_at IS NULL
                       AND live_number IS NOT NULL LIMIT ?4)
          RETURNING verification_id, number",
@@ -300,7 +300,8 @@ async fn recover_live(
     Ok(ended)
 }
 
-/// Calls whose outcome was committed and whose report was lost, and webhooks that were on their way.
+/// Calls whose outcome was committed and whose report was lost, numbers whose phone nobody watches any more, and
+/// webhooks that were on their way.
 async fn close_open(tx: Tx<'_>, node: String, now: UnixMillis) -> Result<u64, StoreError> {
     let closed = sqlx::query(
         "UPDATE attempts SET ended_at = ?1 WHERE node = ?2 AND ended_at IS NULL AND reason IS NOT NULL",
@@ -310,6 +311,15 @@ async fn close_open(tx: Tx<'_>, node: String, now: UnixMillis) -> Result<u64, St
     .execute(&mut *tx.conn)
     .await
     .map_err(engine_error)?;
+    let freed = sqlx::query(
+        "UPDATE attempts SET taken_number = NULL
+         WHERE taken_number IS NOT NULL AND node = ? AND reason IS NOT NULL",
+    )
+    .bind(&node)
+    .execute(&mut *tx.conn)
+    .await
+    .map_err(engine_error)?;
+    tx.signals.attempts_due |= freed.rows_affected() > 0;
     sqlx::query("UPDATE outbox SET leased_until = NULL WHERE state = 'pending' AND leased_until IS NOT NULL")
         .execute(&mut *tx.conn)
         .await

@@ -132,11 +132,14 @@ fn migrations() -> Migrator {
             false,
         )
     };
-    Migrator::with_migrations(vec![migration(
-        1,
-        "init",
-        include_str!("migrations/0001_init.sql"),
-    )])
+    Migrator::with_migrations(vec![
+        migration(1, "init", include_str!("migrations/0001_init.sql")),
+        migration(
+            2,
+            "taken number",
+            include_str!("migrations/0002_taken_number.sql"),
+        ),
+    ])
 }
 
 fn migrate_error(error: sqlx::migrate::MigrateError) -> StoreError {

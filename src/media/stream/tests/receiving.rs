@@ -35,6 +35,32 @@ fn what_is_not_believed_is_counted_by_reason_and_changes_nothing() {
 }
 
 #[test]
+fn the_callee_is_heard_with_the_first_good_packet_after_the_answer() {
+    let mut bench = Bench::new(config(), 22);
+    bench.takes(&packet(1, 10, 0, &[0xff; 160]));
+    bench.takes(&packet(1, 11, 0, &[0xff; 160]));
+    bench.command(MediaCommand::Answered);
+    // Repeated, of another payload type, of a source that is not followed.
+    bench.takes(&packet(1, 11, 0, &[0xff; 160]));
+    bench.takes(&packet(1, 12, 96, &[0xff; 160]));
+    bench.takes(&packet(2, 13, 0, &[0xff; 160]));
+    assert_eq!(bench.events, [MediaEvent::FirstPacket]);
+    bench.takes(&packet(1, 12, 0, &[0xff; 160]));
+    bench.command(MediaCommand::Answered);
+    bench.takes(&packet(1, 13, 0, &[0xff; 160]));
+    assert_eq!(bench.events, [MediaEvent::FirstPacket, MediaEvent::Heard]);
+}
+
+#[test]
+fn a_stream_that_begins_with_the_answer_tells_both_firsts() {
+    let mut bench = Bench::new(config(), 22);
+    bench.command(MediaCommand::Answered);
+    bench.takes(&packet(1, 10, 0, &[0xff; 160]));
+    bench.takes(&packet(1, 11, 0, &[0xff; 160]));
+    assert_eq!(bench.events, [MediaEvent::FirstPacket, MediaEvent::Heard]);
+}
+
+#[test]
 fn another_source_is_followed_when_the_first_is_silent_and_not_before() {
     let mut bench = Bench::new(
         StreamConfig {

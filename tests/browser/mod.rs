@@ -1,32 +1,41 @@
-//! A browser without JavaScript: keeps the cookie, follows our own redirects, sends the forms that it is shown.
+//! A browser without JavaScript, for the tests of the enrolment pages: keeps the cookie, follows our own redirects, sends
+//! the forms that it is shown.
 use std::collections::BTreeMap;
 
+use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
 use reqwest::{RequestBuilder, StatusCode};
 
 pub(crate) struct Browser {
     client: reqwest::Client,
     base: String,
-    cookie: Option<String>,
+    language: &'static str,
+    pub(crate) cookie: Option<String>,
     pub(crate) path: String,
     pub(crate) status: StatusCode,
-    pub(crate) location: String,
+    headers: HeaderMap,
     pub(crate) text: String,
 }
 
 impl Browser {
-    pub(crate) async fn open(base: &str, path: &str) -> Self {
+    /// `url`: of the server at `base`, or a path there.
+    pub(crate) async fn open(base: &str, url: &str) -> Self {
+        Self::open_in(base, url, "en-US,en;q=0.8").await
+    }
+
+    pub(crate) async fn open_in(base: &str, url: &str, language: &'static str) -> Self {
         let client = reqwest::Client::builder().no_proxy().redirect(Policy::none());
         let mut browser = Self {
             client: client.build().unwrap(),
             base: base.to_owned(),
+            language,
             cookie: None,
             path: String::new(),
             status: StatusCode::OK,
-            location: String::new(),
+            headers: HeaderMap::new(),
             text: String::new(),
         };
-        browser.go(path).await;
+        browser.go(url.strip_prefix(base).unwrap_or(url)).await;
         browser
     }
 
@@ -42,37 +51,40 @@ impl Browser {
         let csrf = between(&self.text, "name=\"csrf\" value=\"", "\"").to_owned();
         let mut form: BTreeMap<&str, &str> = entries.iter().copied().collect();
         form.insert("csrf", &csrf);
-        let url = reqwest::Url::parse_with_params("http://form", form).unwrap();
-        let request = self.client.post(format!("{}{action}", self.base));
-        let request = request
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(url.query().unwrap_or_default().to_owned());
+        let request = with_form(self.client.post(format!("{}{action}", self.base)), form);
         self.path = action;
         self.send(request).await;
     }
 
     async fn send(&mut self, mut request: RequestBuilder) {
         loop {
-            request = request.header("sec-fetch-site", "same-origin");
+            request = request
+                .header("accept-language", self.language)
+                .header("sec-fetch-site", "same-origin");
             if let Some(cookie) = &self.cookie {
                 request = request.header("cookie", cookie);
             }
             let response = request.send().await.unwrap();
-            let header = |name: &str| {
-                let value = response.headers().get(name);
-                value.map_or("", |value| value.to_str().unwrap()).to_owned()
-            };
-            if let Some((cookie, _)) = header("set-cookie").split_once(';') {
+            (self.status, self.headers) = (response.status(), response.headers().clone());
+            self.text = response.text().await.unwrap();
+            if let Some((cookie, attributes)) = self.header("set-cookie").split_once(';') {
+                assert!(
+                    attributes.contains("HttpOnly") && attributes.contains("SameSite=Lax"),
+                    "{attributes}"
+                );
                 self.cookie = Some(cookie.to_owned());
             }
-            (self.status, self.location) = (response.status(), header("location"));
-            self.text = response.text().await.unwrap();
-            if self.status != StatusCode::SEE_OTHER || !self.location.starts_with('/') {
+            if self.status != StatusCode::SEE_OTHER || !self.header("location").starts_with('/') {
                 return;
             }
-            self.path = self.location.clone();
+            self.path = self.header("location").to_owned();
             request = self.client.get(format!("{}{}", self.base, self.path));
         }
+    }
+
+    /// Of the last page; empty where it is not there.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     pub(crate) fn sees(&self, text: &str) -> &Self {
@@ -85,9 +97,22 @@ impl Browser {
     }
 }
 
-fn between<'t>(text: &'t str, start: &str, end: &str) -> &'t str {
+pub(crate) fn between<'t>(text: &'t str, start: &str, end: &str) -> &'t str {
     let (_, rest) = text
         .split_once(start)
         .unwrap_or_else(|| panic!("{start} is missing in:\n{text}"));
     rest.split_once(end).unwrap().0
+}
+
+/// Gives a request a form as its body.
+pub(crate) fn with_form<'a>(
+    request: RequestBuilder,
+    entries: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> RequestBuilder {
+    let mut url = reqwest::Url::parse("http://form.invalid/").unwrap();
+    url.query_pairs_mut().extend_pairs(entries);
+    let body = url.query().unwrap_or_default().to_owned();
+    request
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(body)
 }
