@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::dialog::Dialog;
-use super::digest::{Challenge, Credentials, DigestClient, RequestChallenges};
+use super::digest::{Challenge, Challenger, Credentials, DigestClient, RequestChallenges};
 use super::message::{CSeq, MAGIC_COOKIE, Method, NameAddr, Request, Response, Via};
 use super::peer::IpNet;
 use super::transaction::table::{ClientId, Transactions};
@@ -152,7 +152,7 @@ impl Endpoint {
         let digest = self.digest.as_mut()?;
         let challenges = Challenge::parse_all(&response.headers, response.status);
         let mut again = without_via(request);
-        let answer = digest.authorize(
+        let answered = digest.answer(
             asked,
             &challenges,
             &again.method,
@@ -160,16 +160,29 @@ impl Endpoint {
             &again.body,
             &mut self.entropy,
         );
-        let answer = answer.ok()?;
+        let answered = answered.ok()?;
         let carried = CREDENTIALS.iter().any(|name| again.headers.contains(name));
         // A second realm asks: what the first one got is written anew, since a nonce count may not repeat.
         let answers = if carried {
             digest.headers_for(&again.method, &again.uri, &again.body)
         } else {
-            vec![answer]
+            answered
         };
         put_credentials(&mut again, answers);
         Some(again)
+    }
+
+    /// The nonce that the trunk wants next, as a success of one of our requests says it.
+    pub(crate) fn heed_authentication_info(&mut self, response: &Response) {
+        let Some(digest) = &mut self.digest else { return };
+        if !response.is_success() {
+            return;
+        }
+        for challenger in [Challenger::Server, Challenger::Proxy] {
+            for info in response.headers.lines(challenger.info_header()) {
+                digest.heed_info(challenger, info);
+            }
+        }
     }
 
     /// Where the next request of this dialog goes.

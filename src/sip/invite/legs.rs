@@ -30,6 +30,9 @@ impl State {
         core: &mut Core,
         events: &mut Vec<Event>,
     ) -> Self {
+        if let Reply::Response(response) = &completion.reply {
+            core.ua.heed_authentication_info(response);
+        }
         match completion.request.method {
             Method::Invite if is_outside_dialog(&completion.request) => {
                 self.invite_completion(now, completion, core, events)

@@ -10,6 +10,7 @@ mod answering;
 mod authentication;
 mod cancelling;
 mod in_dialog;
+mod nonces;
 mod provisional;
 mod spoofing;
 
