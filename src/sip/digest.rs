@@ -33,8 +33,8 @@ pub struct Credentials {
 }
 
 #[cfg(test)]
-mod tests;
-#[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod tests;
 #[cfg(test)]
 mod vectors;

@@ -124,9 +124,7 @@ impl DigestClient {
         } in chosen.into_iter().take(left.into())
         {
             asked.answered += 1;
-            asked
-                .realms
-                .push((challenge.challenger, challenge.realm.clone()));
+            asked.realms.push((challenge.challenger, challenge.realm.clone()));
             let mut session = Session {
                 challenge: challenge.clone(),
                 algorithm,

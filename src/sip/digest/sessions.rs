@@ -115,7 +115,10 @@ fn the_count_goes_up_with_each_use_of_a_nonce_and_begins_anew_with_the_next_nonc
     let (mut client, mut asked) = (client(None), RequestChallenges::default());
     answer(&mut client, &mut asked, &challenges(401, &[(false, UAS)])).unwrap();
     assert!(next(&mut client).contains("nonce=\"u1\"") && next(&mut client).contains("nc=00000003"));
-    client.heed_info(Challenger::Server, "qop=auth, rspauth=\"00\", nextnonce=\"u2\", nc=00000003");
+    client.heed_info(
+        Challenger::Server,
+        "qop=auth, rspauth=\"00\", nextnonce=\"u2\", nc=00000003",
+    );
     let first = next(&mut client);
     assert!(
         first.contains("nonce=\"u2\"") && first.contains("nc=00000001"),
@@ -187,7 +190,10 @@ fn userhash_charset_domain_and_the_unknown_are_ignored() {
     let (mut client, mut asked) = (client(None), RequestChallenges::default());
     let answers = answer(&mut client, &mut asked, &challenges(401, &[(false, odd)])).unwrap();
     let value = &answers[0].1;
-    assert!(value.contains("username=\"bob\"") && value.contains("qop=auth,"), "{value}");
+    assert!(
+        value.contains("username=\"bob\"") && value.contains("qop=auth,"),
+        "{value}"
+    );
     assert!(value.contains("algorithm=sha-256"), "{value}");
     for absent in ["userhash", "charset", "domain", "x-vendor", "username*"] {
         assert!(!value.contains(absent), "{value}");

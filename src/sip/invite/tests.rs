@@ -11,7 +11,11 @@ mod authentication;
 mod cancelling;
 mod in_dialog;
 mod nonces;
+mod party;
 mod provisional;
+mod redirect;
+mod reliable;
+mod session_timer;
 mod spoofing;
 
 const TARGET: &str = "192.0.2.10:5060";
