@@ -300,6 +300,20 @@ impl Desk {
         Ok(clips)
     }
 
+    /// The telephone that is reached, as the network tells it. History-Info says most and a bare 181 least.
+    pub(super) fn reached(&mut self, party: invite::Party) {
+        if let Some(forwarded) = party.forwarded {
+            self.report.flag("forwarded");
+            let known = self.report.forwarded.as_ref();
+            if known.is_none_or(|known| forwarded.by <= known.by) {
+                self.report.forwarded = Some(forwarded);
+            }
+        }
+        if party.asserted.is_some() {
+            self.report.answered_as = party.asserted;
+        }
+    }
+
     /// What every phase does with an event of the session that is about media.
     pub(super) fn session_media(&mut self, now: Instant, event: invite::Event) {
         match event {

@@ -52,15 +52,7 @@ impl Unanswered {
                 self.trying(now);
                 Phase::Dialing(self)
             }
-            Event::Provisional {
-                status,
-                sdp,
-                forwarded,
-                ..
-            } => {
-                if forwarded {
-                    desk.report.flag("forwarded");
-                }
+            Event::Provisional { status, sdp, .. } => {
                 self.provisional(desk, now, status, sdp.as_deref());
                 Phase::Dialing(self)
             }
@@ -83,7 +75,7 @@ impl Unanswered {
                 Phase::Dialing(self)
             }
             // Only after a Cancel or Timer B, and then this phase is over.
-            Event::AnsweredAfterCancel | Event::LateResponse { .. } => Phase::Dialing(self),
+            Event::AnsweredAfterCancel | Event::LateResponse { .. } | Event::Party(_) => Phase::Dialing(self),
         }
     }
 
@@ -203,6 +195,7 @@ impl Phase {
             | Event::Trying
             | Event::SdpAnswer { .. }
             | Event::Info { .. }
+            | Event::Party(_)
             | Event::LateResponse { .. }) => {
                 Self::refuse_offer(desk, now, &event);
                 Self::GivingUp { reason, until }

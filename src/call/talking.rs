@@ -25,6 +25,7 @@ impl Phase {
             }
             // Of the INVITE that has been answered; the talk goes on while its media does.
             Event::Trying
+            | Event::Party(_)
             | Event::Provisional { .. }
             | Event::Answered { .. }
             | Event::Rejected { .. }

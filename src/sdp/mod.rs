@@ -19,6 +19,10 @@ mod negotiate;
 mod write;
 
 #[cfg(test)]
+mod rfc4317;
+#[cfg(test)]
+mod rules;
+#[cfg(test)]
 mod vectors;
 
 use std::net::{IpAddr, SocketAddr};

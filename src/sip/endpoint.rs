@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::dialog::Dialog;
-use super::digest::{Challenge, Credentials, DigestClient, RequestChallenges};
+use super::digest::{Challenge, Challenger, Credentials, DigestClient, RequestChallenges};
 use super::message::{CSeq, MAGIC_COOKIE, Method, NameAddr, Request, Response, Via};
 use super::peer::IpNet;
 use super::transaction::table::{ClientId, Transactions};
@@ -49,6 +49,8 @@ pub(crate) struct Endpoint {
     pub(crate) transactions: Transactions,
     pub(crate) entropy: Entropy,
     config: EndpointConfig,
+    /// Where requests outside the dialogs' routes go: the target, or where it has sent us.
+    hop: SocketAddr,
     digest: Option<DigestClient>,
 }
 
@@ -58,6 +60,7 @@ impl Endpoint {
         Self {
             transactions: Transactions::new(config.timers, config.transport),
             entropy,
+            hop: config.target,
             digest: config.credentials.clone().map(DigestClient::new),
             config,
         }
@@ -70,7 +73,24 @@ impl Endpoint {
 
     #[must_use]
     pub(crate) fn target(&self) -> SocketAddr {
-        self.config.target
+        self.hop
+    }
+
+    /// The address in this URI, if it is the target's or one of the trunk's `peers`, over our own transport.
+    #[must_use]
+    pub(crate) fn hop_within_trunk(&self, uri: &Uri) -> Option<SocketAddr> {
+        let hop = self.address_of(uri)?;
+        let same_transport = uri
+            .param("transport")
+            .is_none_or(|name| name.eq_ignore_ascii_case(self.config.transport.via_name()));
+        let is_ours = hop.ip() == self.config.target.ip().to_canonical()
+            || self.config.peers.iter().any(|net| net.contains(hop.ip()));
+        (same_transport && is_ours).then_some(hop)
+    }
+
+    /// A redirection within the trunk. Credentials stay with the target.
+    pub(crate) fn retarget(&mut self, hop: SocketAddr) {
+        self.hop = hop;
     }
 
     /// Sends a request of a dialog where the dialog's route leads.
@@ -91,7 +111,7 @@ impl Endpoint {
         now: Instant,
         mut request: Request,
     ) -> Option<(ClientId, Arc<Request>)> {
-        let to = self.config.target;
+        let to = self.hop;
         self.complete(&mut request, to);
         let id = self.transactions.request(now, request, to)?;
         Some((id, self.transactions.sent_request(id)?))
@@ -152,7 +172,7 @@ impl Endpoint {
         let digest = self.digest.as_mut()?;
         let challenges = Challenge::parse_all(&response.headers, response.status);
         let mut again = without_via(request);
-        let answer = digest.authorize(
+        let answered = digest.answer(
             asked,
             &challenges,
             &again.method,
@@ -160,22 +180,35 @@ impl Endpoint {
             &again.body,
             &mut self.entropy,
         );
-        let answer = answer.ok()?;
+        let answered = answered.ok()?;
         let carried = CREDENTIALS.iter().any(|name| again.headers.contains(name));
         // A second realm asks: what the first one got is written anew, since a nonce count may not repeat.
         let answers = if carried {
             digest.headers_for(&again.method, &again.uri, &again.body)
         } else {
-            vec![answer]
+            answered
         };
         put_credentials(&mut again, answers);
         Some(again)
     }
 
+    /// The nonce that the trunk wants next, as a success of one of our requests says it.
+    pub(crate) fn heed_authentication_info(&mut self, response: &Response) {
+        let Some(digest) = &mut self.digest else { return };
+        if !response.is_success() {
+            return;
+        }
+        for challenger in [Challenger::Server, Challenger::Proxy] {
+            for info in response.headers.lines(challenger.info_header()) {
+                digest.heed_info(challenger, info);
+            }
+        }
+    }
+
     /// Where the next request of this dialog goes.
     #[must_use]
     pub(crate) fn next_hop(&self, dialog: &Dialog) -> SocketAddr {
-        self.address_of(dialog.next_hop()).unwrap_or(self.config.target)
+        self.address_of(dialog.next_hop()).unwrap_or(self.hop)
     }
 
     /// A message of this call may come from the target, the trunk's peers, the route set and the remote target.
@@ -187,6 +220,7 @@ impl Endpoint {
     ) -> bool {
         let ip = source.ip().to_canonical();
         ip == self.config.target.ip().to_canonical()
+            || ip == self.hop.ip().to_canonical()
             || self.config.peers.iter().any(|net| net.contains(ip))
             || dialogs.any(|dialog| {
                 let routes = dialog.route_set.iter().map(|route| &route.uri);
@@ -206,6 +240,12 @@ impl Endpoint {
             Transport::Tcp => uri.with_param("transport", Some("tcp")),
             Transport::Tls => uri.with_param("transport", Some("tls")),
         })
+    }
+
+    /// The value of a Warning field (RFC 3261 §20.43).
+    #[must_use]
+    pub(crate) fn warning(&self, (code, text): (u16, &str)) -> String {
+        format!("{code} {} \"{text}\"", self.advertised())
     }
 
     /// RFC 3261 §14.1: who made the Call-ID waits 2.1–4 s after a 491, the other side up to 2 s, in steps of 10 ms.

@@ -4,7 +4,7 @@
 //!   start
 //!     |            491: wait, then INVITE again
 //!     v           +---------> Pausing ---+
-//!  Inviting ------+  <-------------------+     401, 407, 422, 494: INVITE again at once
+//!  Inviting ------+  <-------------------+     3xx, 401, 407, 422, 494: INVITE again at once
 //!   | | | |
 //!   | | | +-- 2xx (Answered) ---------> Confirmed --BYE either way--> Closing
 //!   | | +---- 3xx–6xx (Rejected) ----> Closing
@@ -18,6 +18,8 @@
 //! | file | part |
 //! |---|---|
 //! | `setup` | the INVITE, and the INVITE again |
+//! | `redirect` | 3xx: what is followed |
+//! | `party` | forwarding and asserted identity, as responses tell them |
 //! | `inviting` | 1xx, early dialogs, PRACK, CANCEL, rejections |
 //! | `legs` | 2xx: ACK, further legs ACKed and ended |
 //! | `late` | what still comes after Timer B |
@@ -52,6 +54,8 @@ mod inbound;
 mod inviting;
 mod late;
 mod legs;
+mod party;
+mod redirect;
 mod setup;
 
 #[cfg(test)]
@@ -60,6 +64,7 @@ mod tests;
 use inviting::{Inviting, Pausing};
 use late::LateWindow;
 use legs::AckedLeg;
+pub use party::Party;
 
 /// One call's signalling, as the trunk wants it.
 #[derive(Clone)]
@@ -133,12 +138,13 @@ pub enum Output {
 pub enum Event {
     /// 100: the next hop has the INVITE.
     Trying,
-    /// 101–199. `forwarded`: 181, or a Diversion or History-Info says that the call went elsewhere.
+    /// What the 1xx or 2xx whose event follows says of the telephone that is reached.
+    Party(Box<Party>),
+    /// 101–199.
     Provisional {
         status: u16,
         sdp: Option<Vec<u8>>,
         dialog: EarlyDialogId,
-        forwarded: bool,
     },
     /// A 2xx, already acknowledged.
     Answered {

@@ -9,7 +9,7 @@ use super::process::{self, Process};
 /// Where Debian's sip-tester keeps its own captures of keys.
 const PEER_CAPTURES: &str = "/usr/share/sip-tester";
 /// SIP ports of the far ends; the RTP ports lie 1000 above.
-pub(crate) const PORTS: RangeInclusive<u16> = 7000..=7499;
+pub(crate) const PORTS: RangeInclusive<u16> = 7000..=7699;
 /// SIPp takes media ports in fours.
 const PORTS_PER_CASE: u16 = 10;
 

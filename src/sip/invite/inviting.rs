@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::late::LateWindow;
 use super::setup::{self, Again};
-use super::{Core, EarlyDialogId, Event, InviteConfig, State};
+use super::{Core, EarlyDialogId, Event, InviteConfig, State, party};
 use crate::sip::cause;
 use crate::sip::dialog::Dialog;
 use crate::sip::digest::{CHALLENGES_MAX, RequestChallenges};
@@ -76,6 +76,7 @@ pub(super) struct RetryBudget {
     pub(super) intervals: u8,
     pub(super) glares: u8,
     pub(super) agreements: u8,
+    pub(super) redirects: u8,
 }
 
 impl Inviting {
@@ -92,6 +93,7 @@ impl Inviting {
             intervals: 1,
             glares: 1,
             agreements: 1,
+            redirects: 1,
         };
         Self::send(now, invite, budget, core, events)
     }
@@ -285,12 +287,8 @@ impl Inviting {
             let early = self.early.swap_remove(index);
             core.retire(now, early.usage);
         }
-        events.push(Event::Provisional {
-            status,
-            sdp,
-            dialog,
-            forwarded: was_forwarded(response),
-        });
+        events.extend(party::told(response));
+        events.push(Event::Provisional { status, sdp, dialog });
     }
 
     /// The place of the early dialog of this response, made if it is new.
@@ -385,11 +383,4 @@ impl EarlyDialog {
 fn rejection(response: Box<Response>) -> Event {
     let cause = cause::of_response(&response);
     Event::Rejected { response, cause }
-}
-
-/// RFC 5806 and RFC 7044: a second entry in History-Info is a retargeting.
-fn was_forwarded(response: &Response) -> bool {
-    response.status == 181
-        || response.headers.contains("Diversion")
-        || response.headers.all("History-Info").nth(1).is_some()
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::inviting::Intent;
-use super::{Core, Event, State};
+use super::{Core, Event, State, party};
 use crate::sip::dialog::Dialog;
 use crate::sip::endpoint::SDP;
 use crate::sip::message::{Method, Request, Response};
@@ -30,6 +30,9 @@ impl State {
         core: &mut Core,
         events: &mut Vec<Event>,
     ) -> Self {
+        if let Reply::Response(response) = &completion.reply {
+            core.ua.heed_authentication_info(response);
+        }
         match completion.request.method {
             Method::Invite if is_outside_dialog(&completion.request) => {
                 self.invite_completion(now, completion, core, events)
@@ -74,6 +77,7 @@ impl State {
                 match intent {
                     Intent::Answer => {
                         let sdp = response.body_of_type(SDP).map(<[u8]>::to_vec).or(early_sdp);
+                        events.extend(party::told(response));
                         events.push(Event::Answered { sdp });
                         Self::Confirmed(Box::new(usage))
                     }

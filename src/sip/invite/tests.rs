@@ -10,7 +10,12 @@ mod answering;
 mod authentication;
 mod cancelling;
 mod in_dialog;
+mod nonces;
+mod party;
 mod provisional;
+mod redirect;
+mod reliable;
+mod session_timer;
 mod spoofing;
 
 const TARGET: &str = "192.0.2.10:5060";

@@ -271,6 +271,7 @@ fn name(event: &invite::Event) -> &'static str {
         invite::Event::SdpAnswer { .. } => "SdpAnswer",
         invite::Event::Info { .. } => "Info",
         invite::Event::PeerBye { .. } => "PeerBye",
+        invite::Event::Party(_) => "Party",
         invite::Event::Ended => "Ended",
     }
 }
