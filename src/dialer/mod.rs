@@ -11,6 +11,7 @@
 mod call_task;
 mod ledger;
 mod plan;
+mod presentation;
 mod selection;
 mod target;
 
@@ -23,7 +24,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
-pub use plan::{NumberFormat, ProfilePlan, Trunk};
+pub use plan::{ProfilePlan, Trunk};
+#[cfg(test)]
+pub(crate) use plan::{Wire, invite};
+pub use presentation::{Diversion, NumberFormat, Presentation};
 pub use target::{Target, TargetError};
 
 use crate::model::{AttemptId, Reason};
