@@ -6,6 +6,7 @@ mod build;
 mod check;
 mod out_of_call;
 mod signing_key;
+mod trunk_test;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use check::{Checked, check};
+pub use trunk_test::test_trunk;
 
 use crate::api::{self, Admission, ApiState};
 use crate::config::Config;

@@ -12,6 +12,7 @@ mod call_task;
 mod ledger;
 mod plan;
 mod presentation;
+mod probe;
 mod selection;
 mod target;
 
@@ -28,6 +29,7 @@ pub use plan::{ProfilePlan, Trunk};
 #[cfg(test)]
 pub(crate) use plan::{Wire, invite};
 pub use presentation::{Diversion, NumberFormat, Presentation};
+pub use probe::{Answer, Auth, Heard, Probe, probe};
 pub use target::{Target, TargetError};
 
 use crate::model::{AttemptId, Reason};
