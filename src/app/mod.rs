@@ -8,6 +8,9 @@ mod out_of_call;
 mod signing_key;
 mod trunk_test;
 
+#[cfg(test)]
+mod trunk_files;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
