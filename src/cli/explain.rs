@@ -63,6 +63,28 @@ const FIREWALL: &str =
     "let UDP pass both ways between the SIP listener and the carrier; behind NAT set sip.public_address";
 const STRANGERS: &str =
     "register the address that the carrier sees: most drop what comes from strangers without a word";
+const FRAGMENTS: &str =
+    "where OPTIONS is answered and INVITE is not: a firewall that drops long or fragmented datagrams";
+const AUTH: [&str; 2] = [
+    "check auth.username and the password",
+    "auth.realm, where it is set, must be the realm that the carrier asks for",
+];
+const CODECS: [&str; 2] = [
+    "codecs must hold one that the trunk allows: [\"PCMU\", \"PCMA\"] in its order",
+    "if the trunk insists on SRTP, switch that off there",
+];
+const CONGESTION: [&str; 2] = [
+    "cps and max_calls must lie within what the account allows",
+    "503 from a carrier often means: no route, no credit or no permission for this country",
+];
+const NUMBER: [&str; 2] = [
+    "if the number is right, its form is not: number_format, tech_prefix, uri_params",
+    "a PBX says this where no dial plan of the trunk's context matches",
+];
+const INVITE: [&str; 2] = [
+    "400: number_format, headers, from_domain; 420: rel100 = \"off\"",
+    "the log with telemetry.log = \"debug\" says more",
+];
 
 /// Of an OPTIONS.
 pub(super) fn of_probe(heard: &Heard) -> Finding {
@@ -204,6 +226,11 @@ impl CallFacts {
         }
     }
 
+    /// A call that was not answered, with what the carrier said.
+    fn end(&self, verdict: Verdict, what: &str, mends: &[&str]) -> Finding {
+        Finding::new(verdict, format!("{what} ({})", self.said()), mends)
+    }
+
     fn audio(&self) -> String {
         format!(
             "{}, {} packets sent, {} received, {} lost",
@@ -237,68 +264,28 @@ pub(super) fn of_call(facts: &CallFacts) -> Finding {
         | Reason::CallScreened
         | Reason::SuspectMachine
         | Reason::MediaFailed => of_answered(reason, facts),
-        Reason::TrunkAuth => Finding::new(
-            Verdict::Refuses,
-            format!("the INVITE's credentials were not taken ({})", facts.said()),
-            &[
-                "check auth.username and the password",
-                "auth.realm, where it is set, must be the realm that the carrier asks for",
-            ],
-        ),
         Reason::RejectedByNetwork => of_rejection(facts),
-        Reason::CodecMismatch => Finding::new(
-            Verdict::Fails,
-            format!("no common ground for the audio ({})", facts.said()),
-            &[
-                "codecs must hold one that the trunk allows: [\"PCMU\", \"PCMA\"] in its order",
-                "if the trunk insists on SRTP, switch that off there",
-            ],
-        ),
+        Reason::TrunkAuth => facts.end(Verdict::Refuses, "the INVITE's credentials were not taken", &AUTH),
+        Reason::CodecMismatch => facts.end(Verdict::Fails, "no common ground for the audio", &CODECS),
         Reason::TrunkDown => Finding::new(
             Verdict::Unreached,
             "the INVITE got no answer at all",
-            &[
-                FIREWALL,
-                STRANGERS,
-                "where OPTIONS is answered and INVITE is not: a firewall that drops long or fragmented datagrams",
-            ],
+            &[FIREWALL, STRANGERS, FRAGMENTS],
         ),
-        Reason::Congestion => Finding::new(
+        Reason::Congestion => facts.end(
             Verdict::Fails,
-            format!("the carrier has no way for this call now ({})", facts.said()),
-            &[
-                "cps and max_calls must lie within what the account allows",
-                "503 from a carrier often means: no route, no credit or no permission for this country",
-            ],
+            "the carrier has no way for this call now",
+            &CONGESTION,
         ),
-        Reason::InvalidNumber | Reason::NotAllocated => Finding::new(
+        Reason::InvalidNumber | Reason::NotAllocated => facts.end(
             Verdict::Fails,
-            format!(
-                "the trunk answers, but does not know this number ({})",
-                facts.said()
-            ),
-            &[
-                "if the number is right, its form is not: number_format, tech_prefix, uri_params",
-                "a PBX says this where no dial plan of the trunk's context matches",
-            ],
+            "the trunk answers, but does not know this number",
+            &NUMBER,
         ),
-        Reason::Internal => Finding::new(
-            Verdict::Fails,
-            format!("the INVITE was not understood ({})", facts.said()),
-            &[
-                "400: number_format, headers, from_domain; 420: rel100 = \"off\"",
-                "the log with telemetry.log = \"debug\" says more",
-            ],
-        ),
+        Reason::Internal => facts.end(Verdict::Fails, "the INVITE was not understood", &INVITE),
         Reason::Busy | Reason::NoAnswer | Reason::Declined | Reason::Unreachable | Reason::Ttl => {
-            Finding::new(
-                Verdict::Works,
-                format!(
-                    "the trunk carried the call; the telephone said {reason} ({})",
-                    facts.said()
-                ),
-                &[],
-            )
+            let says = format!("the trunk carried the call; the telephone said {reason}");
+            facts.end(Verdict::Works, &says, &[])
         }
         Reason::ByClient | Reason::Superseded | Reason::Shutdown => Finding::new(
             Verdict::Works,
