@@ -172,7 +172,7 @@ pub(super) fn free_sip_ports(config: &mut Config) -> bool {
     moved
 }
 
-pub(super) fn only_trunk(config: &mut Config, name: Option<&str>) -> Result<(), CallError> {
+fn only_trunk(config: &mut Config, name: Option<&str>) -> Result<(), CallError> {
     let Some(name) = name else { return Ok(()) };
     let known: Vec<String> = config.trunks.iter().map(|t| t.name.clone()).collect();
     config.trunks.retain(|t| t.name == name);

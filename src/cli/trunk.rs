@@ -53,6 +53,8 @@ enum TrunkError {
     App(#[from] crate::app::AppError),
     #[error(transparent)]
     Call(#[from] CallError),
+    #[error("the configuration has no trunk {name:?}; it has {known}")]
+    Unknown { name: String, known: String },
 }
 
 pub(super) fn run(command: TrunkCommand) -> ExitCode {
@@ -181,7 +183,13 @@ async fn test(
     json: bool,
 ) -> Result<u8, TrunkError> {
     let mut config = config::load(&file.config)?;
-    call::only_trunk(&mut config, Some(name))?;
+    if !config.trunks.iter().any(|trunk| trunk.name == name) {
+        let known: Vec<&str> = config.trunks.iter().map(|trunk| trunk.name.as_str()).collect();
+        return Err(TrunkError::Unknown {
+            name: name.to_owned(),
+            known: known.join(", "),
+        });
+    }
     let moved = call::free_sip_ports(&mut config);
     let probes = crate::app::test_trunk(&config, name, PATIENCE).await?;
     let found: Vec<(Probe, Finding)> = probes
