@@ -18,5 +18,6 @@ mod wire {
     mod requests;
     mod simulator;
     mod trace;
+    mod trunk;
     mod wizard;
 }

@@ -8,7 +8,7 @@ use super::announcer::AnnouncerConfig;
 use crate::api::{AllowedUrl, ApiConfig, CallerIds, HttpLimits, MessageCheck, MessageFault, Profile};
 use crate::call::CallTimings;
 use crate::config::{self, Config};
-use crate::dialer::{DialerConfig, NumberFormat, ProfilePlan, Target, Trunk};
+use crate::dialer::{DialerConfig, Diversion, NumberFormat, Presentation, ProfilePlan, Target, Trunk};
 use crate::ivr::{FraudKeys, Keys, Script, phrase};
 use crate::media::command::DtmfMode;
 use crate::model::{Entropy, Masked};
@@ -17,6 +17,7 @@ use crate::net::sip_udp::PeerCheck;
 use crate::policy::{NumberLimits, Policy, PolicySettings};
 use crate::prompt::{Catalogue, brand_variable, check_message};
 use crate::sip::digest::Credentials;
+use crate::sip::uri::Host;
 use crate::store::{EventType, Retention, Subscription};
 use crate::webhook::{Guard, Signer, WebhookConfig};
 
@@ -135,25 +136,9 @@ fn trunk(trunk: &config::Trunk) -> Result<Trunk, AppError> {
             realm: auth.realm.clone(),
         }),
         peers: trunk.peers.clone(),
-        number_format: match trunk.number_format {
-            config::NumberFormat::PlusE164 => NumberFormat::PlusE164,
-            config::NumberFormat::E164 => NumberFormat::E164,
-            config::NumberFormat::DoubleZero => NumberFormat::DoubleZero,
-        },
-        tech_prefix: trunk.tech_prefix.clone(),
         caller_id: trunk.caller_id.clone(),
         caller_id_default: trunk.caller_id_default.clone(),
-        from_domain,
-        identity_header: match trunk.identity {
-            config::Identity::None => None,
-            config::Identity::Asserted => Some("P-Asserted-Identity"),
-            config::Identity::Preferred => Some("P-Preferred-Identity"),
-        },
-        headers: trunk
-            .headers
-            .iter()
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect(),
+        presentation: presentation(trunk, from_domain),
         cps: trunk.cps,
         calls_max: trunk.calls_max,
         dtmf: match trunk.dtmf {
@@ -166,6 +151,47 @@ fn trunk(trunk: &config::Trunk) -> Result<Trunk, AppError> {
         rel100: trunk.rel100,
         failover_on_timeout: trunk.failover_on_timeout,
     })
+}
+
+fn presentation(trunk: &config::Trunk, from_domain: Option<Host>) -> Presentation {
+    Presentation {
+        number_format: number_format(trunk.number_format),
+        home_country: trunk.home_country.clone(),
+        tech_prefix: trunk.tech_prefix.clone(),
+        caller_id_format: trunk.caller_id_format.map(number_format),
+        from_user: trunk.from_user.clone(),
+        from_domain,
+        display_name: trunk.display_name.clone(),
+        identity_header: match trunk.identity {
+            config::Identity::None => None,
+            config::Identity::Asserted => Some("P-Asserted-Identity"),
+            config::Identity::Preferred => Some("P-Preferred-Identity"),
+        },
+        privacy: trunk.privacy.clone(),
+        diversion: trunk.diversion.as_ref().map(|diversion| Diversion {
+            number: diversion.number.clone(),
+            reason: diversion.reason.clone(),
+        }),
+        uri_params: trunk
+            .uri_params
+            .iter()
+            .map(|(name, value)| (name.clone(), Some(value.clone()).filter(|v| !v.is_empty())))
+            .collect(),
+        headers: trunk
+            .headers
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+    }
+}
+
+const fn number_format(format: config::NumberFormat) -> NumberFormat {
+    match format {
+        config::NumberFormat::PlusE164 => NumberFormat::PlusE164,
+        config::NumberFormat::E164 => NumberFormat::E164,
+        config::NumberFormat::DoubleZero => NumberFormat::DoubleZero,
+        config::NumberFormat::National => NumberFormat::National,
+    }
 }
 
 fn profile_plan(profile: &config::Profile) -> Result<ProfilePlan, AppError> {

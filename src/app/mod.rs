@@ -7,6 +7,10 @@ mod build;
 mod check;
 mod out_of_call;
 mod signing_key;
+mod trunk_test;
+
+#[cfg(test)]
+mod trunk_files;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,6 +24,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use check::{Checked, check};
+pub use trunk_test::test_trunk;
 
 use announcer::Announcer;
 

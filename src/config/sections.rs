@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::presentation::*;
 use super::profile::profiles;
 use super::reader::{Report, Section};
 use super::tree::Node;
@@ -251,11 +252,6 @@ fn trunk(mut s: Section<'_>, name: String, report: &mut Report<'_>) -> Trunk {
         );
     }
     let (caller_id, caller_id_default) = caller_ids(&mut s, report);
-    let formats = [
-        ("+e164", NumberFormat::PlusE164),
-        ("e164", NumberFormat::E164),
-        ("00", NumberFormat::DoubleZero),
-    ];
     let identities = [
         ("none", Identity::None),
         ("asserted", Identity::Asserted),
@@ -269,10 +265,17 @@ fn trunk(mut s: Section<'_>, name: String, report: &mut Report<'_>) -> Trunk {
     let trunk = Trunk {
         auth: auth(s.section("auth", report), report),
         peers: s.parsed_list("peers", "an address block such as 198.51.100.0/24", report),
-        number_format: s.one_of("number_format", &formats, NumberFormat::PlusE164, report),
+        number_format: s.one_of("number_format", &FORMATS, NumberFormat::PlusE164, report),
+        home_country: home_country(&mut s, report),
         tech_prefix: tech_prefix(&mut s, report),
+        caller_id_format: caller_id_format(&mut s, report),
+        from_user: from_user(&mut s, report),
         from_domain: from_domain(&mut s, report),
+        display_name: display_name(&mut s, report),
         identity: s.one_of("identity", &identities, Identity::Asserted, report),
+        privacy: privacy(&mut s, report),
+        diversion: diversion(&mut s, report),
+        uri_params: uri_params(&mut s, report),
         headers: headers(&mut s, report),
         cps: s.number("cps", 0.01..=10_000.0, 1.0, report),
         calls_max: u32::try_from(s.integer("max_calls", 1..=100_000, 30, report)).unwrap_or(1),
@@ -286,6 +289,8 @@ fn trunk(mut s: Section<'_>, name: String, report: &mut Report<'_>) -> Trunk {
         caller_id,
         caller_id_default,
     };
+    srtp(&mut s, report);
+    home_country_is_used(&s, &trunk, report);
     s.finish(report);
     trunk
 }
@@ -344,25 +349,13 @@ fn is_host_name(text: &str) -> bool {
     text.trim_end_matches('.').split('.').all(label) && !text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
 }
 
-fn tech_prefix(s: &mut Section<'_>, report: &mut Report<'_>) -> String {
-    let prefix = s.text("tech_prefix", report).unwrap_or_default();
-    if prefix.len() > 16
-        || !prefix
-            .chars()
-            .all(|c| c.is_ascii_digit() || matches!(c, '#' | '*'))
-    {
-        s.problem(
-            report,
-            "tech_prefix",
-            format!("expected at most 16 of 0-9, * and #, found {prefix:?}"),
-        );
-    }
-    prefix
-}
-
 fn caller_ids(s: &mut Section<'_>, report: &mut Report<'_>) -> (BTreeMap<String, String>, String) {
     let mut ids = s.text_table("caller_id", report);
     for (region, number) in &ids {
+        if region != "default" && Region::name_of(region).is_none() {
+            let message = format!("expected default or a region such as DE = \"+…\", found {region}");
+            s.problem(report, "caller_id", message);
+        }
         let digits = number.strip_prefix('+').unwrap_or(number);
         if digits.is_empty() || digits.len() > 15 || !digits.bytes().all(|b| b.is_ascii_digit()) {
             let message = format!("expected a number such as +18005550199 for {region}, found {number:?}");
@@ -378,39 +371,6 @@ fn caller_ids(s: &mut Section<'_>, report: &mut Report<'_>) -> (BTreeMap<String,
         );
     }
     (ids, default)
-}
-
-fn headers(s: &mut Section<'_>, report: &mut Report<'_>) -> BTreeMap<String, String> {
-    let headers = s.text_table("headers", report);
-    const OURS: [&str; 12] = [
-        "via",
-        "from",
-        "to",
-        "call-id",
-        "cseq",
-        "contact",
-        "route",
-        "max-forwards",
-        "content-length",
-        "content-type",
-        "authorization",
-        "proxy-authorization",
-    ];
-    for (name, value) in &headers {
-        let token = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if !token || value.chars().any(char::is_control) || value.len() > 1024 {
-            let message =
-                format!("expected a header name of letters, digits and - with a printable value: {name:?}");
-            s.problem(report, "headers", message);
-        } else if OURS.contains(&name.to_ascii_lowercase().as_str()) {
-            s.problem(
-                report,
-                "headers",
-                format!("{name} is written by Ringproof itself"),
-            );
-        }
-    }
-    headers
 }
 
 fn codecs(s: &mut Section<'_>, report: &mut Report<'_>) -> Vec<Codec> {

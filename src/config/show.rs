@@ -51,13 +51,22 @@ impl Printer {
     fn map(&mut self, key: &str, values: &BTreeMap<String, String>) {
         let items: Vec<String> = values
             .iter()
-            .map(|(k, v)| format!("{k} = {}", quoted(v)))
+            .map(|(k, v)| format!("{} = {}", bare_key(k), quoted(v)))
             .collect();
         self.raw(key, format!("{{ {} }}", items.join(", ")));
     }
 
     fn seconds(&mut self, key: &str, value: Duration) {
         self.raw(key, value.as_secs_f64());
+    }
+}
+
+/// Bare where TOML allows it.
+fn bare_key(text: &str) -> String {
+    let bare = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    match text.bytes().all(bare) && !text.is_empty() {
+        true => text.to_owned(),
+        false => quoted(text),
     }
 }
 
@@ -121,23 +130,28 @@ fn show_trunk(out: &mut Printer, trunk: &Trunk) {
         );
     }
     out.list("peers", &trunk.peers);
-    let format = match trunk.number_format {
-        NumberFormat::PlusE164 => "+e164",
-        NumberFormat::E164 => "e164",
-        NumberFormat::DoubleZero => "00",
-    };
-    out.text("number_format", format);
+    out.text("number_format", number_format(trunk.number_format));
+    out.optional("home_country", trunk.home_country.as_ref());
     out.text("tech_prefix", &trunk.tech_prefix);
     let mut ids = trunk.caller_id.clone();
     ids.insert("default".to_owned(), trunk.caller_id_default.clone());
     out.map("caller_id", &ids);
+    out.optional("caller_id_format", trunk.caller_id_format.map(number_format));
+    out.optional("from_user", trunk.from_user.as_ref());
     out.optional("from_domain", trunk.from_domain.as_ref());
+    out.optional("display_name", trunk.display_name.as_ref());
     let identity = match trunk.identity {
         Identity::None => "none",
         Identity::Asserted => "asserted",
         Identity::Preferred => "preferred",
     };
     out.text("identity", identity);
+    out.optional("privacy", trunk.privacy.as_ref());
+    if let Some(Diversion { number, reason }) = &trunk.diversion {
+        let (number, reason) = (quoted(number), quoted(reason));
+        out.raw("diversion", format!("{{ number = {number}, reason = {reason} }}"));
+    }
+    out.map("uri_params", &trunk.uri_params);
     out.map("headers", &trunk.headers);
     out.raw("cps", trunk.cps);
     out.raw("max_calls", trunk.calls_max);
@@ -148,9 +162,19 @@ fn show_trunk(out: &mut Printer, trunk: &Trunk) {
     };
     out.text("dtmf", dtmf);
     out.list("codecs", &trunk.codecs);
+    out.text("srtp", "off");
     out.raw("rtcp_mux", trunk.rtcp_mux);
     out.text("rel100", if trunk.rel100 { "supported" } else { "off" });
     out.raw("failover_on_timeout", trunk.failover_on_timeout);
+}
+
+const fn number_format(format: NumberFormat) -> &'static str {
+    match format {
+        NumberFormat::PlusE164 => "+e164",
+        NumberFormat::E164 => "e164",
+        NumberFormat::DoubleZero => "00",
+        NumberFormat::National => "national",
+    }
 }
 
 fn show_policy(out: &mut Printer, policy: &Policy) {

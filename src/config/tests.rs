@@ -1,5 +1,7 @@
 use super::*;
 
+mod presentation;
+
 const SMALL: &str = r#"
 [server]
 listen = "127.0.0.1:8080"
@@ -382,6 +384,11 @@ fn bad_configurations_each_get_their_exact_problem() {
             "test.toml:13: telemetry.log: expected a level or a filter such as \"info,ringproof::sip=debug\", found \"info,ringproof=loud\"",
         ),
     ];
+    each_gets_its_problem(table);
+}
+
+/// Of each: what is replaced in [`SMALL`], by what, all problems, one a line.
+fn each_gets_its_problem(table: &[(&str, &str, &str)]) {
     for (from, to, expected) in table {
         assert!(SMALL.contains(from), "{from}");
         let problems = read(&SMALL.replacen(from, to, 1))

@@ -85,13 +85,25 @@ pub struct Trunk {
     pub auth: Option<TrunkAuth>,
     pub peers: Vec<Cidr>,
     pub number_format: NumberFormat,
+    /// Whose dialling `national` follows; the called country when absent.
+    pub home_country: Option<String>,
     pub tech_prefix: String,
     /// By ISO region; `default` for the rest.
     pub caller_id: BTreeMap<String, String>,
     pub caller_id_default: String,
+    /// Of caller IDs that begin with `+`; as they are written when absent.
+    pub caller_id_format: Option<NumberFormat>,
+    /// User of From; default: the caller ID.
+    pub from_user: Option<String>,
     /// Domain of From; default: host of the target.
     pub from_domain: Option<String>,
+    pub display_name: Option<String>,
     pub identity: Identity,
+    /// Value of Privacy (RFC 3323).
+    pub privacy: Option<String>,
+    pub diversion: Option<Diversion>,
+    /// Parameters of Request-URI and To; an empty value: the name alone.
+    pub uri_params: BTreeMap<String, String>,
     pub headers: BTreeMap<String, String>,
     /// New calls per second.
     pub cps: f64,
@@ -126,6 +138,15 @@ pub enum NumberFormat {
     E164,
     /// `0014255550123`
     DoubleZero,
+    /// As it is dialled in the country: `030123456`
+    National,
+}
+
+/// RFC 5806.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diversion {
+    pub number: String,
+    pub reason: String,
 }
 
 /// Which header carries the caller ID beside From.

@@ -11,6 +11,8 @@
 mod call_task;
 mod ledger;
 mod plan;
+mod presentation;
+mod probe;
 mod selection;
 mod target;
 
@@ -23,7 +25,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
-pub use plan::{NumberFormat, ProfilePlan, Trunk};
+pub use plan::{ProfilePlan, Trunk};
+#[cfg(test)]
+pub(crate) use plan::{Wire, invite};
+pub use presentation::{Diversion, NumberFormat, Presentation};
+pub use probe::{Answer, Auth, Heard, Probe, probe};
 pub use target::{Target, TargetError};
 
 use crate::model::{AttemptId, Reason};

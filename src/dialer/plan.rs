@@ -2,9 +2,10 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use super::Shared;
 use super::call_task::TaskEnd;
+use super::presentation::Presentation;
 use super::target::{Target, TargetError};
+use super::{DialerConfig, Shared};
 use crate::call::{CallSpec, CallTimings, SpecError};
 use crate::ivr::Script;
 use crate::media::command::DtmfMode;
@@ -14,10 +15,9 @@ use crate::net::sip_udp::RegisterError;
 use crate::prompt::{MessageError, Wanted, brand_variable, message_vars};
 use crate::sip::digest::Credentials;
 use crate::sip::invite::{InviteConfig, Transport};
-use crate::sip::message::NameAddr;
 use crate::sip::peer::IpNet;
 use crate::sip::transaction::timer::TimerConfig;
-use crate::sip::uri::{Host, Uri};
+use crate::sip::uri::Host;
 
 /// One trunk as the dialer uses it.
 #[derive(Debug, Clone)]
@@ -27,16 +27,11 @@ pub struct Trunk {
     pub credentials: Option<Credentials>,
     /// Further sources of in-dialog requests.
     pub peers: Vec<Cidr>,
-    pub number_format: NumberFormat,
-    pub tech_prefix: String,
     /// By ISO region.
     pub caller_id: BTreeMap<String, String>,
     pub caller_id_default: String,
-    /// Domain of From; the target's address when absent.
-    pub from_domain: Option<Host>,
-    /// `P-Asserted-Identity`, `P-Preferred-Identity` (RFC 3325), or none.
-    pub identity_header: Option<&'static str>,
-    pub headers: Vec<(String, String)>,
+    /// What its INVITEs say.
+    pub presentation: Presentation,
     /// New calls per second.
     pub cps: f64,
     pub calls_max: u32,
@@ -46,17 +41,6 @@ pub struct Trunk {
     pub rtcp_mux: bool,
     pub rel100: bool,
     pub failover_on_timeout: bool,
-}
-
-/// How the number is written in the Request-URI and To.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NumberFormat {
-    /// `+14255550123`
-    PlusE164,
-    /// `14255550123`
-    E164,
-    /// `0014255550123`
-    DoubleZero,
 }
 
 /// What the calls of one profile say and wait for.
@@ -132,34 +116,18 @@ impl Trunk {
             .and_then(|c| self.caller_id.get(c))
             .unwrap_or(&self.caller_id_default)
     }
-
-    /// The called number as this trunk wants it.
-    fn user_part(&self, to: &Destination) -> String {
-        let number = match to {
-            Destination::Internal(number) => number.clone(),
-            Destination::E164(number) => {
-                let digits = number.reveal().trim_start_matches('+');
-                match self.number_format {
-                    NumberFormat::PlusE164 => format!("+{digits}"),
-                    NumberFormat::E164 => digits.to_owned(),
-                    NumberFormat::DoubleZero => format!("00{digits}"),
-                }
-            }
-        };
-        format!("{}{number}", self.tech_prefix)
-    }
 }
 
 /// What the shell took for this call.
-pub(super) struct Wire {
-    pub(super) call_id: String,
+pub(crate) struct Wire {
+    pub(crate) call_id: String,
     /// Of the target, as configured.
-    pub(super) host: String,
-    pub(super) target: SocketAddr,
+    pub(crate) host: String,
+    pub(crate) target: SocketAddr,
     /// Sources of in-dialog requests beside the target.
-    pub(super) peers: Vec<SocketAddr>,
-    pub(super) local_sip: SocketAddr,
-    pub(super) local_media: SocketAddr,
+    pub(crate) peers: Vec<SocketAddr>,
+    pub(crate) local_sip: SocketAddr,
+    pub(crate) local_media: SocketAddr,
 }
 
 pub(super) fn call_spec(
@@ -194,7 +162,7 @@ pub(super) fn call_spec(
         wire.local_media.ip()
     };
     let spec = CallSpec {
-        invite: invite(shared, trunk, verification, &wire),
+        invite: invite(&shared.config, trunk, &verification.to, &wire),
         local_media: SocketAddr::new(advertised(media_ip), wire.local_media.port()),
         codecs: trunk.codecs.clone(),
         rtcp_mux: trunk.rtcp_mux,
@@ -213,36 +181,27 @@ pub(super) fn call_spec(
     Ok(spec)
 }
 
-fn invite(shared: &Shared, trunk: &Trunk, verification: &Verification, wire: &Wire) -> InviteConfig {
-    let user = trunk.user_part(&verification.to);
+/// The INVITE that this trunk gets for this number.
+pub(crate) fn invite(config: &DialerConfig, trunk: &Trunk, to: &Destination, wire: &Wire) -> InviteConfig {
     let port = (wire.target.port() != 5060).then(|| wire.target.port());
     let host: Host = wire.host.parse().unwrap_or_else(|_| wire.target.ip().into());
-    let request_uri = Uri::sip(Some(&user), host.clone(), port);
-    let caller = trunk.caller_id_for(verification.to.country());
-    let from_uri = match &trunk.from_domain {
-        Some(domain) => Uri::sip(Some(caller), domain.clone(), None),
-        None => Uri::sip(Some(caller), host, None),
-    };
-    let mut extra_headers = trunk.headers.clone();
-    if let Some(header) = trunk.identity_header {
-        extra_headers.push((header.to_owned(), NameAddr::new(from_uri.clone()).to_string()));
-    }
+    let caller = trunk.caller_id_for(to.country());
+    let presented = trunk.presentation.present(to, caller, &host, port);
     InviteConfig {
         target: wire.target,
         local: wire.local_sip,
-        public: shared
-            .config
+        public: config
             .public_address
             .filter(|ip| ip.is_ipv4() == wire.target.is_ipv4())
             .map(|ip| SocketAddr::new(ip, wire.local_sip.port())),
         transport: Transport::Udp,
-        request_uri: request_uri.clone(),
-        from: NameAddr::new(from_uri),
-        to: NameAddr::new(request_uri),
+        request_uri: presented.request_uri,
+        from: presented.from,
+        to: presented.to,
         contact_user: caller.trim_start_matches('+').to_owned(),
         route: Vec::new(),
-        extra_headers,
-        user_agent: shared.config.user_agent.clone(),
+        extra_headers: presented.headers,
+        user_agent: config.user_agent.clone(),
         call_id: wire.call_id.clone(),
         credentials: trunk.credentials.clone(),
         peers: trunk
@@ -257,7 +216,7 @@ fn invite(shared: &Shared, trunk: &Trunk, verification: &Verification, wire: &Wi
             .collect(),
         rel100: trunk.rel100,
         timers: TimerConfig {
-            t1: shared.config.t1,
+            t1: config.t1,
             ..TimerConfig::default()
         },
     }

@@ -1,0 +1,343 @@
+//! One OPTIONS to a target of a trunk, as a person who connects it wants to know: is there an address, does anybody
+//! answer, does it take our credentials.
+//!
+//! ```text
+//! look up ─► route ─► OPTIONS ──┬─ any final answer ─► Answered      (401, 407: once more, with credentials)
+//!                 └► datagram ──┴─ ICMP port unreachable ─► Refused
+//!                               └─ neither within the patience ─► Silent
+//! ```
+//! It places no call and changes no trunk's health. The INVITE's own listener sends, so that the peer sees the address
+//! and port that a call would come from.
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+
+use super::target::Resolver;
+use super::{DialerConfig, Target, Trunk};
+use crate::model::Entropy;
+use crate::net::sip_udp::{Inbound, SipUdp};
+use crate::sip::digest::{Challenge, DigestClient, DigestError, RequestChallenges};
+use crate::sip::message::{CSeq, MAGIC_COOKIE, Message, Method, NameAddr, Request, Response, Via};
+use crate::sip::transaction::table::{Completion, Reply, Transactions};
+use crate::sip::transaction::timer::{TimerConfig, Transport};
+use crate::sip::uri::{Host, Uri};
+
+/// Answers to a challenge of one OPTIONS, so that nobody can make us go on for ever.
+const REQUESTS_MAX: u32 = 3;
+
+/// What one target did.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    pub target: Target,
+    /// Of its name, in the resolver's order.
+    pub addresses: Vec<SocketAddr>,
+    /// What the peer sees when no NAT is between.
+    pub local: Option<SocketAddr>,
+    pub heard: Heard,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// The name leads nowhere.
+    NoAddress(String),
+    /// No listener or no route fits the address, or the datagram could not leave.
+    NoRoute(String),
+    /// ICMP: nobody listens on that port.
+    Refused,
+    /// Nothing came back in this time.
+    Silent(Duration),
+    Answered(Answer),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    pub reason: String,
+    /// `Server` or `User-Agent` of the peer.
+    pub server: Option<String>,
+    /// From the first OPTIONS to the last answer.
+    pub after: Duration,
+    pub auth: Auth,
+}
+
+/// What came of a 401 or 407.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Auth {
+    NotAsked,
+    /// The trunk has none.
+    NoCredentials {
+        realm: String,
+    },
+    Accepted {
+        realm: String,
+    },
+    Rejected {
+        realm: String,
+    },
+    /// A realm or an algorithm that we do not answer.
+    NotAnswered {
+        realm: String,
+        why: String,
+    },
+}
+
+/// Asks `target` whether it is alive.
+pub async fn probe(
+    sip: &SipUdp,
+    config: &DialerConfig,
+    trunk: &Trunk,
+    target: &Target,
+    patience: Duration,
+    entropy: Entropy,
+) -> Probe {
+    let mut probe = Probe {
+        target: target.clone(),
+        addresses: Vec::new(),
+        local: None,
+        heard: Heard::Silent(patience),
+    };
+    match Resolver::default().addresses(target).await {
+        Ok(addresses) => probe.addresses = addresses,
+        Err(error) => {
+            probe.heard = Heard::NoAddress(error.to_string());
+            return probe;
+        }
+    }
+    let mut failure = "it has no address".to_owned();
+    let usable = probe.addresses.iter().find_map(|to| match sip.local_for(*to) {
+        Ok(local) => Some((*to, local)),
+        Err(error) => {
+            failure = error.to_string();
+            None
+        }
+    });
+    let Some((to, local)) = usable else {
+        probe.heard = Heard::NoRoute(failure);
+        return probe;
+    };
+    probe.local = Some(local);
+    let exchange = Exchange::new(config, trunk, target, to, local, entropy);
+    probe.heard = tokio::select! {
+        biased;
+        heard = exchange.run(sip) => heard,
+        () = refused(local, to) => Heard::Refused,
+        () = tokio::time::sleep(patience) => Heard::Silent(patience),
+    };
+    probe
+}
+
+/// Ends when the port is closed. An unconnected socket, as the listener's is, never hears of ICMP.
+async fn refused(local: SocketAddr, to: SocketAddr) {
+    let asked = async {
+        let socket = UdpSocket::bind((local.ip(), 0)).await?;
+        socket.connect(to).await?;
+        // RFC 5626 §3.5.1: a keep-alive, which asks for no answer.
+        socket.send(b"\r\n\r\n").await?;
+        let mut answer = [0; 64];
+        loop {
+            socket.recv(&mut answer).await?;
+        }
+    };
+    let end: std::io::Result<std::convert::Infallible> = asked.await;
+    let refused = end.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused);
+    if !refused {
+        std::future::pending::<()>().await;
+    }
+}
+
+struct Exchange {
+    to: SocketAddr,
+    transactions: Transactions,
+    options: Request,
+    call_id: String,
+    via: SocketAddr,
+    digest: Option<DigestClient>,
+    asked: RequestChallenges,
+    auth: Auth,
+    entropy: Entropy,
+    began: Instant,
+}
+
+impl Exchange {
+    fn new(
+        config: &DialerConfig,
+        trunk: &Trunk,
+        target: &Target,
+        to: SocketAddr,
+        local: SocketAddr,
+        mut entropy: Entropy,
+    ) -> Self {
+        let via = config
+            .public_address
+            .filter(|ip| ip.is_ipv4() == to.is_ipv4())
+            .map_or(local, |ip| SocketAddr::new(ip, local.port()));
+        let host: Host = target.host.parse().unwrap_or_else(|_| to.ip().into());
+        let from = trunk.presentation.from(trunk.caller_id_for(None), &host);
+        let port = (to.port() != 5060).then(|| to.port());
+        let uri = Uri::sip(None, host, port);
+        let call_id = entropy.token();
+        let contact = Uri::sip(Some("ringproof"), via.ip(), Some(via.port()));
+        let mut options = Request::new(Method::Options, uri.clone());
+        let fields = [
+            ("Max-Forwards", "70".to_owned()),
+            ("From", from.with_tag(&entropy.token()).to_string()),
+            ("To", NameAddr::new(uri).to_string()),
+            ("Call-ID", call_id.clone()),
+            ("CSeq", CSeq::new(1, Method::Options).to_string()),
+            ("Contact", NameAddr::new(contact).to_string()),
+            ("Accept", "application/sdp".to_owned()),
+            ("User-Agent", config.user_agent.clone()),
+        ];
+        for (name, value) in fields {
+            options.headers.push(name, value);
+        }
+        let timers = TimerConfig {
+            t1: config.t1,
+            ..TimerConfig::default()
+        };
+        Self {
+            to,
+            transactions: Transactions::new(timers, Transport::Udp),
+            options,
+            call_id,
+            via,
+            digest: trunk.credentials.clone().map(DigestClient::new),
+            asked: RequestChallenges::default(),
+            auth: Auth::NotAsked,
+            entropy,
+            began: Instant::now(),
+        }
+    }
+
+    async fn run(mut self, sip: &SipUdp) -> Heard {
+        let (_route, mut inbound) = match sip.register(&self.call_id) {
+            Ok(registered) => registered,
+            Err(error) => return Heard::NoRoute(error.to_string()),
+        };
+        for seq in 1..=REQUESTS_MAX {
+            let response = match self.ask(sip, &mut inbound, seq).await {
+                Ok(response) => response,
+                Err(heard) => return heard,
+            };
+            let again = seq < REQUESTS_MAX && self.answers_challenge(&response);
+            if !again {
+                return Heard::Answered(self.answer(&response));
+            }
+        }
+        Heard::NoRoute("challenged without an end".to_owned())
+    }
+
+    /// One transaction, to its final answer.
+    async fn ask(
+        &mut self,
+        sip: &SipUdp,
+        inbound: &mut mpsc::Receiver<Inbound>,
+        seq: u32,
+    ) -> Result<Box<Response>, Heard> {
+        let mut request = self.options.clone();
+        let branch = format!("{MAGIC_COOKIE}{}", self.entropy.token());
+        let via = Via::new(Transport::Udp.via_name(), self.via, &branch);
+        request.headers.push_front("Via", via.to_string());
+        request
+            .headers
+            .set("CSeq", CSeq::new(seq, Method::Options).to_string());
+        self.transactions.request(Instant::now(), request, self.to);
+        loop {
+            for transmit in self.transactions.take_transmits() {
+                sip.send(transmit.to, &transmit.bytes)
+                    .await
+                    .map_err(|error| Heard::NoRoute(error.to_string()))?;
+            }
+            let completions = self.next(inbound).await;
+            for completion in completions {
+                match completion.reply {
+                    Reply::Response(response) if response.is_final() => return Ok(response),
+                    Reply::Response(_) => {}
+                    Reply::TimedOut | Reply::TransportFailed => {
+                        return Err(Heard::Silent(self.began.elapsed()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// What the next message or timer brings.
+    async fn next(&mut self, inbound: &mut mpsc::Receiver<Inbound>) -> Vec<Completion> {
+        let deadline = self.transactions.poll_timeout().map(|(at, _)| at);
+        let timer = async {
+            match deadline {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            message = inbound.recv() => match message {
+                // Only from where it was sent: a stranger who guessed the Call-ID is no carrier.
+                Some(Inbound { message: Message::Response(response), source, .. })
+                    if source.ip().to_canonical() == self.to.ip().to_canonical() =>
+                {
+                    let received = self.transactions.receive_response(Instant::now(), Box::new(response));
+                    received.unwrap_or_default()
+                }
+                Some(_) => Vec::new(),
+                None => std::future::pending().await,
+            },
+            () = timer => self.transactions.handle_timeout(Instant::now()).0,
+        }
+    }
+
+    /// Whether the request goes out again; what the challenge came to is in `auth`.
+    fn answers_challenge(&mut self, response: &Response) -> bool {
+        let challenges = Challenge::parse_all(&response.headers, response.status);
+        let realm = || challenges.first().map(|c| c.realm.clone()).unwrap_or_default();
+        if !matches!(response.status, 401 | 407) {
+            return false;
+        }
+        let Some(digest) = self.digest.as_mut() else {
+            self.auth = Auth::NoCredentials { realm: realm() };
+            return false;
+        };
+        let Request {
+            method, uri, body, ..
+        } = &self.options;
+        let answer = digest.authorize(&mut self.asked, &challenges, method, uri, body, &mut self.entropy);
+        match answer {
+            Ok((name, value)) => {
+                self.options.headers.set(name, value);
+                self.auth = Auth::Accepted { realm: realm() };
+                true
+            }
+            Err(DigestError::Refused { realm }) => {
+                self.auth = Auth::Rejected { realm };
+                false
+            }
+            Err(error) => {
+                self.auth = Auth::NotAnswered {
+                    realm: realm(),
+                    why: error.to_string(),
+                };
+                false
+            }
+        }
+    }
+
+    fn answer(&self, response: &Response) -> Answer {
+        let server = response
+            .headers
+            .get("Server")
+            .or_else(|| response.headers.get("User-Agent"));
+        Answer {
+            status: response.status,
+            reason: response.reason.clone(),
+            server: server.map(|name| name.chars().take(128).collect()),
+            after: self.began.elapsed(),
+            auth: self.auth.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "probe_tests.rs"]
+mod tests;
