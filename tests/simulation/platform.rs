@@ -23,6 +23,8 @@ use crate::world::{Owner, World};
 
 /// Delays of the contract after each failed try, without their jitter.
 const DELAYS_S: [u64; 11] = [0, 1, 5, 15, 60, 300, 1800, 7200, 18_000, 36_000, 86_400];
+/// On the way to the receiver or back, milliseconds.
+const TRAVEL_MS: (u64, u64) = (2, 80);
 const TIMEOUT: Duration = Duration::from_secs(15);
 const LEASE: Duration = Duration::from_secs(30);
 const BATCH: u32 = 64;
@@ -336,7 +338,7 @@ impl World<'_> {
             if let Some(process) = self.process.as_mut() {
                 process.posting.insert(event);
             }
-            let after_ms = self.dice.between(2, 80);
+            let after_ms = self.dice.between(TRAVEL_MS.0, TRAVEL_MS.1);
             self.after_ms(
                 after_ms,
                 Transition::WebhookArrives {
@@ -409,7 +411,7 @@ impl World<'_> {
             self.webhook_received(event, &body, request);
         }
         let after = match answer {
-            HttpAnswer::Status(_) => Duration::from_millis(self.dice.between(2, 80)),
+            HttpAnswer::Status(_) => Duration::from_millis(self.dice.between(TRAVEL_MS.0, TRAVEL_MS.1)),
             HttpAnswer::Nothing => TIMEOUT,
         };
         self.after(
@@ -432,7 +434,10 @@ impl World<'_> {
             acknowledged_at: None,
         });
         facts.arrivals.push(now);
-        let late = facts.acknowledged_at.is_some();
+        // A clock that jumps ends leases: what was on its way before the acknowledgement was committed still arrives.
+        let late = facts
+            .acknowledged_at
+            .is_some_and(|at| now > at.plus_ms(TRAVEL_MS.1));
         if late {
             self.violate(
                 6,
