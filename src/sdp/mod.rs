@@ -19,9 +19,9 @@ mod negotiate;
 mod write;
 
 #[cfg(test)]
-mod rfc4317;
+mod rfc4317_vectors;
 #[cfg(test)]
-mod rules;
+mod rules_tests;
 #[cfg(test)]
 mod vectors;
 

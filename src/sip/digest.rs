@@ -33,7 +33,7 @@ pub struct Credentials {
 }
 
 #[cfg(test)]
-mod sessions;
+mod session_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -131,7 +131,7 @@ fn a_422_to_our_refresh_gets_one_more_with_the_interval_that_it_names() {
             (Some("240;refresher=uac"), Some("240"))
         );
         // Refused again, the session lasts as long as it was agreed.
-        rig.advance(44_998);
+        rig.advance(44_997);
         assert_eq!(is_lost(&rig), (0, false), "{method}");
         rig.advance(1);
         assert_eq!(is_lost(&rig), (1, true), "{method}");
