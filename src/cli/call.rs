@@ -54,6 +54,7 @@ impl CallArgs {
         region: Option<String>,
         trunk: String,
         file: ConfigFile,
+        trace: super::TraceSip,
     ) -> Self {
         Self {
             number,
@@ -65,6 +66,7 @@ impl CallArgs {
             extension: None,
             file,
             json: false,
+            trace,
         }
     }
 }

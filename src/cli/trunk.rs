@@ -7,10 +7,10 @@ use std::time::Duration;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::ConfigFile;
 use super::call::{self, CallArgs, CallError};
 use super::explain::{self, CallFacts, Finding, Verdict};
 use super::progress::outcome_lines;
+use super::{ConfigFile, TraceSip};
 use crate::config::{self, Config, Dtmf, Trunk, TrunkTarget};
 use crate::dialer::{Heard, Probe};
 
@@ -42,6 +42,8 @@ pub(super) enum TrunkCommand {
         file: ConfigFile,
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        trace: TraceSip,
     },
 }
 
@@ -66,12 +68,13 @@ pub(super) fn run(command: TrunkCommand) -> ExitCode {
             region,
             file,
             json,
+            trace,
         } => {
             // What happens is told in words; the log would only break them up.
             if let Err(error) = crate::telemetry::install_logging("error", false) {
                 return super::fail(&error);
             }
-            super::block_on(test(&name, number, region, file, json))
+            super::block_on(test(&name, number, region, file, json, trace))
         }
     };
     match done {
@@ -181,6 +184,7 @@ async fn test(
     region: Option<String>,
     file: ConfigFile,
     json: bool,
+    trace: TraceSip,
 ) -> Result<u8, TrunkError> {
     let mut config = config::load(&file.config)?;
     if !config.trunks.iter().any(|trunk| trunk.name == name) {
@@ -217,7 +221,7 @@ async fn test(
         }
         return Ok(alive.exit_code());
     };
-    let args = CallArgs::over(number, region, name.to_owned(), file);
+    let args = CallArgs::over(number, region, name.to_owned(), file, trace);
     let verification = call::place(&args).await?;
     let finding = explain::of_call(&CallFacts::of(&verification));
     let verdict = finding.verdict;
