@@ -158,8 +158,18 @@ async fn check_all(town: &Town, server: &Server, all: &[Placed]) {
         assert_eq!(placed.seen.as_deref(), Some(outcome(&view).as_str()), "{name}");
         assert_eq!(view["attempts"].as_array().map(Vec::len), Some(1), "{name}");
         assert_eq!(town.hooks.terminal_ids(&placed.id).len(), 1, "{name}");
-        let accepted = town.hooks.of(&placed.id).into_iter().filter(|h| h.accepted);
-        assert_eq!(accepted.count(), 1, "{name}: accepted once, sent no more");
+        let accepted = town
+            .hooks
+            .of(&placed.id)
+            .into_iter()
+            .filter(|h| h.accepted)
+            .count();
+        // Killed between the platform's 200 and its commit, the next life sends the same event once more.
+        let most = if placed.at == At::Decided { 2 } else { 1 };
+        assert!(
+            (1..=most).contains(&accepted),
+            "{name}: accepted {accepted} times"
+        );
         let calls = town.carrier.calls_to(&placed.to).await;
         let call_ids: BTreeSet<&str> = calls.iter().map(|c| text(&c["call_id"])).collect();
         assert_eq!(call_ids.len(), 1, "{name}: rung by {call_ids:?}");
