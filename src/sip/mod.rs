@@ -11,6 +11,8 @@
 //! | [`invite`] | our INVITE session as UAC |
 //! | [`uas`] | the INVITE session of the side that answers, for the simulator |
 //! | [`out_of_call`] | stateless answers to what belongs to no call |
+//! | [`locate`] | RFC 3263: a URI and the records of its name → destinations in order |
+//! | [`transport`] | transports, and a destination |
 //! | [`peer`] | address ranges of peers |
 //!
 //! Invariants:
@@ -28,9 +30,11 @@ pub mod wire;
 // Machines: transactions, dialogs, sessions.
 pub mod dialog;
 pub mod invite;
+pub mod locate;
 pub mod out_of_call;
 pub mod peer;
 pub mod transaction;
+pub mod transport;
 pub mod uas;
 
 mod cause;
