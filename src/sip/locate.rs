@@ -9,7 +9,8 @@
 //! ```
 //!
 //! The shell asks what [`Step::Ask`] lists, all at once, gives every [`Answer`] to [`Locator::answer`], and goes on until
-//! [`Step::Done`]. An answer that failed counts as no records: a name server that drops NAPTR must not stop the calls.
+//! [`Step::Done`]. A question about NAPTR that failed counts as no records: a name server that drops it must not stop the
+//! calls. Where SRV failed the name itself is not tried: it may be a web server.
 //!
 //! Invariants:
 //! - At most [`DESTINATIONS_MAX`] destinations, at most [`SERVERS_MAX`] names asked for, whatever the records say.
@@ -231,7 +232,7 @@ impl Locator {
         }
     }
 
-    /// Everything that the last [`Step::Ask`] asked for; what is missing counts as no records.
+    /// What the last [`Step::Ask`] asked for; what is missing has failed.
     pub fn answer(&mut self, answers: &BTreeMap<Query, Answer>) -> Result<(), LocateError> {
         self.state = match std::mem::replace(&mut self.state, State::Naptr) {
             State::Naptr => self.with_naptr(answers),
@@ -270,12 +271,13 @@ impl Locator {
 
     fn with_srv(&mut self, names: Vec<(SipTransport, String)>, answers: &BTreeMap<Query, Answer>) -> State {
         let mut servers = Vec::new();
-        let mut any = false;
+        let mut name_serves = true;
         for (transport, name) in names {
             let Some(Answer::Srv(records)) = answers.get(&Query::Srv(name)) else {
+                name_serves = false;
                 continue;
             };
-            any |= !records.is_empty();
+            name_serves &= records.is_empty();
             for record in records::by_srv(records, &mut self.entropy) {
                 servers.push(Server {
                     transport,
@@ -286,7 +288,7 @@ impl Locator {
         }
         servers.truncate(SERVERS_MAX);
         // SRV records that name nobody ("." alone) say that there is no service (RFC 2782).
-        if any {
+        if !name_serves {
             return State::Addresses(servers);
         }
         let transport = self.target.own_transport().unwrap_or_else(|| self.preferred());

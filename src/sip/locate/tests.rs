@@ -61,9 +61,8 @@ impl Zone {
                 Step::Done(found) => return Ok(found.iter().map(shown).collect()),
                 Step::Ask(queries) => {
                     assert!(!queries.is_empty());
-                    let known = queries
-                        .into_iter()
-                        .filter_map(|query| Some((query.clone(), self.0.get(&query)?.clone())));
+                    let answer = |query: &Query| self.0.get(query).cloned().unwrap_or_else(|| none(query));
+                    let known = queries.into_iter().map(|query| (query.clone(), answer(&query)));
                     locator.answer(&known.collect())?;
                 }
             }
@@ -73,6 +72,14 @@ impl Zone {
 
     fn locate(&self, uri: &str, allowed: &[SipTransport]) -> Result<Vec<String>, LocateError> {
         self.locate_seeded(uri, allowed, Families::V4First, 1)
+    }
+}
+
+fn none(query: &Query) -> Answer {
+    match query {
+        Query::Naptr(_) => Answer::Naptr(Vec::new()),
+        Query::Srv(_) => Answer::Srv(Vec::new()),
+        Query::Addresses(_) => Answer::Addresses(Vec::new()),
     }
 }
 
@@ -244,6 +251,40 @@ fn what_leads_nowhere_says_so() {
         let error = closed.locate(uri, &[Udp, Tcp]).unwrap_err();
         assert!(error.to_string().contains(wanted), "{error}");
     }
+}
+
+#[test]
+fn a_failed_naptr_is_passed_over_and_a_failed_srv_is_not() {
+    let entropy = Entropy::from_number(1);
+    let locator = Locator::new(
+        target("sip:a.example"),
+        vec![Udp, Tcp],
+        Families::V4First,
+        entropy,
+    )
+    .unwrap();
+    let failed = BTreeMap::new();
+    let mut silent = locator.clone();
+    silent.answer(&failed).unwrap();
+    let srv = |transport: &str| Query::Srv(format!("_sip._{transport}.a.example"));
+    assert_eq!(silent.step(), Step::Ask(vec![srv("udp"), srv("tcp")]));
+    let mut half = silent.clone();
+    let empty = LocateError::Empty {
+        host: "a.example".to_owned(),
+    };
+    assert_eq!(silent.answer(&failed), Err(empty));
+    let record = Srv {
+        priority: 1,
+        weight: 1,
+        port: 5071,
+        target: "t.a.example".to_owned(),
+    };
+    half.answer(&BTreeMap::from([(srv("tcp"), Answer::Srv(vec![record]))]))
+        .unwrap();
+    assert_eq!(
+        half.step(),
+        Step::Ask(vec![Query::Addresses("t.a.example".to_owned())])
+    );
 }
 
 #[test]
