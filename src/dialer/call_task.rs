@@ -109,7 +109,7 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
                 outcome: None,
                 next_trunk: NextTrunk::No,
                 attempts: attempts_of(&verification, start.due.number, start.untried),
-                last_report: AttemptReport::default(),
+                last_report: None,
                 has_sent: false,
                 failover_on_timeout: start.trunk.failover_on_timeout,
                 expires_at: Some(Instant::now() + verification.expires_at.since(wallclock())),
@@ -222,7 +222,8 @@ struct Pump {
     outcome: Option<Outcome>,
     next_trunk: NextTrunk,
     attempts: Attempts,
-    last_report: AttemptReport,
+    /// Since the call finished.
+    last_report: Option<AttemptReport>,
     /// Something has left for the network.
     has_sent: bool,
     failover_on_timeout: bool,
@@ -359,12 +360,18 @@ impl Pump {
                     // RFC 3261 §17.1.1.2 leaves this one hole: the answer came after Timer B.
                     metrics::counter!("ringproof_possible_double_rings_total").increment(1);
                     tracing::warn!(attempt = %self.attempt, "an answer came after the call had been given up");
-                    self.last_report.flag("possible_double_ring");
-                    self.ledger.report(self.last_report.clone());
+                    // Before the end the report that comes with it has the flag.
+                    if let Some(report) = &mut self.last_report {
+                        report.flag("possible_double_ring");
+                        self.ledger.report(report.clone());
+                    }
+                }
+                Output::NextTarget { failed, failure } => {
+                    tracing::warn!(attempt = %self.attempt, target = failed, ?failure, "a target of the trunk failed");
                 }
                 Output::Finished { outcome, report, .. } => {
                     tracing::info!(attempt = %self.attempt, %outcome, sip = report.cause.sip_status, "ended");
-                    self.last_report = report.clone();
+                    self.last_report = Some(report.clone());
                     self.ledger.report(report);
                 }
             }

@@ -13,7 +13,7 @@ use crate::net::media_engine::Refusal;
 use crate::net::sip_udp::RegisterError;
 use crate::prompt::{MessageError, Wanted, brand_variable, message_vars};
 use crate::sip::digest::Credentials;
-use crate::sip::invite::{InviteConfig, Transport};
+use crate::sip::invite::{Failover, InviteConfig, Transport};
 use crate::sip::message::NameAddr;
 use crate::sip::peer::IpNet;
 use crate::sip::transaction::timer::TimerConfig;
@@ -259,6 +259,10 @@ fn invite(shared: &Shared, trunk: &Trunk, verification: &Verification, wire: &Wi
         timers: TimerConfig {
             t1: shared.config.t1,
             ..TimerConfig::default()
+        },
+        failover: Failover {
+            further: Vec::new(),
+            on_silence: trunk.failover_on_timeout,
         },
     }
 }

@@ -10,7 +10,7 @@ use ringproof::media::command::{DtmfMode, MediaEvent};
 use ringproof::model::{AttemptId, AttemptReport, Codec, Masked, Outcome, Reason, Verification};
 use ringproof::policy::{Attempts, Failover, goes_to_next_trunk};
 use ringproof::sip::digest::Credentials;
-use ringproof::sip::invite::{InviteConfig, TimerConfig, Transport};
+use ringproof::sip::invite::{self, InviteConfig, TimerConfig, Transport};
 use ringproof::sip::message::{Message, NameAddr};
 use ringproof::sip::uri::Uri;
 use ringproof::store::{Claim, Claimed, DueAttempt, StoreError};
@@ -404,8 +404,15 @@ impl World<'_> {
                     if let Some(facts) = self.facts.attempts.get_mut(&task.attempt) {
                         facts.double_ring = true;
                     }
-                    running.last_report.flag("possible_double_ring");
-                    running.ledger.report(running.last_report.clone());
+                    // Before the end the report that comes with it has the flag.
+                    if running.finished_at.is_some() {
+                        running.last_report.flag("possible_double_ring");
+                        running.ledger.report(running.last_report.clone());
+                    }
+                }
+                Output::NextTarget { failed, failure } => {
+                    let name = self.name_of(task.attempt);
+                    self.note(format_args!("{name} -> target {failed} failed: {failure:?}"));
                 }
                 Output::Finished { outcome, report, .. } => {
                     let name = self.name_of(task.attempt);
@@ -511,6 +518,7 @@ impl World<'_> {
                 peers: vec![ringproof::sip::peer::IpNet::host(peer.core.ip())],
                 rel100: trunk.rel100,
                 timers: TimerConfig::default(),
+                failover: invite::Failover::default(),
             },
             local_media: SocketAddr::new(LOCAL.ip(), task.leg.port),
             codecs: vec![Codec::Pcmu, Codec::Pcma],
