@@ -12,6 +12,7 @@
 //! | [`uas`] | the INVITE session of the side that answers, for the simulator |
 //! | [`out_of_call`] | stateless answers to what belongs to no call |
 //! | [`locate`] | RFC 3263: a URI and the records of its name → destinations in order |
+//! | [`ping`] | one OPTIONS, to learn whether a target lives |
 //! | [`transport`] | transports, and a destination |
 //! | [`peer`] | address ranges of peers |
 //!
@@ -33,6 +34,7 @@ pub mod invite;
 pub mod locate;
 pub mod out_of_call;
 pub mod peer;
+pub mod ping;
 pub mod transaction;
 pub mod transport;
 pub mod uas;

@@ -2,6 +2,7 @@
 use super::seen::Seen;
 use super::world::{DEAD, SDP};
 use super::*;
+use crate::media::command::MediaEvent;
 use crate::model::Reason;
 use crate::sip::invite::{Hop, TargetFailure};
 use crate::sip::transport::{Destination, SipTransport};
