@@ -26,6 +26,7 @@ use crate::dialer::Dialer;
 use crate::media::voice::Voice;
 use crate::model::PhoneNumber;
 use crate::net::media_engine::{EngineError, MediaEngine};
+use crate::net::resolver::ResolverError;
 use crate::net::sip_udp::{BindError, SipUdp, SipUdpConfig, routes_for};
 use crate::policy::PolicyError;
 use crate::prompt::{Catalogue, PromptError};
@@ -44,6 +45,8 @@ pub enum AppError {
     Media(#[from] EngineError),
     #[error("sip.listen: {0}")]
     Sip(#[from] BindError),
+    #[error("sip.dns: {0}")]
+    Resolver(#[from] ResolverError),
     #[error("webhook: {0}")]
     Webhook(#[from] ClientError),
     #[error("{0}")]
@@ -91,10 +94,12 @@ impl App {
         let voices = Arc::new(load_prompts(config)?);
         let media = MediaEngine::start(build::engine(config, entropy()?))?;
         let dialer_config = build::dialer(config)?;
+        let resolver = build::resolver(config, entropy()?)?;
+        let is_peer = build::peer_check(config, &resolver).await;
         let (sip, inbound) = SipUdp::bind(SipUdpConfig {
             bind: config.sip.listen.clone(),
             routes_max: routes_for(config.sip.calls_max),
-            is_peer: build::peer_check(config).await,
+            is_peer: Arc::clone(&is_peer),
         })?;
         let sip_addresses: Vec<SocketAddr> = sip.locals().collect();
         let admission = Admission::default();
@@ -114,14 +119,12 @@ impl App {
             store.clone(),
             media.clone(),
             sip.clone(),
+            resolver,
             Arc::clone(&voices),
         );
         let loops = vec![
-            tokio::spawn(out_of_call::run(
-                sip.clone(),
-                inbound,
-                build::peer_check(config).await,
-            )),
+            tokio::spawn(out_of_call::run(sip.clone(), inbound, is_peer)),
+            tokio::spawn(admit_while_trunks_are_up(dialer.trunks_up(), admission.clone())),
             tokio::spawn(keep_house(store.clone(), build::retention(config))),
             tokio::spawn(report(store.clone(), media, sip, metrics.clone())),
         ];
@@ -266,6 +269,16 @@ fn load_prompts(config: &Config) -> Result<Catalogue, AppError> {
         tracing::info!(%notice, "prompts");
     }
     Ok(voices)
+}
+
+/// Without a trunk that works a new call is refused at once (503 `no_trunk_available`).
+async fn admit_while_trunks_are_up(mut up: watch::Receiver<bool>, admission: Admission) {
+    loop {
+        admission.set_trunks_up(*up.borrow_and_update());
+        if up.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Retention, a little at a time.

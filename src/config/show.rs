@@ -82,6 +82,7 @@ fn server(out: &mut Printer, config: &Config) {
     out.text("user_agent", &config.sip.user_agent);
     out.raw("max_calls", config.sip.calls_max);
     out.raw("t1_ms", config.sip.t1.as_millis());
+    out.list("dns", config.sip.dns.iter().map(|server| format!("udp:{server}")));
     out.table("[media]");
     out.text(
         "rtp_ports",
@@ -93,12 +94,20 @@ fn server(out: &mut Printer, config: &Config) {
     out.raw("pin", config.media.pin);
 }
 
+fn suffix(target: &TrunkTarget) -> String {
+    let port = target.port.map_or_else(String::new, |port| format!(":{port}"));
+    match target.transport {
+        Some(TargetTransport::Udp) => format!("{port};transport=udp"),
+        None => port,
+    }
+}
+
 fn show_trunk(out: &mut Printer, trunk: &Trunk) {
     out.table("[[trunk]]");
     out.text("name", &trunk.name);
     let target = |t: &TrunkTarget| match t.host.contains(':') {
-        true => format!("sip:[{}]:{};transport=udp", t.host, t.port),
-        false => format!("sip:{}:{};transport=udp", t.host, t.port),
+        true => format!("sip:[{}]{}", t.host, suffix(t)),
+        false => format!("sip:{}{}", t.host, suffix(t)),
     };
     out.list("targets", trunk.targets.iter().map(target));
     if let Some(auth) = &trunk.auth {
@@ -145,6 +154,7 @@ fn show_trunk(out: &mut Printer, trunk: &Trunk) {
     out.raw("rtcp_mux", trunk.rtcp_mux);
     out.text("rel100", if trunk.rel100 { "supported" } else { "off" });
     out.raw("failover_on_timeout", trunk.failover_on_timeout);
+    out.raw("options_s", trunk.options.as_secs_f64());
 }
 
 fn show_policy(out: &mut Printer, policy: &Policy) {

@@ -52,6 +52,8 @@ pub struct Sip {
     pub user_agent: String,
     pub calls_max: usize,
     pub t1: Duration,
+    /// Name servers that trunks are located with; empty: those of the system.
+    pub dns: Vec<SocketAddr>,
 }
 
 #[derive(Debug, Clone)]
@@ -90,12 +92,22 @@ pub struct Trunk {
     pub rtcp_mux: bool,
     pub rel100: bool,
     pub failover_on_timeout: bool,
+    /// Between two OPTIONS to each target; zero: none.
+    pub options: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrunkTarget {
     pub host: String,
-    pub port: u16,
+    /// `None`: by DNS (RFC 3263), or the usual one.
+    pub port: Option<u16>,
+    /// The transport parameter; `None`: by DNS.
+    pub transport: Option<TargetTransport>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetTransport {
+    Udp,
 }
 
 #[derive(Debug, Clone)]

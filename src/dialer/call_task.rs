@@ -2,6 +2,8 @@
 //!
 //! Order at the start is the point of it: a media leg is taken, the Call-ID is registered, the attempt is committed as
 //! `dialing`, and only then does the first octet leave (SAFETY 1).
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,13 +11,16 @@ use tokio::sync::mpsc;
 
 use super::ledger::{Ledger, Written};
 use super::plan::{self, PlanError};
-use super::{Reached, Shared, Start};
+use super::reach::{Place, Reached, TargetError};
+use super::{Shared, Start};
 use crate::call::{Call, Input, NextTrunk, Output, asked_once};
 use crate::media::command::MediaEvent;
 use crate::model::{Attempt, AttemptId, AttemptReport, Outcome, Reason, Verification};
 use crate::net::media_engine::MediaLeg;
 use crate::net::sip_udp::{Inbound, RouteGuard};
 use crate::policy::{Attempts, Failover, goes_to_next_trunk};
+use crate::sip::invite::TargetFailure;
+use crate::sip::transport::Destination;
 use crate::store::{Claim, Claimed, Decided};
 use crate::telemetry::wallclock;
 
@@ -70,20 +75,24 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
         leg,
         route,
         call_id,
-        host,
-        target,
+        places,
         addresses,
         local,
         entropy,
     } = prepared;
+    let further = places.further(&shared);
+    let destinations = std::iter::once(&places.first)
+        .chain(further.iter().map(|(place, _)| place))
+        .map(|place| place.destination.clone())
+        .collect();
     let spec = plan::call_spec(
         &shared,
         &start.trunk,
         &verification,
         plan::Wire {
             call_id,
-            host,
-            target,
+            first: places.first,
+            further,
             peers: addresses,
             local_sip: local,
             local_media: leg.local,
@@ -110,7 +119,10 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
                 next_trunk: NextTrunk::No,
                 attempts: attempts_of(&verification, start.due.number, start.untried),
                 last_report: None,
-                has_sent: false,
+                invited: BTreeSet::new(),
+                trunk: start.trunk.name.clone(),
+                destinations,
+                current: 0,
                 failover_on_timeout: start.trunk.failover_on_timeout,
                 expires_at: Some(Instant::now() + verification.expires_at.since(wallclock())),
             };
@@ -155,23 +167,51 @@ struct Prepared {
     leg: MediaLeg,
     route: Route,
     call_id: String,
-    /// Of the target, as configured.
-    host: String,
-    target: std::net::SocketAddr,
-    /// All addresses of the target.
-    addresses: Vec<std::net::SocketAddr>,
-    local: std::net::SocketAddr,
+    places: Places,
+    /// All addresses of the targets.
+    addresses: Vec<SocketAddr>,
+    local: SocketAddr,
     entropy: crate::model::Entropy,
+}
+
+/// What the call may try, in order.
+struct Places {
+    first: Place,
+    rest: Vec<Place>,
+}
+
+impl Places {
+    fn of(places: Vec<Place>) -> Option<Self> {
+        let mut places = places.into_iter();
+        Some(Self {
+            first: places.next()?,
+            rest: places.collect(),
+        })
+    }
+
+    /// What no socket of ours reaches any more is left out.
+    fn further(&self, shared: &Shared) -> Vec<(Place, SocketAddr)> {
+        self.rest
+            .iter()
+            .filter_map(|place| {
+                let local = shared.sip.local_for(place.destination.address).ok()?;
+                Some((place.clone(), local))
+            })
+            .collect()
+    }
 }
 
 async fn prepare(shared: &Shared, start: &Start) -> Result<Prepared, PlanError> {
     let mut entropy = crate::telemetry::entropy().map_err(|e| PlanError::Entropy(e.to_string()))?;
-    let Reached {
-        host,
-        target,
-        addresses,
-    } = shared.target_for(&start.trunk).await?;
-    let local = shared.sip.local_for(target).map_err(PlanError::NoRoute)?;
+    let Reached { places, addresses } = shared.reach(&start.trunk).await?;
+    let down = || TargetError::Down {
+        trunk: start.trunk.name.clone(),
+    };
+    let places = Places::of(places).ok_or_else(down)?;
+    let local = shared
+        .sip
+        .local_for(places.first.destination.address)
+        .map_err(PlanError::NoRoute)?;
     let leg = shared.media.open().map_err(PlanError::Media)?;
     let call_id = entropy.token();
     let (guard, inbound) = shared.sip.register(&call_id).map_err(PlanError::Sip)?;
@@ -183,8 +223,7 @@ async fn prepare(shared: &Shared, start: &Start) -> Result<Prepared, PlanError> 
         leg,
         route,
         call_id,
-        host,
-        target,
+        places,
         addresses,
         local,
         entropy,
@@ -224,8 +263,12 @@ struct Pump {
     attempts: Attempts,
     /// Since the call finished.
     last_report: Option<AttemptReport>,
-    /// Something has left for the network.
-    has_sent: bool,
+    /// Where an INVITE has left for.
+    invited: BTreeSet<SocketAddr>,
+    trunk: String,
+    /// In the order in which the call tries them.
+    destinations: Vec<Destination>,
+    current: usize,
     failover_on_timeout: bool,
     /// When an unanswered call ends (`expires_at` of the verification, told once).
     expires_at: Option<Instant>,
@@ -320,6 +363,7 @@ impl Pump {
         count(outcome);
         self.outcome = Some(outcome);
         self.next_trunk = self.call.next_trunk();
+        self.judge_target(&outcome, &report);
         // After Timer B a phone may still ring somewhere; the operator may rule out a second ring.
         let silent = outcome.reason() == Reason::TrunkDown && !self.failover_on_timeout;
         let asked = match self.next_trunk {
@@ -331,17 +375,51 @@ impl Pump {
         self.ledger.decide(outcome, report, another);
     }
 
+    fn target_failed(&self, target: usize, failure: TargetFailure) {
+        if let Some(destination) = self.destinations.get(target) {
+            tracing::warn!(attempt = %self.attempt, trunk = %self.trunk, target = %destination.address, ?failure, "a target of the trunk failed");
+            self.shared.health.failed(&self.trunk, destination, failure);
+        }
+    }
+
+    /// What the end of the call says of the last target that it tried.
+    fn judge_target(&self, outcome: &Outcome, report: &AttemptReport) {
+        let heard = report.cause.sip_status;
+        let failure = match (self.next_trunk, heard) {
+            (NextTrunk::Yes { rest_s: Some(rest_s) }, Some(_)) => Some(TargetFailure::Unavailable {
+                retry_after_s: Some(rest_s),
+            }),
+            (NextTrunk::Yes { rest_s: Some(_) }, None) if outcome.reason() == Reason::TrunkDown => {
+                Some(TargetFailure::Silent)
+            }
+            (NextTrunk::Yes { rest_s: Some(_) }, None) => Some(TargetFailure::Unsent),
+            _ => None,
+        };
+        match (failure, self.destinations.get(self.current)) {
+            (Some(failure), _) => self.target_failed(self.current, failure),
+            // 408 and 503 are what a proxy says of something behind it that is gone.
+            (None, Some(destination)) if heard.is_some_and(|status| !matches!(status, 408 | 503)) => {
+                self.shared.health.answered(&self.trunk, destination);
+            }
+            (None, _) => {}
+        }
+    }
+
     /// Obeys every output that waits.
     async fn drain(&mut self) {
         while let Some(output) = self.call.poll_output() {
             match output {
                 Output::SendSip { to, bytes } => {
                     match self.shared.sip.send(to, &bytes).await {
-                        Ok(()) => self.has_sent = true,
+                        Ok(()) => {
+                            if is_invite(&bytes) {
+                                self.invited.insert(to);
+                            }
+                        }
                         Err(error) => {
                             tracing::warn!(attempt = %self.attempt, %error, "a SIP message could not be sent");
                             // Once an INVITE has left, a phone may ring: then only the transaction's timers decide.
-                            if !self.has_sent {
+                            if is_invite(&bytes) && !self.invited.contains(&to) {
                                 self.call.handle_input(Instant::now(), Input::TransportError);
                             }
                         }
@@ -367,7 +445,8 @@ impl Pump {
                     }
                 }
                 Output::NextTarget { failed, failure } => {
-                    tracing::warn!(attempt = %self.attempt, target = failed, ?failure, "a target of the trunk failed");
+                    self.target_failed(failed, failure);
+                    self.current = failed + 1;
                 }
                 Output::Finished { outcome, report, .. } => {
                     tracing::info!(attempt = %self.attempt, %outcome, sip = report.cause.sip_status, "ended");
@@ -377,6 +456,10 @@ impl Pump {
             }
         }
     }
+}
+
+fn is_invite(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"INVITE ")
 }
 
 /// Counts an outcome by its words, for dashboards.

@@ -1,10 +1,11 @@
 //! Trunk + profile + verification → everything that one [`Call`](crate::call::Call) needs.
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::Shared;
 use super::call_task::TaskEnd;
-use super::target::{Target, TargetError};
+use super::reach::{Place, TargetError};
 use crate::call::{CallSpec, CallTimings, SpecError};
 use crate::ivr::Script;
 use crate::media::command::DtmfMode;
@@ -13,7 +14,8 @@ use crate::net::media_engine::Refusal;
 use crate::net::sip_udp::RegisterError;
 use crate::prompt::{MessageError, Wanted, brand_variable, message_vars};
 use crate::sip::digest::Credentials;
-use crate::sip::invite::{Failover, InviteConfig, Transport};
+use crate::sip::invite::{Failover, Hop, InviteConfig, Transport};
+use crate::sip::locate::Target;
 use crate::sip::message::NameAddr;
 use crate::sip::peer::IpNet;
 use crate::sip::transaction::timer::TimerConfig;
@@ -46,6 +48,8 @@ pub struct Trunk {
     pub rtcp_mux: bool,
     pub rel100: bool,
     pub failover_on_timeout: bool,
+    /// Between two OPTIONS to the same target; `None`: no OPTIONS.
+    pub options_every: Option<Duration>,
 }
 
 /// How the number is written in the Request-URI and To.
@@ -153,9 +157,10 @@ impl Trunk {
 /// What the shell took for this call.
 pub(super) struct Wire {
     pub(super) call_id: String,
-    /// Of the target, as configured.
-    pub(super) host: String,
-    pub(super) target: SocketAddr,
+    /// The first target to try.
+    pub(super) first: Place,
+    /// The others, each with the address of ours that it sees.
+    pub(super) further: Vec<(Place, SocketAddr)>,
     /// Sources of in-dialog requests beside the target.
     pub(super) peers: Vec<SocketAddr>,
     pub(super) local_sip: SocketAddr,
@@ -215,9 +220,9 @@ pub(super) fn call_spec(
 
 fn invite(shared: &Shared, trunk: &Trunk, verification: &Verification, wire: &Wire) -> InviteConfig {
     let user = trunk.user_part(&verification.to);
-    let port = (wire.target.port() != 5060).then(|| wire.target.port());
-    let host: Host = wire.host.parse().unwrap_or_else(|_| wire.target.ip().into());
-    let request_uri = Uri::sip(Some(&user), host.clone(), port);
+    let target = wire.first.destination.address;
+    let host = host_of(&wire.first);
+    let request_uri = request_uri(&user, &wire.first);
     let caller = trunk.caller_id_for(verification.to.country());
     let from_uri = match &trunk.from_domain {
         Some(domain) => Uri::sip(Some(caller), domain.clone(), None),
@@ -228,13 +233,9 @@ fn invite(shared: &Shared, trunk: &Trunk, verification: &Verification, wire: &Wi
         extra_headers.push((header.to_owned(), NameAddr::new(from_uri.clone()).to_string()));
     }
     InviteConfig {
-        target: wire.target,
+        target,
         local: wire.local_sip,
-        public: shared
-            .config
-            .public_address
-            .filter(|ip| ip.is_ipv4() == wire.target.is_ipv4())
-            .map(|ip| SocketAddr::new(ip, wire.local_sip.port())),
+        public: shared.public_for(target, wire.local_sip),
         transport: Transport::Udp,
         request_uri: request_uri.clone(),
         from: NameAddr::new(from_uri),
@@ -261,10 +262,36 @@ fn invite(shared: &Shared, trunk: &Trunk, verification: &Verification, wire: &Wi
             ..TimerConfig::default()
         },
         failover: Failover {
-            further: Vec::new(),
+            further: wire
+                .further
+                .iter()
+                .map(|(place, local)| Hop {
+                    destination: place.destination.clone(),
+                    local: *local,
+                    public: shared.public_for(place.destination.address, *local),
+                    request_uri: self::request_uri(&user, place),
+                })
+                .collect(),
             on_silence: trunk.failover_on_timeout,
         },
     }
+}
+
+/// As configured: RFC 3263 changes the destination only. A port that is the usual one is not written.
+fn request_uri(user: &str, place: &Place) -> Uri {
+    Uri::sip(
+        Some(user),
+        host_of(place),
+        place.port.filter(|port| *port != 5060),
+    )
+}
+
+fn host_of(place: &Place) -> Host {
+    let destination = &place.destination;
+    destination
+        .host
+        .parse()
+        .unwrap_or_else(|_| destination.address.ip().into())
 }
 
 #[cfg(test)]
