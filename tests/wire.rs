@@ -9,6 +9,7 @@ mod wire {
     mod browser;
     mod callees;
     mod datagrams;
+    mod failover;
     #[allow(dead_code, reason = "its moods are for the crash tests")]
     mod hooks;
     mod house;

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -144,28 +145,37 @@ impl Health {
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut located: BTreeMap<String, (Instant, Vec<Place>)> = BTreeMap::new();
+    let mut located: BTreeMap<String, Vec<Place>> = BTreeMap::new();
+    let mut located_at = None;
     loop {
         look.tick().await;
+        if located_at.is_none_or(|at: Instant| at.elapsed() >= LOCATE_EVERY) {
+            locate(&shared, &mut located).await;
+            located_at = Some(Instant::now());
+        }
         for trunk in &shared.config.trunks {
-            let due = located
-                .get(&trunk.name)
-                .is_none_or(|(at, _)| at.elapsed() >= LOCATE_EVERY);
-            if due && let Ok(places) = shared.located(trunk).await {
-                let keys: Vec<Destination> = places.iter().map(|p| p.destination.clone()).collect();
-                let now = Instant::now();
-                shared
-                    .health
-                    .change(&trunk.name, |health| health.set_targets(now, &keys));
-                located.insert(trunk.name.clone(), (now, places));
-            }
-            if let Some((_, places)) = located.get(&trunk.name) {
+            if let Some(places) = located.get(&trunk.name) {
                 start_pings(&shared, trunk, places);
             }
         }
         for (trunk, change) in shared.health.changes() {
             tell(&shared, &trunk, change).await;
         }
+    }
+}
+
+/// All trunks at once: one whose name servers are silent holds nobody up. What is not located now keeps its old places.
+async fn locate(shared: &Shared, located: &mut BTreeMap<String, Vec<Place>>) {
+    let trunks = &shared.config.trunks;
+    let found = join_all(trunks.iter().map(|trunk| shared.located(trunk))).await;
+    let now = Instant::now();
+    for (trunk, places) in trunks.iter().zip(found) {
+        let Ok(places) = places else { continue };
+        let keys: Vec<Destination> = places.iter().map(|place| place.destination.clone()).collect();
+        shared
+            .health
+            .change(&trunk.name, |health| health.set_targets(now, &keys));
+        located.insert(trunk.name.clone(), places);
     }
 }
 

@@ -1,10 +1,10 @@
 //! Which targets of a trunk may be called now: OPTIONS pings, failed calls, Retry-After.
 //!
 //! ```text
-//!            2 pings missed, a ping answered 503, a call failed (with pings)
-//!   Up ───────────────────────────────────────────────────────────────────▶ Down
-//!    ▲ └─ a call failed (without pings), 503 with Retry-After ─▶ resting       │
-//!    └──────────────── a ping or a call answered ◀────────────────┴────────────┘
+//!        2 pings missed, a ping answered 503, a call failed and the ping after it too
+//!   Up ──────────────────────────────────────────────────────────────────────────▶ Down
+//!    ▲ └─ a call failed, 503 with Retry-After ─▶ resting                             │
+//!    └──────────── a ping or a call answered ◀──────┴────────────────────────────────┘
 //! ```
 //!
 //! A target that is new is up. Any final response to OPTIONS but 408 and 503 shows it alive: carriers say 404, 405 or 481
@@ -173,7 +173,6 @@ impl<K: Clone + PartialEq> TrunkHealth<K> {
     }
 
     pub fn call_failed(&mut self, now: Instant, key: &K, failure: CallFailure) {
-        let pings = self.ping_every.is_some();
         let Some(slot) = self.slot(key) else { return };
         match failure {
             CallFailure::Unavailable { retry_after_s } => {
@@ -183,10 +182,12 @@ impl<K: Clone + PartialEq> TrunkHealth<K> {
                 let doubled = REST.saturating_mul(1 << slot.failures.min(6));
                 slot.failures += 1;
                 slot.rests(Rest::Ours(now + doubled.min(REST_DOUBLED_MAX)));
-                // A ping tells soonest whether it was the call's bad luck.
+                // A ping tells soonest whether it was the call's bad luck: one more miss is enough.
                 slot.ping_at = now;
-                if pings && slot.proof != Proof::CallsOnly {
-                    slot.state = State::Down;
+                if matches!(slot.state, State::Up { .. }) {
+                    slot.state = State::Up {
+                        misses: MISSES_MAX - 1,
+                    };
                 }
             }
         }
@@ -373,17 +374,23 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_fails_takes_the_target_down_until_a_ping_is_answered() {
+    fn a_call_that_fails_and_the_ping_after_it_take_the_target_down() {
         let (mut health, now) = health(Some(EVERY));
         health.due_pings(now);
         for key in ["a", "b"] {
             health.pinged(now, &key, Pinged::Alive);
         }
         health.call_failed(now + s(1), &"a", CallFailure::Unreachable);
-        assert_eq!(usable(&health, now + s(200)), ["b"]);
+        assert_eq!(usable(&health, now + s(5)), ["b"]);
         assert_eq!(health.due_pings(now + s(1)), ["a"], "it is asked at once");
-        health.pinged(now + s(2), &"a", Pinged::Alive);
-        assert_eq!(usable(&health, now + s(2)), ["a", "b"]);
+        health.pinged(now + s(5), &"a", Pinged::Missed);
+        assert_eq!(usable(&health, now + s(200)), ["b"]);
+        health.pinged(now + s(201), &"a", Pinged::Alive);
+        assert_eq!(usable(&health, now + s(201)), ["a", "b"]);
+        // Bad luck of one call: the answer ends the rest.
+        health.call_failed(now + s(210), &"a", CallFailure::Unreachable);
+        health.pinged(now + s(211), &"a", Pinged::Alive);
+        assert_eq!(usable(&health, now + s(211)), ["a", "b"]);
     }
 
     #[test]
@@ -446,6 +453,7 @@ mod tests {
         assert_eq!(health.change(now), None, "a short rest is waited for");
         for key in ["a", "b"] {
             health.call_failed(now, &key, CallFailure::Unreachable);
+            health.pinged(now, &key, Pinged::Missed);
         }
         assert!(health.is_down(now));
         assert_eq!(health.change(now), Some(Change::Down));
