@@ -1,5 +1,5 @@
 //! One call task, as `dialer` runs it: a media leg, the Call-ID, the claim, and only then the call and its pump.
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +10,9 @@ use ringproof::media::command::{DtmfMode, MediaEvent};
 use ringproof::model::{AttemptId, AttemptReport, Codec, Masked, Outcome, Reason, Verification};
 use ringproof::policy::{Attempts, Failover, goes_to_next_trunk};
 use ringproof::sip::digest::Credentials;
-use ringproof::sip::invite::{self, InviteConfig, TimerConfig, Transport};
+use ringproof::sip::invite::{self, Hop, InviteConfig, TimerConfig, Transport};
 use ringproof::sip::message::{Message, NameAddr};
+use ringproof::sip::transport::{Destination, SipTransport};
 use ringproof::sip::uri::Uri;
 use ringproof::store::{Claim, Claimed, DueAttempt, StoreError};
 
@@ -53,8 +54,8 @@ pub(crate) struct Running {
     pub(crate) ledger: Ledger,
     outcome: Option<Outcome>,
     next_trunk: NextTrunk,
-    /// Something has left for the network.
-    has_sent: bool,
+    /// Where an INVITE has left for.
+    invited: BTreeSet<SocketAddr>,
     /// When an unanswered call ends, told once.
     expires_at: Option<At>,
     /// Media, trunk and place were given back: only repetitions are absorbed.
@@ -197,7 +198,7 @@ impl World<'_> {
             ledger: Ledger::new(),
             outcome: None,
             next_trunk: NextTrunk::No,
-            has_sent: false,
+            invited: BTreeSet::new(),
             expires_at: Some(self.now().plus(verification.expires_at.since(self.clock.wall()))),
             settled: false,
             attempts: Attempts {
@@ -367,13 +368,15 @@ impl World<'_> {
                     if refused {
                         self.lose(task.attempt, &task.leg, &bytes);
                         // Once an INVITE has left, a phone may ring: then only the transaction's timers decide.
-                        if !running.has_sent {
+                        if is_invite(&bytes) && !running.invited.contains(&to) {
                             running
                                 .call
                                 .handle_input(self.clock.instant(), Input::TransportError);
                         }
                     } else {
-                        running.has_sent = true;
+                        if is_invite(&bytes) {
+                            running.invited.insert(to);
+                        }
                         self.emit(task.attempt, Some(&task.leg), to, bytes);
                     }
                 }
@@ -500,9 +503,27 @@ impl World<'_> {
             password: Masked::new(PASSWORD.to_owned()),
             realm: None,
         });
+        let further: Vec<Hop> = trunk
+            .front
+            .iter()
+            .map(|_| Hop {
+                destination: Destination {
+                    transport: SipTransport::Udp,
+                    address: peer.edge,
+                    host: peer.edge.ip().to_string(),
+                },
+                local: LOCAL,
+                public: None,
+                request_uri: request_uri.clone(),
+            })
+            .collect();
         CallSpec {
             invite: InviteConfig {
-                target: peer.edge,
+                target: if trunk.front.is_some() {
+                    peer.front
+                } else {
+                    peer.edge
+                },
                 local: LOCAL,
                 public: None,
                 transport: Transport::Udp,
@@ -518,7 +539,10 @@ impl World<'_> {
                 peers: vec![ringproof::sip::peer::IpNet::host(peer.core.ip())],
                 rel100: trunk.rel100,
                 timers: TimerConfig::default(),
-                failover: invite::Failover::default(),
+                failover: invite::Failover {
+                    further,
+                    on_silence: trunk.failover_on_timeout,
+                },
             },
             local_media: SocketAddr::new(LOCAL.ip(), task.leg.port),
             codecs: vec![Codec::Pcmu, Codec::Pcma],
@@ -555,6 +579,10 @@ pub(crate) enum Owed {
     AckOfAnswer(String),
     /// An ACK in the transaction of this branch.
     AckOfRejection(String),
+}
+
+fn is_invite(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"INVITE ")
 }
 
 fn describe(input: &Input) -> String {
