@@ -55,21 +55,9 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
     if shared.is_draining() || cancel.try_recv().is_ok() {
         return TaskEnd::NotClaimed;
     }
-    let claim = Claim {
-        attempt,
-        node: shared.config.node.clone(),
-        call_id: prepared.call_id.clone(),
-        trunk: start.trunk.name.clone(),
-        caller_id: Some(start.trunk.caller_id_for(start.due.country.as_deref()).to_owned()),
-    };
-    let verification = match shared.store.claim(claim, wallclock()).await {
-        Ok(Claimed::Dialing(verification)) => verification,
-        Ok(Claimed::NoLonger) => return TaskEnd::NotClaimed,
-        Ok(Claimed::NumberBusy) => return TaskEnd::NumberBusy,
-        Err(error) => {
-            tracing::error!(%attempt, %error, "the claim was not written; nothing was dialled");
-            return TaskEnd::NotClaimed;
-        }
+    let verification = match claim(&shared, &start, &prepared.call_id).await {
+        Ok(verification) => verification,
+        Err(end) => return end,
     };
     let Prepared {
         leg,
@@ -98,7 +86,7 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
             local_media: leg.local,
         },
     );
-    let mut ledger = Ledger::new(
+    let ledger = Ledger::new(
         shared.store.clone(),
         attempt,
         shared.config.node.clone(),
@@ -129,17 +117,43 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
             pump.run(cancel).await
         }
         Err(error) => {
-            // Claimed, but nothing was sent: an outcome is owed all the same.
             tracing::error!(%attempt, %error, "the call could not be set up");
-            ledger.decide(Outcome::new(Reason::Internal), AttemptReport::default(), false);
-            while !ledger.is_idle() {
-                ledger.next().await;
-            }
-            TaskEnd::Ran {
-                outcome: Some(Outcome::new(Reason::Internal)),
-                next_trunk: NextTrunk::No,
-            }
+            never_sent(ledger).await
         }
+    }
+}
+
+/// Commits the attempt as `dialing`.
+async fn claim(shared: &Shared, start: &Start, call_id: &str) -> Result<Box<Verification>, TaskEnd> {
+    let attempt = start.due.id;
+    let claim = Claim {
+        attempt,
+        node: shared.config.node.clone(),
+        call_id: call_id.to_owned(),
+        trunk: start.trunk.name.clone(),
+        caller_id: Some(start.trunk.caller_id_for(start.due.country.as_deref()).to_owned()),
+    };
+    match shared.store.claim(claim, wallclock()).await {
+        Ok(Claimed::Dialing(verification)) => Ok(verification),
+        Ok(Claimed::NoLonger) => Err(TaskEnd::NotClaimed),
+        Ok(Claimed::NumberBusy) => Err(TaskEnd::NumberBusy),
+        Err(error) => {
+            tracing::error!(%attempt, %error, "the claim was not written; nothing was dialled");
+            Err(TaskEnd::NotClaimed)
+        }
+    }
+}
+
+/// Claimed, but nothing was sent: an outcome is owed all the same.
+async fn never_sent(mut ledger: Ledger) -> TaskEnd {
+    let outcome = Outcome::new(Reason::Internal);
+    ledger.decide(outcome, AttemptReport::default(), false);
+    while !ledger.is_idle() {
+        ledger.next().await;
+    }
+    TaskEnd::Ran {
+        outcome: Some(outcome),
+        next_trunk: NextTrunk::No,
     }
 }
 

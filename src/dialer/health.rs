@@ -145,6 +145,9 @@ impl Health {
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for trunk in &shared.config.trunks {
+        metrics::gauge!("ringproof_trunk_up", "trunk" => trunk.name.clone()).set(1.0);
+    }
     let mut located: BTreeMap<String, Vec<Place>> = BTreeMap::new();
     let mut located_at = None;
     loop {
