@@ -121,30 +121,12 @@ enum State {
     Done(Vec<Destination>),
 }
 
-impl SipTransport {
-    /// RFC 3261 §19.1.2.
-    const fn default_port(self) -> u16 {
-        match self {
-            Self::Udp | Self::Tcp => 5060,
-            Self::Tls => 5061,
-        }
-    }
-
-    /// RFC 3263 §4.2: what is put before the name to ask for SRV.
-    const fn srv_prefix(self) -> &'static str {
-        match self {
-            Self::Udp => "_sip._udp.",
-            Self::Tcp => "_sip._tcp.",
-            Self::Tls => "_sips._tcp.",
-        }
-    }
-
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Udp => "udp",
-            Self::Tcp => "tcp",
-            Self::Tls => "tls",
-        }
+/// RFC 3263 §4.2: what is put before the name to ask for SRV.
+const fn srv_prefix(transport: SipTransport) -> &'static str {
+    match transport {
+        SipTransport::Udp => "_sip._udp.",
+        SipTransport::Tcp => "_sip._tcp.",
+        SipTransport::Tls => "_sips._tcp.",
     }
 }
 
@@ -185,7 +167,7 @@ impl Locator {
                 wanted: if contradicts {
                     "sips over udp"
                 } else {
-                    wanted.word()
+                    wanted.param()
                 },
             });
         }
@@ -326,7 +308,7 @@ impl Locator {
     }
 
     fn srv_name(&self, transport: SipTransport) -> String {
-        format!("{}{}", transport.srv_prefix(), self.target.host)
+        format!("{}{}", srv_prefix(transport), self.target.host)
     }
 
     /// §4.1: UDP for sip: where DNS says nothing, if we have it.

@@ -11,8 +11,7 @@ use crate::sip::cause;
 use crate::sip::endpoint::{without_credentials, without_via};
 use crate::sip::message::{Request, Response};
 use crate::sip::transaction::table::ClientId;
-use crate::sip::transaction::timer::Transport;
-use crate::sip::transport::{Destination, SipTransport};
+use crate::sip::transport::Destination;
 use crate::sip::uri::Uri;
 
 /// Where the INVITE goes when the target fails.
@@ -129,7 +128,7 @@ impl Core {
             hop.destination.address,
             hop.local,
             hop.public,
-            transport_of(hop.destination.transport),
+            hop.destination.transport,
         );
         Some(again(invite, hop.request_uri))
     }
@@ -143,12 +142,4 @@ fn again(invite: &Request, request_uri: Uri) -> Request {
     }
     request.uri = request_uri.into_request_uri();
     request
-}
-
-const fn transport_of(transport: SipTransport) -> Transport {
-    match transport {
-        SipTransport::Udp => Transport::Udp,
-        SipTransport::Tcp => Transport::Tcp,
-        SipTransport::Tls => Transport::Tls,
-    }
 }

@@ -84,7 +84,7 @@ fn none(query: &Query) -> Answer {
 }
 
 fn shown(destination: &Destination) -> String {
-    format!("{} {}", destination.transport.word(), destination.address)
+    format!("{} {}", destination.transport.param(), destination.address)
 }
 
 /// `sip:host[:port][;transport=…]`, enough for these tests.
@@ -95,7 +95,7 @@ fn target(uri: &str) -> Target {
     };
     let (address, transport) = match rest.split_once(";transport=") {
         Some((address, word)) => {
-            let transport = [Udp, Tcp, Tls].into_iter().find(|t| t.word() == word);
+            let transport = [Udp, Tcp, Tls].into_iter().find(|t| t.param() == word);
             (address, Some(transport.unwrap()))
         }
         None => (rest, None),
