@@ -46,7 +46,6 @@ pub(super) enum TaskEnd {
 
 /// Runs one attempt to its end.
 pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Receiver<Reason>) -> TaskEnd {
-    let attempt = start.due.id;
     let prepared = match prepare(&shared, &start).await {
         Ok(prepared) => prepared,
         Err(refused) => return refuse(&shared, &start, refused).await,
@@ -59,6 +58,39 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
         Ok(verification) => verification,
         Err(end) => return end,
     };
+    dial(shared, start, prepared, *verification, cancel).await
+}
+
+/// Commits `dialing`, or says why nothing is dialled.
+async fn claim(shared: &Shared, start: &Start, call_id: &str) -> Result<Box<Verification>, TaskEnd> {
+    let attempt = start.due.id;
+    let claim = Claim {
+        attempt,
+        node: shared.config.node.clone(),
+        call_id: call_id.to_owned(),
+        trunk: start.trunk.name.clone(),
+        caller_id: Some(start.trunk.caller_id_for(start.due.country.as_deref()).to_owned()),
+    };
+    match shared.store.claim(claim, wallclock()).await {
+        Ok(Claimed::Dialing(verification)) => Ok(verification),
+        Ok(Claimed::NoLonger) => Err(TaskEnd::NotClaimed),
+        Ok(Claimed::NumberBusy) => Err(TaskEnd::NumberBusy),
+        Err(error) => {
+            tracing::error!(%attempt, %error, "the claim was not written; nothing was dialled");
+            Err(TaskEnd::NotClaimed)
+        }
+    }
+}
+
+/// The claim is durable: the call runs to its end.
+async fn dial(
+    shared: Arc<Shared>,
+    start: Start,
+    prepared: Prepared,
+    verification: Verification,
+    cancel: mpsc::Receiver<Reason>,
+) -> TaskEnd {
+    let attempt = start.due.id;
     let Prepared {
         leg,
         route,
@@ -118,34 +150,13 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
         }
         Err(error) => {
             tracing::error!(%attempt, %error, "the call could not be set up");
-            never_sent(ledger).await
-        }
-    }
-}
-
-/// Commits the attempt as `dialing`.
-async fn claim(shared: &Shared, start: &Start, call_id: &str) -> Result<Box<Verification>, TaskEnd> {
-    let attempt = start.due.id;
-    let claim = Claim {
-        attempt,
-        node: shared.config.node.clone(),
-        call_id: call_id.to_owned(),
-        trunk: start.trunk.name.clone(),
-        caller_id: Some(start.trunk.caller_id_for(start.due.country.as_deref()).to_owned()),
-    };
-    match shared.store.claim(claim, wallclock()).await {
-        Ok(Claimed::Dialing(verification)) => Ok(verification),
-        Ok(Claimed::NoLonger) => Err(TaskEnd::NotClaimed),
-        Ok(Claimed::NumberBusy) => Err(TaskEnd::NumberBusy),
-        Err(error) => {
-            tracing::error!(%attempt, %error, "the claim was not written; nothing was dialled");
-            Err(TaskEnd::NotClaimed)
+            not_sent(ledger).await
         }
     }
 }
 
 /// Claimed, but nothing was sent: an outcome is owed all the same.
-async fn never_sent(mut ledger: Ledger) -> TaskEnd {
+async fn not_sent(mut ledger: Ledger) -> TaskEnd {
     let outcome = Outcome::new(Reason::Internal);
     ledger.decide(outcome, AttemptReport::default(), false);
     while !ledger.is_idle() {
