@@ -8,15 +8,18 @@ use super::announcer::AnnouncerConfig;
 use crate::api::{AllowedUrl, ApiConfig, CallerIds, HttpLimits, MessageCheck, MessageFault, Profile};
 use crate::call::CallTimings;
 use crate::config::{self, Config};
-use crate::dialer::{DialerConfig, Diversion, NumberFormat, Presentation, ProfilePlan, Target, Trunk};
+use crate::dialer::{DialerConfig, Diversion, NumberFormat, Presentation, ProfilePlan, Trunk, TrunkNotices};
 use crate::ivr::{FraudKeys, Keys, Script, phrase};
 use crate::media::command::DtmfMode;
 use crate::model::{Entropy, Masked};
 use crate::net::media_engine::EngineConfig;
+use crate::net::resolver::{Resolver, ResolverConfig};
 use crate::net::sip_udp::PeerCheck;
 use crate::policy::{NumberLimits, Policy, PolicySettings};
 use crate::prompt::{Catalogue, brand_variable, check_message};
 use crate::sip::digest::Credentials;
+use crate::sip::locate::{Families, Scheme, Target};
+use crate::sip::transport::SipTransport;
 use crate::sip::uri::Host;
 use crate::store::{EventType, Retention, Subscription};
 use crate::webhook::{Guard, Signer, WebhookConfig};
@@ -107,7 +110,58 @@ pub(super) fn dialer(config: &Config) -> Result<DialerConfig, AppError> {
         t1: config.sip.t1,
         calls_max: config.sip.calls_max,
         fraud_block: config.policy.fraud_block,
+        trunk_notices: trunk_notices(config),
     })
+}
+
+/// To every callback of the default profile, as it is written: these events belong to no verification.
+fn trunk_notices(config: &Config) -> TrunkNotices {
+    let wanted = |kind: &EventType| matches!(kind, EventType::TrunkDown | EventType::TrunkUp);
+    TrunkNotices {
+        profile: "default".to_owned(),
+        urls: config
+            .profiles
+            .get("default")
+            .map(|profile| profile.callbacks.clone())
+            .unwrap_or_default(),
+        kinds: config
+            .webhook
+            .progress_events
+            .iter()
+            .filter_map(|event| event.parse().ok())
+            .filter(wanted)
+            .collect(),
+    }
+}
+
+pub(super) fn resolver(config: &Config, entropy: Entropy) -> Result<Resolver, AppError> {
+    let listens = |v4: bool| config.sip.listen.iter().any(|address| address.is_ipv4() == v4);
+    let v4_first = config.sip.listen.first().is_none_or(SocketAddr::is_ipv4);
+    let families = match (listens(true), listens(false)) {
+        (true, false) => Families::V4Only,
+        (false, true) => Families::V6Only,
+        _ if v4_first => Families::V4First,
+        _ => Families::V6First,
+    };
+    Ok(Resolver::new(
+        ResolverConfig {
+            servers: config.sip.dns.clone(),
+            families,
+            transports: vec![SipTransport::Udp],
+        },
+        entropy,
+    )?)
+}
+
+fn target(target: &config::TrunkTarget) -> Target {
+    Target {
+        scheme: Scheme::Sip,
+        host: target.host.clone(),
+        port: target.port,
+        transport: target.transport.map(|transport| match transport {
+            config::TargetTransport::Udp => SipTransport::Udp,
+        }),
+    }
 }
 
 fn trunk(trunk: &config::Trunk) -> Result<Trunk, AppError> {
@@ -122,14 +176,7 @@ fn trunk(trunk: &config::Trunk) -> Result<Trunk, AppError> {
     };
     Ok(Trunk {
         name: trunk.name.clone(),
-        targets: trunk
-            .targets
-            .iter()
-            .map(|t| Target {
-                host: t.host.clone(),
-                port: t.port,
-            })
-            .collect(),
+        targets: trunk.targets.iter().map(target).collect(),
         credentials: trunk.auth.as_ref().map(|auth| Credentials {
             username: auth.username.clone(),
             password: auth.password.clone(),
@@ -150,6 +197,7 @@ fn trunk(trunk: &config::Trunk) -> Result<Trunk, AppError> {
         rtcp_mux: trunk.rtcp_mux,
         rel100: trunk.rel100,
         failover_on_timeout: trunk.failover_on_timeout,
+        options_every: (!trunk.options.is_zero()).then_some(trunk.options),
     })
 }
 
@@ -378,23 +426,30 @@ pub(super) fn retention(config: &Config) -> Retention {
     }
 }
 
-/// Addresses that may talk to us outside a call: every trunk's targets and peers. Names are looked up once, at start.
-pub(super) async fn peer_check(config: &Config) -> PeerCheck {
-    let mut addresses: Vec<IpAddr> = Vec::new();
-    let mut blocks = Vec::new();
-    for trunk in &config.trunks {
-        blocks.extend(trunk.peers.iter().copied());
-        for target in &trunk.targets {
-            match tokio::net::lookup_host((target.host.as_str(), target.port)).await {
-                Ok(found) => addresses.extend(found.map(|a| a.ip().to_canonical())),
-                Err(error) => {
-                    tracing::warn!(trunk = %trunk.name, host = %target.host, %error, "the target has no address yet")
-                }
+/// Addresses that may talk to us outside a call: every trunk's targets and peers. Names are looked up at the start, and
+/// what they become later is known to the resolver as soon as the dialer is.
+pub(super) async fn peer_check(config: &Config, resolver: &Resolver) -> PeerCheck {
+    let blocks: Vec<_> = config
+        .trunks
+        .iter()
+        .flat_map(|trunk| trunk.peers.iter().copied())
+        .collect();
+    let locate = |trunk: &config::Trunk, wanted: &config::TrunkTarget| {
+        let (name, wanted) = (trunk.name.clone(), target(wanted));
+        async move {
+            if let Err(error) = resolver.locate(&wanted).await {
+                tracing::warn!(trunk = %name, %error, "the target has no address yet");
             }
         }
-    }
+    };
+    let targets = config
+        .trunks
+        .iter()
+        .flat_map(|trunk| trunk.targets.iter().map(move |target| locate(trunk, target)));
+    futures_util::future::join_all(targets).await;
+    let resolver = resolver.clone();
     Arc::new(move |ip: IpAddr| {
         let ip = ip.to_canonical();
-        addresses.contains(&ip) || blocks.iter().any(|block| block.contains(ip))
+        resolver.has_seen(ip) || blocks.iter().any(|block| block.contains(ip))
     })
 }

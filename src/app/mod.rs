@@ -20,7 +20,7 @@ use axum::Router;
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 pub use check::{Checked, check};
@@ -34,8 +34,9 @@ use crate::dialer::Dialer;
 use crate::media::voice::Voice;
 use crate::model::PhoneNumber;
 use crate::net::media_engine::{EngineError, MediaEngine};
+use crate::net::resolver::ResolverError;
 use crate::net::sip_trace::SipTrace;
-use crate::net::sip_udp::{BindError, SipUdp, SipUdpConfig, routes_for};
+use crate::net::sip_udp::{BindError, Inbound, PeerCheck, SipUdp, SipUdpConfig, routes_for};
 use crate::policy::PolicyError;
 use crate::prompt::{Catalogue, PromptError};
 use crate::store::{Store, StoreError, StoreOptions};
@@ -53,6 +54,8 @@ pub enum AppError {
     Media(#[from] EngineError),
     #[error("sip.listen: {0}")]
     Sip(#[from] BindError),
+    #[error("sip.dns: {0}")]
+    Resolver(#[from] ResolverError),
     #[error("webhook: {0}")]
     Webhook(#[from] ClientError),
     #[error("{0}")]
@@ -113,13 +116,9 @@ impl App {
         let voices = Arc::new(load_prompts(config)?);
         let media = MediaEngine::start(build::engine(config, entropy()?))?;
         let dialer_config = build::dialer(config)?;
-        let sip_config = SipUdpConfig {
-            bind: config.sip.listen.clone(),
-            routes_max: routes_for(config.sip.calls_max)
-                + build::inbound_max(config) * (1 + announcer::LINGERING_PER_CALL),
-            is_peer: build::peer_check(config).await,
-        };
-        let (sip, inbound) = SipUdp::bind_traced(sip_config, trace)?;
+        let resolver = build::resolver(config, entropy()?)?;
+        let is_peer = build::peer_check(config, &resolver).await;
+        let (sip, inbound) = bind_sip(config, trace, Arc::clone(&is_peer))?;
         let sip_addresses: Vec<SocketAddr> = sip.locals().collect();
         let admission = Admission::default();
         let message_check = build::message_check(dialer_config.profiles.clone(), Arc::clone(&voices));
@@ -138,6 +137,7 @@ impl App {
             store.clone(),
             media.clone(),
             sip.clone(),
+            resolver,
             Arc::clone(&voices),
         );
         let announcer = match build::announcer(config, &voices)? {
@@ -145,12 +145,8 @@ impl App {
             None => None,
         };
         let loops = vec![
-            tokio::spawn(out_of_call::run(
-                sip.clone(),
-                inbound,
-                build::peer_check(config).await,
-                announcer.clone(),
-            )),
+            tokio::spawn(out_of_call::run(sip.clone(), inbound, is_peer, announcer.clone())),
+            tokio::spawn(admit_while_trunks_are_up(dialer.trunks_up(), admission.clone())),
             tokio::spawn(keep_house(store.clone(), build::retention(config))),
             tokio::spawn(report(store.clone(), media, sip, metrics.clone())),
         ];
@@ -255,6 +251,20 @@ async fn serve_http(
     Ok(servers)
 }
 
+fn bind_sip(
+    config: &Config,
+    trace: SipTrace,
+    is_peer: PeerCheck,
+) -> Result<(SipUdp, mpsc::Receiver<Inbound>), AppError> {
+    let listeners = SipUdpConfig {
+        bind: config.sip.listen.clone(),
+        routes_max: routes_for(config.sip.calls_max)
+            + build::inbound_max(config) * (1 + announcer::LINGERING_PER_CALL),
+        is_peer,
+    };
+    Ok(SipUdp::bind_traced(listeners, trace)?)
+}
+
 async fn open_store(config: &Config, public_url: &str) -> Result<Store, AppError> {
     let store = Store::open(StoreOptions::new(
         &config.store.url,
@@ -310,6 +320,16 @@ fn load_prompts(config: &Config) -> Result<Catalogue, AppError> {
         tracing::info!(%notice, "prompts");
     }
     Ok(voices)
+}
+
+/// Without a trunk that works a new call is refused at once (503 `no_trunk_available`).
+async fn admit_while_trunks_are_up(mut up: watch::Receiver<bool>, admission: Admission) {
+    loop {
+        admission.set_trunks_up(*up.borrow_and_update());
+        if up.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Retention, a little at a time.

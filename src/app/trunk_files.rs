@@ -4,8 +4,9 @@ use std::path::Path;
 
 use super::{build, check};
 use crate::config::{self, Config};
-use crate::dialer::{Wire, invite};
+use crate::dialer::{Place, Wire, invite};
 use crate::model::{Destination, NumberValidation, PhoneNumber};
+use crate::sip::transport::SipTransport;
 
 /// What the INVITE to one number says. `identity`: header field and value.
 struct Wanted {
@@ -121,8 +122,15 @@ fn each_invite_is_what_the_carrier_asks_for() {
         let number = PhoneNumber::parse(to, None, NumberValidation::Possible).unwrap();
         let wire = Wire {
             call_id: "call".to_owned(),
-            host: trunk.targets[0].host.clone(),
-            target: "192.0.2.10:5060".parse().unwrap(),
+            first: Place {
+                destination: crate::sip::transport::Destination {
+                    transport: SipTransport::Udp,
+                    address: "192.0.2.10:5060".parse().unwrap(),
+                    host: trunk.targets[0].host.clone(),
+                },
+                port: trunk.targets[0].port,
+            },
+            further: Vec::new(),
             peers: Vec::new(),
             local_sip: "192.0.2.1:5060".parse().unwrap(),
             local_media: "192.0.2.1:20000".parse().unwrap(),

@@ -46,6 +46,8 @@ pub(super) struct Desk {
 #[derive(Debug)]
 pub(super) struct Times {
     pub(super) invited_at: Instant,
+    /// When the present target was asked.
+    pub(super) tried_at: Instant,
     pub(super) alerted_at: Option<Instant>,
     pub(super) answered_at: Option<Instant>,
 }
@@ -80,6 +82,7 @@ impl Desk {
             timings: spec.timings,
             times: Times {
                 invited_at: now,
+                tried_at: now,
                 alerted_at: None,
                 answered_at: None,
             },
@@ -260,6 +263,12 @@ impl Desk {
     pub(super) fn double_ring(&mut self) {
         self.report.flag("possible_double_ring");
         self.out.push_back(Output::PossibleDoubleRing);
+    }
+
+    /// The trunk's health knows of it at once, not when the call ends.
+    pub(super) fn next_target(&mut self, now: Instant, failed: usize, failure: invite::TargetFailure) {
+        self.times.tried_at = now;
+        self.out.push_back(Output::NextTarget { failed, failure });
     }
 
     /// Closes the leg and says BYE, in this order: no RTP follows a BYE.

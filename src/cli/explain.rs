@@ -94,7 +94,8 @@ pub(super) fn of_probe(heard: &Heard) -> Finding {
             format!("no address: {why}"),
             &[
                 "check the name in targets for a misspelling",
-                "check that this machine can ask a name server (/etc/resolv.conf)",
+                "check that this machine can ask a name server (/etc/resolv.conf, or sip.dns)",
+                "a name that has IPv6 addresses only needs an IPv6 listener in sip.listen",
             ],
         ),
         Heard::NoRoute(why) => Finding::new(

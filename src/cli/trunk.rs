@@ -11,7 +11,7 @@ use super::call::{self, CallArgs, CallError};
 use super::explain::{self, CallFacts, Finding, Verdict};
 use super::progress::outcome_lines;
 use super::{ConfigFile, TraceSip};
-use crate::config::{self, Config, Dtmf, Trunk, TrunkTarget};
+use crate::config::{self, Config, Dtmf, Trunk};
 use crate::dialer::{Heard, Probe};
 
 /// Three repetitions of an OPTIONS, and a slow carrier.
@@ -94,20 +94,13 @@ fn list(file: &ConfigFile, json: bool) -> Result<u8, TrunkError> {
     Ok(0)
 }
 
-fn target_text(target: &TrunkTarget) -> String {
-    match target.host.contains(':') {
-        true => format!("sip:[{}]:{}", target.host, target.port),
-        false => format!("sip:{}:{}", target.host, target.port),
-    }
-}
-
 fn row_json(trunk: &Trunk) -> Value {
     let mut caller_id = trunk.caller_id.clone();
     caller_id.insert("default".to_owned(), trunk.caller_id_default.clone());
     let codecs: Vec<String> = trunk.codecs.iter().map(ToString::to_string).collect();
     json!({
         "name": trunk.name,
-        "targets": trunk.targets.iter().map(target_text).collect::<Vec<_>>(),
+        "targets": trunk.targets.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "auth": trunk.auth.as_ref().map(|auth| json!({"username": auth.username, "realm": auth.realm})),
         "cps": trunk.cps,
         "max_calls": trunk.calls_max,
@@ -159,7 +152,7 @@ fn rows_of(trunk: &Trunk) -> Vec<[String; 8]> {
         Dtmf::Rfc4733 => "rfc4733",
         Dtmf::Inband => "inband",
     };
-    let mut targets = trunk.targets.iter().map(target_text);
+    let mut targets = trunk.targets.iter().map(ToString::to_string);
     let first = [
         trunk.name.clone(),
         targets.next().unwrap_or_default(),
@@ -237,10 +230,13 @@ async fn test(
 }
 
 fn print_probe(probe: &Probe, finding: &Finding) {
-    let addresses: Vec<String> = probe.addresses.iter().map(ToString::to_string).collect();
-    println!("  target {}:{}", probe.target.host, probe.target.port);
-    if !addresses.is_empty() {
-        println!("    addresses  {}", addresses.join(", "));
+    println!("  target {}", probe.target);
+    if let Some(destination) = &probe.destination {
+        println!(
+            "    address    {}:{}",
+            destination.transport.param(),
+            destination.address
+        );
     }
     if let Some(local) = probe.local {
         println!("    from       {local}");
@@ -281,8 +277,10 @@ fn report(
 ) -> Value {
     let target = |(probe, finding): &(Probe, Finding)| {
         let mut target = finding_json(finding);
-        target["target"] = json!(format!("{}:{}", probe.target.host, probe.target.port));
-        target["addresses"] = json!(probe.addresses);
+        target["target"] = json!(probe.target.to_string());
+        let destination = probe.destination.as_ref();
+        target["transport"] = json!(destination.map(|to| to.transport.param()));
+        target["address"] = json!(destination.map(|to| to.address));
         target["local"] = json!(probe.local);
         if let Heard::Answered(answer) = &probe.heard {
             target["sip_status"] = json!(answer.status);
@@ -315,7 +313,7 @@ mod tests {
         let text = r#"
 [[trunk]]
 name = "carrier"
-targets = ["sip:sip.carrier.example", "sip:[2001:db8::1]:5080"]
+targets = ["sip:sip.carrier.example", "sip:[2001:db8::1]:5080;transport=udp"]
 auth = { username = "u", password = "hunter2" }
 caller_id = { default = "+18005550199", DE = "+4930123456" }
 [[trunk]]
@@ -332,10 +330,10 @@ countries = ["US"]
         assert_eq!(
             table(&config).join("\n"),
             "\
-NAME     TARGETS                       AUTH        CPS  CALLS  CALLER ID                     CODECS     KEYS
-carrier  sip:sip.carrier.example:5060  u           1    30     +18005550199 (+1 by country)  PCMU,PCMA  auto
-         sip:[2001:db8::1]:5080
-pbx      sip:192.0.2.1:5060            by address  0.5  30     1000                          PCMA       auto"
+NAME     TARGETS                               AUTH        CPS  CALLS  CALLER ID                     CODECS     KEYS
+carrier  sip:sip.carrier.example               u           1    30     +18005550199 (+1 by country)  PCMU,PCMA  auto
+         sip:[2001:db8::1]:5080;transport=udp
+pbx      sip:192.0.2.1                         by address  0.5  30     1000                          PCMA       auto"
         );
         let json = Value::Array(config.trunks.iter().map(row_json).collect());
         assert_eq!(json[0]["auth"], json!({"username": "u", "realm": null}));

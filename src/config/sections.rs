@@ -166,8 +166,10 @@ fn sip(mut s: Section<'_>, report: &mut Report<'_>) -> Sip {
     ];
     let inbound = s.one_of("inbound", &answers, InboundCalls::Decline, report);
     let inbound_max = count(&mut s, "inbound_max", 1..=1000, 4, report);
+    let dns = name_servers(&mut s, report);
     s.finish(report);
     Sip {
+        dns,
         listen,
         public_address,
         user_agent,
@@ -176,6 +178,25 @@ fn sip(mut s: Section<'_>, report: &mut Report<'_>) -> Sip {
         inbound,
         inbound_max,
     }
+}
+
+fn name_servers(s: &mut Section<'_>, report: &mut Report<'_>) -> Vec<SocketAddr> {
+    let mut servers = Vec::new();
+    for text in s.texts("dns", report).unwrap_or_default() {
+        let server = text.strip_prefix("udp:").and_then(|address| {
+            let with_port = address.parse::<SocketAddr>().ok();
+            with_port.or_else(|| Some(SocketAddr::new(address.parse().ok()?, 53)))
+        });
+        match server {
+            Some(server) if server.port() != 0 => servers.push(server),
+            _ => s.problem(
+                report,
+                "dns",
+                format!("expected udp:ADDRESS[:PORT] such as \"udp:192.0.2.53\", found {text:?}"),
+            ),
+        }
+    }
+    servers
 }
 
 fn listener(text: &str) -> Result<SocketAddr, String> {
@@ -284,6 +305,7 @@ fn trunk(mut s: Section<'_>, name: String, report: &mut Report<'_>) -> Trunk {
         rtcp_mux: s.boolean("rtcp_mux", false, report),
         rel100: s.one_of("rel100", &[("supported", true), ("off", false)], true, report),
         failover_on_timeout: s.boolean("failover_on_timeout", true, report),
+        options: seconds(&mut s, "options_s", 3600.0, 30.0, report),
         name,
         targets,
         caller_id,
@@ -299,25 +321,28 @@ fn target(text: &str) -> Result<TrunkTarget, String> {
     let expected = || format!("expected sip:HOST[:PORT][;transport=udp], found {text:?}");
     let rest = text.strip_prefix("sip:").ok_or_else(expected)?;
     let (address, parameters) = rest.split_once(';').unwrap_or((rest, ""));
-    if !matches!(parameters, "" | "transport=udp") {
-        return Err(format!("this version dials over udp only, found {text:?}"));
-    }
+    let transport = match parameters {
+        "" => None,
+        "transport=udp" => Some(TargetTransport::Udp),
+        _ => return Err(format!("this version dials over udp only, found {text:?}")),
+    };
     let bracketed = address.starts_with('[');
     let (host, port) = match address.rsplit_once(':') {
         Some((host, port)) if !bracketed || host.ends_with(']') => {
-            (host, port.parse().map_err(|_| expected())?)
+            (host, Some(port.parse().map_err(|_| expected())?))
         }
-        _ => (address, 5060),
+        _ => (address, None),
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let fits = !host.is_empty()
         && host
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '_'));
-    if fits && port != 0 {
+    if fits && port != Some(0) {
         Ok(TrunkTarget {
             host: host.to_owned(),
             port,
+            transport,
         })
     } else {
         Err(expected())
@@ -510,10 +535,12 @@ fn webhook(mut s: Section<'_>, report: &mut Report<'_>) -> Webhook {
         }
         secrets.push(Masked::new(secret));
     }
-    const PROGRESS: [&str; 3] = [
+    const PROGRESS: [&str; 5] = [
         "verification.created",
         "verification.ringing",
         "verification.answered",
+        "trunk.down",
+        "trunk.up",
     ];
     let progress_events = s.texts("progress_events", report).unwrap_or_default();
     for event in progress_events.iter().filter(|e| !PROGRESS.contains(&e.as_str())) {

@@ -97,6 +97,7 @@ fn server(out: &mut Printer, config: &Config) {
     };
     out.text("inbound", inbound);
     out.raw("inbound_max", config.sip.inbound_max);
+    out.list("dns", config.sip.dns.iter().map(|server| format!("udp:{server}")));
     out.table("[media]");
     out.text(
         "rtp_ports",
@@ -111,11 +112,7 @@ fn server(out: &mut Printer, config: &Config) {
 fn show_trunk(out: &mut Printer, trunk: &Trunk) {
     out.table("[[trunk]]");
     out.text("name", &trunk.name);
-    let target = |t: &TrunkTarget| match t.host.contains(':') {
-        true => format!("sip:[{}]:{};transport=udp", t.host, t.port),
-        false => format!("sip:{}:{};transport=udp", t.host, t.port),
-    };
-    out.list("targets", trunk.targets.iter().map(target));
+    out.list("targets", trunk.targets.iter().map(ToString::to_string));
     if let Some(auth) = &trunk.auth {
         let realm = auth
             .realm
@@ -166,6 +163,7 @@ fn show_trunk(out: &mut Printer, trunk: &Trunk) {
     out.raw("rtcp_mux", trunk.rtcp_mux);
     out.text("rel100", if trunk.rel100 { "supported" } else { "off" });
     out.raw("failover_on_timeout", trunk.failover_on_timeout);
+    out.raw("options_s", trunk.options.as_secs_f64());
 }
 
 const fn number_format(format: NumberFormat) -> &'static str {

@@ -77,7 +77,8 @@ fn the_smallest_file_takes_the_defaults() {
         config.trunks[0].targets[0],
         TrunkTarget {
             host: "127.0.0.1".into(),
-            port: 5080
+            port: Some(5080),
+            transport: None,
         }
     );
     assert_eq!(config.policy.per_number.per_hour, 3);
@@ -92,6 +93,11 @@ fn bad_configurations_each_get_their_exact_problem() {
             "listen = \"127.0.0.1:8080\"",
             "listen = \"8080\"",
             "test.toml:3: server.listen: expected an address and port such as 127.0.0.1:8080, found \"8080\"",
+        ),
+        (
+            "[webhook]",
+            "[sip]\ndns = [\"127.0.0.1\"]\n[webhook]",
+            "test.toml:13: sip.dns: expected udp:ADDRESS[:PORT] such as \"udp:192.0.2.53\", found \"127.0.0.1\"",
         ),
         (
             "listen = \"127.0.0.1:8080\"",

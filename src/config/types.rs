@@ -1,5 +1,6 @@
 //! The valid configuration. `config/ringproof.toml` documents every key with unit, default and reason.
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -52,6 +53,8 @@ pub struct Sip {
     pub user_agent: String,
     pub calls_max: usize,
     pub t1: Duration,
+    /// Name servers that trunks are located with; empty: those of the system.
+    pub dns: Vec<SocketAddr>,
     pub inbound: InboundCalls,
     /// Announcements at a time.
     pub inbound_max: u32,
@@ -114,12 +117,39 @@ pub struct Trunk {
     pub rtcp_mux: bool,
     pub rel100: bool,
     pub failover_on_timeout: bool,
+    /// Between two OPTIONS to each target; zero: none.
+    pub options: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrunkTarget {
     pub host: String,
-    pub port: u16,
+    /// `None`: by DNS (RFC 3263), or the usual one.
+    pub port: Option<u16>,
+    /// The transport parameter; `None`: by DNS.
+    pub transport: Option<TargetTransport>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetTransport {
+    Udp,
+}
+
+/// As it is written in the file.
+impl fmt::Display for TrunkTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "sip:[{}]", self.host)?,
+            false => write!(f, "sip:{}", self.host)?,
+        }
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        match self.transport {
+            Some(TargetTransport::Udp) => f.write_str(";transport=udp"),
+            None => Ok(()),
+        }
+    }
 }
 
 #[derive(Debug, Clone)]

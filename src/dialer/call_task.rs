@@ -2,6 +2,8 @@
 //!
 //! Order at the start is the point of it: a media leg is taken, the Call-ID is registered, the attempt is committed as
 //! `dialing`, and only then does the first octet leave (SAFETY 1).
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,13 +11,16 @@ use tokio::sync::mpsc;
 
 use super::ledger::{Ledger, Written};
 use super::plan::{self, PlanError};
-use super::{Reached, Shared, Start};
+use super::reach::{Place, Reached, TargetError};
+use super::{Shared, Start};
 use crate::call::{Call, Input, NextTrunk, Output, asked_once};
 use crate::media::command::MediaEvent;
 use crate::model::{Attempt, AttemptId, AttemptReport, Outcome, Reason, Verification};
 use crate::net::media_engine::MediaLeg;
 use crate::net::sip_udp::{Inbound, RouteGuard};
 use crate::policy::{Attempts, Failover, goes_to_next_trunk};
+use crate::sip::invite::TargetFailure;
+use crate::sip::transport::Destination;
 use crate::store::{Claim, Claimed, Decided};
 use crate::telemetry::wallclock;
 
@@ -102,20 +107,24 @@ async fn dial(
         leg,
         route,
         call_id,
-        host,
-        target,
+        places,
         addresses,
         local,
         entropy,
     } = prepared;
+    let further = places.further(&shared);
+    let destinations = std::iter::once(&places.first)
+        .chain(further.iter().map(|(place, _)| place))
+        .map(|place| place.destination.clone())
+        .collect();
     let spec = plan::call_spec(
         &shared,
         &start.trunk,
         &verification,
         plan::Wire {
             call_id,
-            host,
-            target,
+            first: places.first,
+            further,
             peers: addresses,
             local_sip: local,
             local_media: leg.local,
@@ -141,9 +150,12 @@ async fn dial(
                 outcome: None,
                 next_trunk: NextTrunk::No,
                 attempts: attempts_of(&verification, start.due.number, start.untried),
-                last_report: AttemptReport::default(),
-                has_sent: false,
+                last_report: None,
+                invited: BTreeSet::new(),
                 frees_number: false,
+                trunk: start.trunk.name.clone(),
+                destinations,
+                current: 0,
                 failover_on_timeout: start.trunk.failover_on_timeout,
                 expires_at: Some(Instant::now() + verification.expires_at.since(wallclock())),
             };
@@ -193,23 +205,51 @@ struct Prepared {
     leg: MediaLeg,
     route: Route,
     call_id: String,
-    /// Of the target, as configured.
-    host: String,
-    target: std::net::SocketAddr,
-    /// All addresses of the target.
-    addresses: Vec<std::net::SocketAddr>,
-    local: std::net::SocketAddr,
+    places: Places,
+    /// All addresses of the targets.
+    addresses: Vec<SocketAddr>,
+    local: SocketAddr,
     entropy: crate::model::Entropy,
+}
+
+/// What the call may try, in order.
+struct Places {
+    first: Place,
+    rest: Vec<Place>,
+}
+
+impl Places {
+    fn of(places: Vec<Place>) -> Option<Self> {
+        let mut places = places.into_iter();
+        Some(Self {
+            first: places.next()?,
+            rest: places.collect(),
+        })
+    }
+
+    /// What no socket of ours reaches any more is left out.
+    fn further(&self, shared: &Shared) -> Vec<(Place, SocketAddr)> {
+        self.rest
+            .iter()
+            .filter_map(|place| {
+                let local = shared.sip.local_for(place.destination.address).ok()?;
+                Some((place.clone(), local))
+            })
+            .collect()
+    }
 }
 
 async fn prepare(shared: &Shared, start: &Start) -> Result<Prepared, PlanError> {
     let mut entropy = crate::telemetry::entropy().map_err(|e| PlanError::Entropy(e.to_string()))?;
-    let Reached {
-        host,
-        target,
-        addresses,
-    } = shared.target_for(&start.trunk).await?;
-    let local = shared.sip.local_for(target).map_err(PlanError::NoRoute)?;
+    let Reached { places, addresses } = shared.reach(&start.trunk).await?;
+    let down = || TargetError::Down {
+        trunk: start.trunk.name.clone(),
+    };
+    let places = Places::of(places).ok_or_else(down)?;
+    let local = shared
+        .sip
+        .local_for(places.first.destination.address)
+        .map_err(PlanError::NoRoute)?;
     let leg = shared.media.open().map_err(PlanError::Media)?;
     let call_id = entropy.token();
     let (guard, inbound) = shared.sip.register(&call_id).map_err(PlanError::Sip)?;
@@ -221,8 +261,7 @@ async fn prepare(shared: &Shared, start: &Start) -> Result<Prepared, PlanError> 
         leg,
         route,
         call_id,
-        host,
-        target,
+        places,
         addresses,
         local,
         entropy,
@@ -260,11 +299,16 @@ struct Pump {
     outcome: Option<Outcome>,
     next_trunk: NextTrunk,
     attempts: Attempts,
-    last_report: AttemptReport,
-    /// Something has left for the network.
-    has_sent: bool,
+    /// Since the call finished.
+    last_report: Option<AttemptReport>,
+    /// Where an INVITE has left for.
+    invited: BTreeSet<SocketAddr>,
     /// The ledger has been told that the phone is quiet.
     frees_number: bool,
+    trunk: String,
+    /// In the order in which the call tries them.
+    destinations: Vec<Destination>,
+    current: usize,
     failover_on_timeout: bool,
     /// When an unanswered call ends (`expires_at` of the verification, told once).
     expires_at: Option<Instant>,
@@ -360,6 +404,7 @@ impl Pump {
         count(outcome);
         self.outcome = Some(outcome);
         self.next_trunk = self.call.next_trunk();
+        self.judge_target(&outcome, &report);
         // After Timer B a phone may still ring somewhere; the operator may rule out a second ring.
         let silent = outcome.reason() == Reason::TrunkDown && !self.failover_on_timeout;
         let asked = match self.next_trunk {
@@ -370,6 +415,36 @@ impl Pump {
         let another = goes_to_next_trunk(outcome, asked, self.attempts);
         self.frees_number = self.call.is_settled();
         self.ledger.decide(outcome, report, another, self.frees_number);
+    }
+
+    fn target_failed(&self, target: usize, failure: TargetFailure) {
+        if let Some(destination) = self.destinations.get(target) {
+            tracing::warn!(attempt = %self.attempt, trunk = %self.trunk, target = %destination.address, ?failure, "a target of the trunk failed");
+            self.shared.health.failed(&self.trunk, destination, failure);
+        }
+    }
+
+    /// What the end of the call says of the last target that it tried.
+    fn judge_target(&self, outcome: &Outcome, report: &AttemptReport) {
+        let heard = report.cause.sip_status;
+        let failure = match (self.next_trunk, heard) {
+            (NextTrunk::Yes { rest_s: Some(rest_s) }, Some(_)) => Some(TargetFailure::Unavailable {
+                retry_after_s: Some(rest_s),
+            }),
+            (NextTrunk::Yes { rest_s: Some(_) }, None) if outcome.reason() == Reason::TrunkDown => {
+                Some(TargetFailure::Silent)
+            }
+            (NextTrunk::Yes { rest_s: Some(_) }, None) => Some(TargetFailure::Unsent),
+            _ => None,
+        };
+        match (failure, self.destinations.get(self.current)) {
+            (Some(failure), _) => self.target_failed(self.current, failure),
+            // 408 and 503 are what a proxy says of something behind it that is gone.
+            (None, Some(destination)) if heard.is_some_and(|status| !matches!(status, 408 | 503)) => {
+                self.shared.health.answered(&self.trunk, destination);
+            }
+            (None, _) => {}
+        }
     }
 
     /// Obeys every output that waits, and gives the number back once the phone is known to be quiet: answered, or
@@ -387,11 +462,15 @@ impl Pump {
             match output {
                 Output::SendSip { to, bytes } => {
                     match self.shared.sip.send(to, &bytes).await {
-                        Ok(()) => self.has_sent = true,
+                        Ok(()) => {
+                            if is_invite(&bytes) {
+                                self.invited.insert(to);
+                            }
+                        }
                         Err(error) => {
                             tracing::warn!(attempt = %self.attempt, %error, "a SIP message could not be sent");
                             // Once an INVITE has left, a phone may ring: then only the transaction's timers decide.
-                            if !self.has_sent {
+                            if is_invite(&bytes) && !self.invited.contains(&to) {
                                 self.call.handle_input(Instant::now(), Input::TransportError);
                             }
                         }
@@ -410,17 +489,28 @@ impl Pump {
                     // RFC 3261 §17.1.1.2 leaves this one hole: the answer came after Timer B.
                     metrics::counter!("ringproof_possible_double_rings_total").increment(1);
                     tracing::warn!(attempt = %self.attempt, "an answer came after the call had been given up");
-                    self.last_report.flag("possible_double_ring");
-                    self.ledger.report(self.last_report.clone());
+                    // Before the end the report that comes with it has the flag.
+                    if let Some(report) = &mut self.last_report {
+                        report.flag("possible_double_ring");
+                        self.ledger.report(report.clone());
+                    }
+                }
+                Output::NextTarget { failed, failure } => {
+                    self.target_failed(failed, failure);
+                    self.current = failed + 1;
                 }
                 Output::Finished { outcome, report, .. } => {
                     tracing::info!(attempt = %self.attempt, %outcome, sip = report.cause.sip_status, "ended");
-                    self.last_report = report.clone();
+                    self.last_report = Some(report.clone());
                     self.ledger.report(report);
                 }
             }
         }
     }
+}
+
+fn is_invite(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"INVITE ")
 }
 
 /// Counts an outcome by its words, for dashboards.

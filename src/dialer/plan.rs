@@ -1,10 +1,11 @@
 //! Trunk + profile + verification → everything that one [`Call`](crate::call::Call) needs.
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::call_task::TaskEnd;
 use super::presentation::Presentation;
-use super::target::{Target, TargetError};
+use super::reach::{Place, TargetError};
 use super::{DialerConfig, Shared};
 use crate::call::{CallSpec, CallTimings, SpecError};
 use crate::ivr::Script;
@@ -14,10 +15,10 @@ use crate::net::media_engine::Refusal;
 use crate::net::sip_udp::RegisterError;
 use crate::prompt::{MessageError, Wanted, brand_variable, message_vars};
 use crate::sip::digest::Credentials;
-use crate::sip::invite::{InviteConfig, Transport};
+use crate::sip::invite::{Failover, Hop, InviteConfig, Transport};
+use crate::sip::locate::Target;
 use crate::sip::peer::IpNet;
 use crate::sip::transaction::timer::TimerConfig;
-use crate::sip::uri::Host;
 
 /// One trunk as the dialer uses it.
 #[derive(Debug, Clone)]
@@ -41,6 +42,8 @@ pub struct Trunk {
     pub rtcp_mux: bool,
     pub rel100: bool,
     pub failover_on_timeout: bool,
+    /// Between two OPTIONS to the same target; `None`: no OPTIONS.
+    pub options_every: Option<Duration>,
 }
 
 /// What the calls of one profile say and wait for.
@@ -121,9 +124,10 @@ impl Trunk {
 /// What the shell took for this call.
 pub(crate) struct Wire {
     pub(crate) call_id: String,
-    /// Of the target, as configured.
-    pub(crate) host: String,
-    pub(crate) target: SocketAddr,
+    /// The first target to try.
+    pub(crate) first: Place,
+    /// The others, each with the address of ours that it sees.
+    pub(crate) further: Vec<(Place, SocketAddr)>,
     /// Sources of in-dialog requests beside the target.
     pub(crate) peers: Vec<SocketAddr>,
     pub(crate) local_sip: SocketAddr,
@@ -183,17 +187,15 @@ pub(super) fn call_spec(
 
 /// The INVITE that this trunk gets for this number.
 pub(crate) fn invite(config: &DialerConfig, trunk: &Trunk, to: &Destination, wire: &Wire) -> InviteConfig {
-    let port = (wire.target.port() != 5060).then(|| wire.target.port());
-    let host: Host = wire.host.parse().unwrap_or_else(|_| wire.target.ip().into());
+    let target = wire.first.destination.address;
     let caller = trunk.caller_id_for(to.country());
-    let presented = trunk.presentation.present(to, caller, &host, port);
+    let presented = trunk
+        .presentation
+        .present(to, caller, &wire.first.host(), wire.first.uri_port());
     InviteConfig {
-        target: wire.target,
+        target,
         local: wire.local_sip,
-        public: config
-            .public_address
-            .filter(|ip| ip.is_ipv4() == wire.target.is_ipv4())
-            .map(|ip| SocketAddr::new(ip, wire.local_sip.port())),
+        public: config.public_for(target, wire.local_sip),
         transport: Transport::Udp,
         request_uri: presented.request_uri,
         from: presented.from,
@@ -218,6 +220,21 @@ pub(crate) fn invite(config: &DialerConfig, trunk: &Trunk, to: &Destination, wir
         timers: TimerConfig {
             t1: config.t1,
             ..TimerConfig::default()
+        },
+        failover: Failover {
+            further: wire
+                .further
+                .iter()
+                .map(|(place, local)| Hop {
+                    destination: place.destination.clone(),
+                    local: *local,
+                    public: config.public_for(place.destination.address, *local),
+                    request_uri: trunk
+                        .presentation
+                        .request_uri(to, &place.host(), place.uri_port()),
+                })
+                .collect(),
+            on_silence: trunk.failover_on_timeout,
         },
     }
 }

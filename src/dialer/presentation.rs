@@ -100,13 +100,18 @@ impl Presentation {
         host: &Host,
         port: Option<u16>,
     ) -> Presented {
-        let request_uri = self.with_params(Uri::sip(Some(&self.called(to)), host.clone(), port));
+        let request_uri = self.request_uri(to, host, port);
         Presented {
             from: self.from(caller, host),
             to: NameAddr::new(request_uri.clone()),
             request_uri,
             headers: self.header_fields(caller, host),
         }
+    }
+
+    /// As the configuration writes the target: RFC 3263 changes the destination only.
+    pub(super) fn request_uri(&self, to: &Destination, host: &Host, port: Option<u16>) -> Uri {
+        self.with_params(Uri::sip(Some(&self.called(to)), host.clone(), port))
     }
 
     /// The called number as this trunk wants it. An internal number has one form only.

@@ -1,12 +1,15 @@
 //! Golden INVITEs: what leaves for a trunk of each kind, as text.
 use std::time::Instant;
 
+use super::super::DialerConfig;
 use super::super::plan::{Trunk, Wire, invite};
-use super::super::{DialerConfig, Target};
+use super::super::reach::Place;
 use super::*;
 use crate::media::command::DtmfMode;
 use crate::model::{Codec, Entropy};
-use crate::sip::invite::{InviteSession, Output};
+use crate::sip::invite::{InviteConfig, InviteSession, Output};
+use crate::sip::locate::{Scheme, Target};
+use crate::sip::transport::{self, SipTransport};
 
 fn number(text: &str) -> Destination {
     Destination::E164(PhoneNumber::parse(text, None, NumberValidation::Shape).unwrap())
@@ -16,8 +19,10 @@ fn trunk(presentation: Presentation) -> Trunk {
     Trunk {
         name: "carrier".to_owned(),
         targets: vec![Target {
+            scheme: Scheme::Sip,
             host: "sip.carrier.example".to_owned(),
-            port: 5060,
+            port: None,
+            transport: None,
         }],
         credentials: None,
         peers: Vec::new(),
@@ -31,6 +36,7 @@ fn trunk(presentation: Presentation) -> Trunk {
         rtcp_mux: false,
         rel100: true,
         failover_on_timeout: true,
+        options_every: None,
     }
 }
 
@@ -44,24 +50,40 @@ fn config() -> DialerConfig {
         t1: std::time::Duration::from_millis(500),
         calls_max: 1,
         fraud_block: std::time::Duration::ZERO,
+        trunk_notices: Default::default(),
     }
+}
+
+fn place(host: &str, port: Option<u16>) -> Place {
+    Place {
+        destination: transport::Destination {
+            transport: SipTransport::Udp,
+            address: "192.0.2.10:5060".parse().unwrap(),
+            host: host.to_owned(),
+        },
+        port,
+    }
+}
+
+fn planned(presentation: Presentation, to: &Destination) -> InviteConfig {
+    let local = "192.0.2.1:5060".parse().unwrap();
+    let wire = Wire {
+        call_id: "call-1".to_owned(),
+        first: place("sip.carrier.example", None),
+        further: vec![(place("sip2.carrier.example", Some(5080)), local)],
+        peers: Vec::new(),
+        local_sip: local,
+        local_media: "192.0.2.1:20000".parse().unwrap(),
+    };
+    invite(&config(), &trunk(presentation), to, &wire)
 }
 
 /// The INVITE without its branch and tag, line by line.
 fn invite_of(presentation: Presentation, to: &Destination) -> Vec<String> {
-    let wire = Wire {
-        call_id: "call-1".to_owned(),
-        host: "sip.carrier.example".to_owned(),
-        target: "192.0.2.10:5060".parse().unwrap(),
-        peers: Vec::new(),
-        local_sip: "192.0.2.1:5060".parse().unwrap(),
-        local_media: "192.0.2.1:20000".parse().unwrap(),
-    };
-    let invite = invite(&config(), &trunk(presentation), to, &wire);
     let mut out = Vec::new();
     let session = InviteSession::start(
         Instant::now(),
-        invite,
+        planned(presentation, to),
         b"v=0\r\n".to_vec(),
         Entropy::from_number(1),
         &mut out,
@@ -99,6 +121,25 @@ fn told(presentation: Presentation, to: &Destination) -> String {
         .filter(|line| KEPT.iter().any(|start| line.starts_with(start)))
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+#[test]
+fn the_next_target_is_asked_for_the_number_as_the_trunk_writes_it() {
+    let presentation = Presentation {
+        number_format: NumberFormat::E164,
+        tech_prefix: "77".to_owned(),
+        uri_params: vec![("user".to_owned(), Some("phone".to_owned()))],
+        ..Presentation::default()
+    };
+    let invite = planned(presentation, &number("+14255550123"));
+    assert_eq!(
+        invite.request_uri.to_string(),
+        "sip:7714255550123@sip.carrier.example;user=phone"
+    );
+    assert_eq!(
+        invite.failover.further[0].request_uri.to_string(),
+        "sip:7714255550123@sip2.carrier.example:5080;user=phone"
+    );
 }
 
 #[test]

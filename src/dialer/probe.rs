@@ -1,8 +1,8 @@
-//! One OPTIONS to a target of a trunk, as a person who connects it wants to know: is there an address, does anybody
-//! answer, does it take our credentials.
+//! One OPTIONS to each destination of a trunk, as a person who connects it wants to know: is there an address, does
+//! anybody answer, does it take our credentials.
 //!
 //! ```text
-//! look up ─► route ─► OPTIONS ──┬─ any final answer ─► Answered      (401, 407: once more, with credentials)
+//! locate ──► route ─► OPTIONS ──┬─ any final answer ─► Answered      (401, 407: once more, with credentials)
 //!                 └► datagram ──┴─ ICMP port unreachable ─► Refused
 //!                               └─ neither within the patience ─► Silent
 //! ```
@@ -11,28 +11,35 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
-use super::target::Resolver;
-use super::{DialerConfig, Target, Trunk};
+use super::reach::{Place, place};
+use super::{DialerConfig, Trunk};
 use crate::model::Entropy;
+use crate::net::resolver::Resolver;
 use crate::net::sip_udp::{Inbound, SipUdp};
 use crate::sip::digest::{Challenge, DigestClient, DigestError, RequestChallenges};
+use crate::sip::locate::Target;
 use crate::sip::message::{CSeq, MAGIC_COOKIE, Message, Method, NameAddr, Request, Response, Via};
 use crate::sip::transaction::table::{Completion, Reply, Transactions};
 use crate::sip::transaction::timer::{TimerConfig, Transport};
-use crate::sip::uri::{Host, Uri};
+use crate::sip::transport::Destination;
+use crate::sip::uri::Uri;
 
+/// Destinations that are asked, each with a Call-ID of its own.
+pub const PROBES_MAX: usize = 64;
 /// Answers to a challenge of one OPTIONS, so that nobody can make us go on for ever.
 const REQUESTS_MAX: u32 = 3;
 
-/// What one target did.
+/// What one destination did.
 #[derive(Debug, Clone)]
 pub struct Probe {
+    /// As configured.
     pub target: Target,
-    /// Of its name, in the resolver's order.
-    pub addresses: Vec<SocketAddr>,
+    /// One of those that the target was located at; `None` when it leads nowhere.
+    pub destination: Option<Destination>,
     /// What the peer sees when no NAT is between.
     pub local: Option<SocketAddr>,
     pub heard: Heard,
@@ -83,49 +90,76 @@ pub enum Auth {
     },
 }
 
-/// Asks `target` whether it is alive.
+/// Asks every destination of the trunk whether it is alive: in the order of the targets, all at the same time.
 pub async fn probe(
+    sip: &SipUdp,
+    resolver: &Resolver,
+    config: &DialerConfig,
+    trunk: &Trunk,
+    patience: Duration,
+    mut entropy: Entropy,
+) -> Vec<Probe> {
+    let located = join_all(trunk.targets.iter().map(|target| resolver.locate(target))).await;
+    let mut asked = Vec::new();
+    for (target, found) in trunk.targets.iter().zip(located) {
+        match found {
+            Ok(destinations) => {
+                asked.extend(
+                    destinations
+                        .into_iter()
+                        .map(|destination| (target, Ok(place(target, destination)))),
+                );
+            }
+            Err(error) => asked.push((target, Err(error.to_string()))),
+        }
+    }
+    asked.truncate(PROBES_MAX);
+    let probes = asked.into_iter().map(|(target, found)| {
+        let entropy = entropy.fork();
+        async move {
+            match found {
+                Ok(place) => ask(sip, config, trunk, target, place, patience, entropy).await,
+                Err(why) => Probe {
+                    target: target.clone(),
+                    destination: None,
+                    local: None,
+                    heard: Heard::NoAddress(why),
+                },
+            }
+        }
+    });
+    join_all(probes).await
+}
+
+async fn ask(
     sip: &SipUdp,
     config: &DialerConfig,
     trunk: &Trunk,
     target: &Target,
+    place: Place,
     patience: Duration,
     entropy: Entropy,
 ) -> Probe {
-    let mut probe = Probe {
+    let to = place.destination.address;
+    let (local, heard) = match sip.local_for(to) {
+        Err(error) => (None, Heard::NoRoute(error.to_string())),
+        Ok(local) => {
+            let exchange = Exchange::new(config, trunk, &place, local, entropy);
+            let heard = tokio::select! {
+                biased;
+                heard = exchange.run(sip) => heard,
+                () = refused(local, to) => Heard::Refused,
+                () = tokio::time::sleep(patience) => Heard::Silent(patience),
+            };
+            (Some(local), heard)
+        }
+    };
+    Probe {
         target: target.clone(),
-        addresses: Vec::new(),
-        local: None,
-        heard: Heard::Silent(patience),
-    };
-    match Resolver::default().addresses(target).await {
-        Ok(addresses) => probe.addresses = addresses,
-        Err(error) => {
-            probe.heard = Heard::NoAddress(error.to_string());
-            return probe;
-        }
+        destination: Some(place.destination),
+        local,
+        heard,
     }
-    let mut failure = "it has no address".to_owned();
-    let usable = probe.addresses.iter().find_map(|to| match sip.local_for(*to) {
-        Ok(local) => Some((*to, local)),
-        Err(error) => {
-            failure = error.to_string();
-            None
-        }
-    });
-    let Some((to, local)) = usable else {
-        probe.heard = Heard::NoRoute(failure);
-        return probe;
-    };
-    probe.local = Some(local);
-    let exchange = Exchange::new(config, trunk, target, to, local, entropy);
-    probe.heard = tokio::select! {
-        biased;
-        heard = exchange.run(sip) => heard,
-        () = refused(local, to) => Heard::Refused,
-        () = tokio::time::sleep(patience) => Heard::Silent(patience),
-    };
-    probe
 }
 
 /// Ends when the port is closed. An unconnected socket, as the listener's is, never hears of ICMP.
@@ -164,19 +198,15 @@ impl Exchange {
     fn new(
         config: &DialerConfig,
         trunk: &Trunk,
-        target: &Target,
-        to: SocketAddr,
+        place: &Place,
         local: SocketAddr,
         mut entropy: Entropy,
     ) -> Self {
-        let via = config
-            .public_address
-            .filter(|ip| ip.is_ipv4() == to.is_ipv4())
-            .map_or(local, |ip| SocketAddr::new(ip, local.port()));
-        let host: Host = target.host.parse().unwrap_or_else(|_| to.ip().into());
+        let to = place.destination.address;
+        let via = config.public_for(to, local).unwrap_or(local);
+        let host = place.host();
         let from = trunk.presentation.from(trunk.caller_id_for(None), &host);
-        let port = (to.port() != 5060).then(|| to.port());
-        let uri = Uri::sip(None, host, port);
+        let uri = Uri::sip(None, host, place.uri_port());
         let call_id = entropy.token();
         let contact = Uri::sip(Some("ringproof"), via.ip(), Some(via.port()));
         let mut options = Request::new(Method::Options, uri.clone());

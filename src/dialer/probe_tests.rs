@@ -6,8 +6,10 @@ use super::super::presentation::Presentation;
 use super::*;
 use crate::media::command::DtmfMode;
 use crate::model::Masked;
+use crate::net::resolver::ResolverConfig;
 use crate::net::sip_udp::SipUdpConfig;
 use crate::sip::digest::Credentials;
+use crate::sip::locate::Scheme;
 
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// Only ends a test that would hang.
@@ -23,6 +25,7 @@ fn config() -> DialerConfig {
         t1: Duration::from_millis(500),
         calls_max: 1,
         fraud_block: Duration::ZERO,
+        trunk_notices: Default::default(),
     }
 }
 
@@ -46,18 +49,35 @@ fn trunk(password: Option<&str>) -> Trunk {
         rtcp_mux: false,
         rel100: true,
         failover_on_timeout: true,
+        options_every: None,
     }
 }
 
-async fn ask(target: Target, password: Option<&str>, patience: Duration) -> Probe {
+fn target(host: &str, port: u16) -> Target {
+    Target {
+        scheme: Scheme::Sip,
+        host: host.to_owned(),
+        port: Some(port),
+        transport: None,
+    }
+}
+
+async fn ask_of(target: Target, password: Option<&str>, patience: Duration) -> Probe {
     let (sip, _requests) = SipUdp::bind(SipUdpConfig {
         bind: vec![LOOPBACK],
         routes_max: 8,
         is_peer: Arc::new(|_| true),
     })
     .unwrap();
+    let resolver = Resolver::new(ResolverConfig::default(), Entropy::from_number(2)).unwrap();
+    let trunk = Trunk {
+        targets: vec![target],
+        ..trunk(password)
+    };
     let entropy = Entropy::from_number(1);
-    probe(&sip, &config(), &trunk(password), &target, patience, entropy).await
+    let mut probes = probe(&sip, &resolver, &config(), &trunk, patience, entropy).await;
+    assert_eq!(probes.len(), 1, "{probes:?}");
+    probes.remove(0)
 }
 
 /// A peer that answers each OPTIONS by `reply`, which sees how often it was asked.
@@ -65,10 +85,7 @@ async fn peer(
     reply: impl Fn(usize, &Request) -> (u16, Vec<(&'static str, String)>) + Send + 'static,
 ) -> Target {
     let socket = UdpSocket::bind(LOOPBACK).await.unwrap();
-    let target = Target {
-        host: "127.0.0.1".to_owned(),
-        port: socket.local_addr().unwrap().port(),
-    };
+    let target = target("127.0.0.1", socket.local_addr().unwrap().port());
     tokio::spawn(async move {
         let mut buffer = [0; 4096];
         let mut asked = 0;
@@ -112,7 +129,7 @@ async fn an_answer_is_told_with_the_name_of_the_server() {
         (200, vec![("Server", "edge/1".to_owned())])
     })
     .await;
-    let answer = answer(ask(target, None, PATIENCE).await);
+    let answer = answer(ask_of(target, None, PATIENCE).await);
     assert_eq!((answer.status, answer.server.as_deref()), (200, Some("edge/1")));
     assert_eq!(answer.auth, Auth::NotAsked);
 }
@@ -120,7 +137,7 @@ async fn an_answer_is_told_with_the_name_of_the_server() {
 #[tokio::test]
 async fn a_refusal_is_an_answer() {
     let target = peer(|_, _| (403, Vec::new())).await;
-    let answer = answer(ask(target, None, PATIENCE).await);
+    let answer = answer(ask_of(target, None, PATIENCE).await);
     assert_eq!((answer.status, answer.reason.as_str()), (403, "Forbidden"));
 }
 
@@ -133,18 +150,18 @@ async fn a_challenge_shows_its_realm_and_tries_the_credentials() {
         false => (407, challenge()),
     };
     let target = peer(accepts).await;
-    let accepted = answer(ask(target.clone(), Some("right"), PATIENCE).await);
+    let accepted = answer(ask_of(target.clone(), Some("right"), PATIENCE).await);
     assert_eq!(
         (accepted.status, accepted.auth),
         (200, Auth::Accepted { realm: realm() })
     );
-    let bare = answer(ask(target, None, PATIENCE).await);
+    let bare = answer(ask_of(target, None, PATIENCE).await);
     assert_eq!(
         (bare.status, bare.auth),
         (407, Auth::NoCredentials { realm: realm() })
     );
     let refuses = peer(|_, _| (407, challenge())).await;
-    let rejected = answer(ask(refuses, Some("wrong"), PATIENCE).await);
+    let rejected = answer(ask_of(refuses, Some("wrong"), PATIENCE).await);
     assert_eq!(
         (rejected.status, rejected.auth),
         (407, Auth::Rejected { realm: realm() })
@@ -156,22 +173,18 @@ async fn a_closed_port_a_silent_one_and_a_name_of_nobody_are_told_apart() {
     let closed = UdpSocket::bind(LOOPBACK).await.unwrap();
     let port = closed.local_addr().unwrap().port();
     drop(closed);
-    let target = |host: &str, port| Target {
-        host: host.to_owned(),
-        port,
-    };
-    let refused = ask(target("127.0.0.1", port), None, PATIENCE).await;
+    let refused = ask_of(target("127.0.0.1", port), None, PATIENCE).await;
     assert_eq!(refused.heard, Heard::Refused);
 
     let silent = UdpSocket::bind(LOOPBACK).await.unwrap();
     let port = silent.local_addr().unwrap().port();
     let patience = Duration::from_millis(50);
-    let heard = ask(target("127.0.0.1", port), None, patience).await.heard;
+    let heard = ask_of(target("127.0.0.1", port), None, patience).await.heard;
     assert_eq!(heard, Heard::Silent(patience));
 
-    let nobody = ask(target("nobody.invalid", 5060), None, PATIENCE).await;
+    let nobody = ask_of(target("nobody.invalid", 5060), None, PATIENCE).await;
     assert!(matches!(nobody.heard, Heard::NoAddress(_)), "{nobody:?}");
     // An IPv4 listener reaches no IPv6 address.
-    let six = ask(target("::1", 5060), None, PATIENCE).await;
+    let six = ask_of(target("::1", 5060), None, PATIENCE).await;
     assert!(matches!(six.heard, Heard::NoRoute(_)), "{six:?}");
 }

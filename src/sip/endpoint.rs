@@ -5,7 +5,7 @@
 //!
 //! Invariants:
 //! - Every request of ours gets a new branch of 128 random bits.
-//! - Credentials leave only towards the address of the trunk's own target.
+//! - Credentials leave only towards the address of the trunk's own targets.
 //! - Names of hosts are not resolved here: a hop known by name only is reached where the INVITE went.
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -25,6 +25,8 @@ pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE,
 pub(crate) const SDP: &str = "application/sdp";
 /// Bodies we understand; the Accept header field.
 pub(crate) const ACCEPT: &str = "application/sdp, application/dtmf-relay, application/dtmf";
+/// Late legs of targets that were left; an INVITE has at most as many answered legs.
+const FORMER_DIALOGS_MAX: usize = 16;
 const CREDENTIALS: [&str; 2] = ["Authorization", "Proxy-Authorization"];
 
 #[derive(Debug, Clone)]
@@ -52,6 +54,17 @@ pub(crate) struct Endpoint {
     /// Where requests outside the dialogs' routes go: the target, or where it has sent us.
     hop: SocketAddr,
     digest: Option<DigestClient>,
+    former: Former,
+}
+
+/// Targets that the first request went to before the present one (RFC 3263 §4.3).
+#[derive(Debug, Default)]
+struct Former {
+    addresses: Vec<SocketAddr>,
+    /// Where they had sent us.
+    hops: Vec<SocketAddr>,
+    /// Dialogs that such a target made after all, by their remote tag, and where they are reached.
+    dialogs: Vec<(String, SocketAddr)>,
 }
 
 impl Endpoint {
@@ -63,6 +76,7 @@ impl Endpoint {
             hop: config.target,
             digest: config.credentials.clone().map(DigestClient::new),
             config,
+            former: Former::default(),
         }
     }
 
@@ -89,8 +103,36 @@ impl Endpoint {
     }
 
     /// A redirection within the trunk. Credentials stay with the target.
-    pub(crate) fn retarget(&mut self, hop: SocketAddr) {
+    pub(crate) fn redirect_to(&mut self, hop: SocketAddr) {
         self.hop = hop;
+    }
+
+    /// From now on requests outside a dialog go to another target of the same trunk, wherever the old one had sent us.
+    /// What still comes from there is listened to.
+    pub(crate) fn retarget(
+        &mut self,
+        target: SocketAddr,
+        local: SocketAddr,
+        public: Option<SocketAddr>,
+        transport: Transport,
+    ) {
+        self.former.addresses.push(self.config.target);
+        if self.hop != self.config.target {
+            self.former.hops.push(self.hop);
+        }
+        self.hop = target;
+        self.config.target = target;
+        self.config.local = local;
+        self.config.public = public;
+        self.config.transport = transport;
+        self.transactions.set_transport(transport);
+    }
+
+    /// The dialog with this remote tag was made by a target that had been left.
+    pub(crate) fn belongs_to(&mut self, remote_tag: &str, target: SocketAddr) {
+        if self.former.dialogs.len() < FORMER_DIALOGS_MAX {
+            self.former.dialogs.push((remote_tag.to_owned(), target));
+        }
     }
 
     /// Sends a request of a dialog where the dialog's route leads.
@@ -208,7 +250,8 @@ impl Endpoint {
     /// Where the next request of this dialog goes.
     #[must_use]
     pub(crate) fn next_hop(&self, dialog: &Dialog) -> SocketAddr {
-        self.address_of(dialog.next_hop()).unwrap_or(self.hop)
+        self.address_of(dialog.next_hop())
+            .unwrap_or_else(|| self.home_of(&dialog.remote_tag))
     }
 
     /// A message of this call may come from the target, the trunk's peers, the route set and the remote target.
@@ -219,8 +262,8 @@ impl Endpoint {
         mut dialogs: impl Iterator<Item = &'a Dialog>,
     ) -> bool {
         let ip = source.ip().to_canonical();
-        ip == self.config.target.ip().to_canonical()
-            || ip == self.hop.ip().to_canonical()
+        self.is_target(ip)
+            || self.is_hop(ip)
             || self.config.peers.iter().any(|net| net.contains(ip))
             || dialogs.any(|dialog| {
                 let routes = dialog.route_set.iter().map(|route| &route.uri);
@@ -308,7 +351,32 @@ impl Endpoint {
     /// Not `peers`: whom we listen to is a wider circle than whom the password concerns (SAFETY 4), and the far end
     /// chooses its Contact and Record-Route within it.
     fn is_trusted_with_credentials(&self, ip: IpAddr) -> bool {
-        ip.to_canonical() == self.config.target.ip().to_canonical()
+        self.is_target(ip)
+    }
+
+    /// The trunk's target, or one that was tried before it.
+    fn is_target(&self, ip: IpAddr) -> bool {
+        [self.config.target]
+            .iter()
+            .chain(&self.former.addresses)
+            .any(|target| target.ip().to_canonical() == ip.to_canonical())
+    }
+
+    /// Where the target, or one that was tried before it, has sent us.
+    fn is_hop(&self, ip: IpAddr) -> bool {
+        [self.hop]
+            .iter()
+            .chain(&self.former.hops)
+            .any(|hop| hop.ip().to_canonical() == ip.to_canonical())
+    }
+
+    /// Where the INVITE went that made this dialog.
+    fn home_of(&self, remote_tag: &str) -> SocketAddr {
+        self.former
+            .dialogs
+            .iter()
+            .find(|(tag, _)| tag == remote_tag)
+            .map_or(self.hop, |(_, target)| *target)
     }
 
     /// The address in a URI, if a packet of ours may go there.

@@ -4,7 +4,8 @@
 //!   start
 //!     |            491: wait, then INVITE again
 //!     v           +---------> Pausing ---+
-//!  Inviting ------+  <-------------------+     3xx, 401, 407, 422, 494: INVITE again at once
+//!  Inviting ------+  <-------------------+     3xx, 401, 407, 422, 494: INVITE again at once;
+//!                                              503, Timer B, not sent: INVITE to the next target
 //!   | | | |
 //!   | | | +-- 2xx (Answered) ---------> Confirmed --BYE either way--> Closing
 //!   | | +---- 3xx–6xx (Rejected) ----> Closing
@@ -23,6 +24,7 @@
 //! | `inviting` | 1xx, early dialogs, PRACK, CANCEL, rejections |
 //! | `legs` | 2xx: ACK, further legs ACKed and ended |
 //! | `late` | what still comes after Timer B |
+//! | `failover` | the next target of the trunk |
 //! | `inbound` | the peer's requests |
 //!
 //! It knows no media: session descriptions are octets that go through. The ring timeout is the owner's.
@@ -33,6 +35,7 @@
 //! Invariants:
 //! - Every 2xx is acknowledged, each repetition with the same ACK; every leg that is not the session gets a BYE.
 //! - A CANCEL never leaves before a 1xx came, and at most one for each INVITE.
+//! - Never to another target once a 1xx other than 100 came, or once the call was cancelled.
 //! - `Answered` comes at most once; `Ended` exactly once, last but for `LateResponse`.
 //! - A message without our Call-ID, tags, branch and CSeq, or from a source that is no peer, changes nothing.
 use std::fmt;
@@ -50,6 +53,7 @@ use crate::model::{Entropy, HangupCause};
 
 pub use super::transaction::timer::{TimerConfig, Transport};
 
+mod failover;
 mod inbound;
 mod inviting;
 mod late;
@@ -61,6 +65,9 @@ mod setup;
 #[cfg(test)]
 mod tests;
 
+pub use failover::{Failover, Hop, TargetFailure};
+
+use failover::Targets;
 use inviting::{Inviting, Pausing};
 use late::LateWindow;
 use legs::AckedLeg;
@@ -92,6 +99,7 @@ pub struct InviteConfig {
     /// Offer reliable provisional responses (RFC 3262).
     pub rel100: bool,
     pub timers: TimerConfig,
+    pub failover: Failover,
 }
 
 /// What happens to the session.
@@ -155,6 +163,12 @@ pub enum Event {
         response: Box<Response>,
         cause: HangupCause,
     },
+    /// A target failed before any telephone could ring, and the INVITE has gone to the next one.
+    NextTarget {
+        /// 0 is [`InviteConfig::target`], then [`Failover::further`].
+        failed: usize,
+        failure: TargetFailure,
+    },
     /// Timer B: nothing at all came back.
     TimedOut,
     TransportFailed,
@@ -206,7 +220,9 @@ struct Core {
     legs: Vec<InviteUsage>,
     /// Early dialogs that lost.
     retired: Vec<InviteUsage>,
-    late: Option<LateWindow>,
+    /// At most one for each target.
+    late: Vec<LateWindow>,
+    targets: Targets,
 }
 
 #[derive(Debug)]
@@ -241,7 +257,8 @@ impl InviteSession {
             acked: Vec::new(),
             legs: Vec::new(),
             retired: Vec::new(),
-            late: None,
+            late: Vec::new(),
+            targets: Targets::new(config.failover.clone()),
         });
         let mut events = Vec::new();
         let state = Inviting::start(now, &config, &mut core, &mut events);
@@ -278,11 +295,10 @@ impl InviteSession {
             State::Closing | State::Ended => None,
         };
         let legs = self.core.legs.iter().map(InviteUsage::poll_timeout);
-        let rest = [
-            self.core.ua.transactions.poll_timeout(),
-            self.core.late.as_ref().map(LateWindow::deadline),
-        ];
-        legs.chain(rest).fold(state, earliest)
+        let late = self.core.late.iter().map(|late| Some(late.deadline()));
+        legs.chain(late)
+            .chain([self.core.ua.transactions.poll_timeout()])
+            .fold(state, earliest)
     }
 
     /// All of our requests are answered and [`Event::Ended`] has come: what is left absorbs repetitions, and catches a
@@ -306,7 +322,7 @@ impl State {
         for completion in completions {
             state = state.completion(now, completion, core, events);
         }
-        core.late.take_if(|late| late.deadline().0 <= now);
+        core.late.retain(|late| late.deadline().0 > now);
         let mut dropped = Vec::new();
         for leg in &mut core.legs {
             leg.handle_timeout(now, &mut core.ua, &mut dropped);
@@ -417,6 +433,7 @@ impl fmt::Debug for InviteConfig {
             .field("request_uri", &self.request_uri)
             .field("call_id", &self.call_id)
             .field("rel100", &self.rel100)
+            .field("further", &self.failover.further.len())
             .finish_non_exhaustive()
     }
 }

@@ -75,14 +75,23 @@ async fn create_key(app: &App) -> String {
     made.text.into_inner()
 }
 
+/// Each trunk with its targets, one after the other; `carrier` stands for the simulated one, which is the default.
 fn trunks_of(carrier: &Carrier, trunks: &[(&str, Option<&str>)]) -> String {
     let trunk = |(name, host): &(&str, Option<&str>)| {
-        let target = host.map_or_else(|| carrier.sip.to_string(), str::to_owned);
+        let targets: Vec<String> = host
+            .unwrap_or("carrier")
+            .split(' ')
+            .map(|word| match word {
+                "carrier" => format!("\"sip:{}\"", carrier.sip),
+                other => format!("\"sip:{other}\""),
+            })
+            .collect();
+        let targets = targets.join(", ");
         format!(
             r#"
 [[trunk]]
 name = "{name}"
-targets = ["sip:{target}"]
+targets = [{targets}]
 caller_id = {{ default = "+18005550199" }}
 cps = 50.0
 max_calls = 200
@@ -121,6 +130,7 @@ wait_key_s = 1.5
 [webhook]
 secret = "{SECRET}"
 allow_private = ["127.0.0.0/8"]
+progress_events = ["trunk.down", "trunk.up"]
 "#,
         directory = directory.display(),
         hooks = hooks.url,

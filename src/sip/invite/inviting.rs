@@ -2,6 +2,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::failover::TargetFailure;
 use super::late::LateWindow;
 use super::setup::{self, Again};
 use super::{Core, EarlyDialogId, Event, InviteConfig, State, party};
@@ -79,6 +80,19 @@ pub(super) struct RetryBudget {
     pub(super) redirects: u8,
 }
 
+impl RetryBudget {
+    fn new() -> Self {
+        Self {
+            challenges: CHALLENGES_MAX,
+            asked: RequestChallenges::default(),
+            intervals: 1,
+            glares: 1,
+            agreements: 1,
+            redirects: 1,
+        }
+    }
+}
+
 impl Inviting {
     pub(super) fn start(
         now: Instant,
@@ -87,15 +101,7 @@ impl Inviting {
         events: &mut Vec<Event>,
     ) -> State {
         let invite = setup::first_invite(config, core);
-        let budget = RetryBudget {
-            challenges: CHALLENGES_MAX,
-            asked: RequestChallenges::default(),
-            intervals: 1,
-            glares: 1,
-            agreements: 1,
-            redirects: 1,
-        };
-        Self::send(now, invite, budget, core, events)
+        Self::send(now, invite, RetryBudget::new(), core, events)
     }
 
     #[must_use]
@@ -122,9 +128,10 @@ impl Inviting {
         match &self.intent {
             Intent::Cancelled { give_up_at, .. } if now >= *give_up_at => {
                 core.ua.transactions.forget(self.id);
-                core.late = Some(LateWindow::cancelled(
+                core.late.push(LateWindow::cancelled(
                     now,
                     Arc::clone(&self.invite),
+                    core.ua.target(),
                     core.ua.timers(),
                 ));
                 self.close(now, core)
@@ -163,23 +170,36 @@ impl Inviting {
                 State::Inviting(self)
             }
             Reply::Response(response) => self.rejected(now, response, core, events),
-            Reply::TimedOut => {
-                events.push(Event::TimedOut);
-                core.late = Some(LateWindow::silent(
-                    now,
-                    Arc::clone(&self.invite),
-                    core.ua.timers(),
-                ));
-                self.close(now, core)
-            }
+            Reply::TimedOut => self.unanswered(now, TargetFailure::Silent, Event::TimedOut, core, events),
             Reply::TransportFailed => {
-                events.push(Event::TransportFailed);
-                core.late = Some(LateWindow::silent(
-                    now,
-                    Arc::clone(&self.invite),
-                    core.ua.timers(),
-                ));
-                self.close(now, core)
+                self.unanswered(now, TargetFailure::Unsent, Event::TransportFailed, core, events)
+            }
+        }
+    }
+
+    /// No response at all: the INVITE may have arrived all the same.
+    fn unanswered(
+        self,
+        now: Instant,
+        failure: TargetFailure,
+        event: Event,
+        core: &mut Core,
+        events: &mut Vec<Event>,
+    ) -> State {
+        core.late.push(LateWindow::silent(
+            now,
+            Arc::clone(&self.invite),
+            core.ua.target(),
+            core.ua.timers(),
+        ));
+        let (id, invite) = (self.id, Arc::clone(&self.invite));
+        let wanted = matches!(self.intent, Intent::Answer);
+        let closed = self.close(now, core);
+        match core.next_target(id, &invite, failure, wanted, events) {
+            Some(request) => Self::send(now, request, RetryBudget::new(), core, events),
+            None => {
+                events.push(event);
+                closed
             }
         }
     }
@@ -237,6 +257,9 @@ impl Inviting {
     fn provisional(&mut self, now: Instant, response: &Response, core: &mut Core, events: &mut Vec<Event>) {
         let first = self.heard == Heard::Nothing;
         self.heard = Heard::Provisional;
+        if response.status > 100 {
+            core.targets.rings();
+        }
         match &mut self.intent {
             Intent::CancelWhenHeard { reason } => {
                 let reason = reason.take();
@@ -330,6 +353,9 @@ impl Inviting {
         if !matches!(response.status, 401 | 407) {
             budget.asked = RequestChallenges::default();
         }
+        let (id, invite) = (self.id, Arc::clone(&self.invite));
+        let failure = TargetFailure::of_response(&response);
+        let wanted = matches!(self.intent, Intent::Answer);
         let closed = self.close(now, core);
         match again {
             Again::Now(request) => Self::send(now, request, budget, core, events),
@@ -340,8 +366,14 @@ impl Inviting {
                 budget,
             })),
             Again::No => {
-                events.push(rejection(response));
-                closed
+                let next = failure.and_then(|failure| core.next_target(id, &invite, failure, wanted, events));
+                match next {
+                    Some(request) => Self::send(now, request, RetryBudget::new(), core, events),
+                    None => {
+                        events.push(rejection(response));
+                        closed
+                    }
+                }
             }
         }
     }

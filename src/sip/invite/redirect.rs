@@ -33,7 +33,7 @@ pub(super) fn followed(invite: &Request, response: &Response, core: &mut Core) -
         };
         // A preloaded route says where to go, whatever the target is.
         if !routed {
-            core.ua.retarget(hop);
+            core.ua.redirect_to(hop);
         }
         Some(uri.into_request_uri())
     })

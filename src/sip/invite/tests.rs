@@ -9,6 +9,7 @@ use crate::sip::message::{CSeq, Method, Request};
 mod answering;
 mod authentication;
 mod cancelling;
+mod failing_over;
 mod in_dialog;
 mod nonces;
 mod party;
@@ -44,6 +45,7 @@ fn config() -> InviteConfig {
         peers: Vec::new(),
         rel100: true,
         timers: TimerConfig::default(),
+        failover: Failover::default(),
     }
 }
 

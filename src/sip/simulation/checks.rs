@@ -263,6 +263,7 @@ fn name(event: &invite::Event) -> &'static str {
         invite::Event::Provisional { .. } => "Provisional",
         invite::Event::Answered { .. } => "Answered",
         invite::Event::Rejected { .. } => "Rejected",
+        invite::Event::NextTarget { .. } => "NextTarget",
         invite::Event::TimedOut => "TimedOut",
         invite::Event::TransportFailed => "TransportFailed",
         invite::Event::AnsweredAfterCancel => "AnsweredAfterCancel",
