@@ -7,6 +7,7 @@
 //! | [`message`] | requests, responses and their header fields; **the only file that names `rsip`** |
 //! | [`digest`] | challenges and credentials (RFC 7616, 8760), client and server side |
 //! | [`transaction`] | the four machines of §17 and their timers |
+//! | [`transport`] | the way to a server: transport, address, name |
 //! | [`dialog`] | tags, CSeq, route set, remote target: requests made and checked |
 //! | [`invite`] | our INVITE session as UAC |
 //! | [`uas`] | the INVITE session of the side that answers, for the simulator |
@@ -31,6 +32,7 @@ pub mod invite;
 pub mod out_of_call;
 pub mod peer;
 pub mod transaction;
+pub mod transport;
 pub mod uas;
 
 mod cause;
