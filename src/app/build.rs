@@ -12,10 +12,14 @@ use crate::ivr::{FraudKeys, Keys, Script};
 use crate::media::command::DtmfMode;
 use crate::model::{Entropy, Masked};
 use crate::net::media_engine::EngineConfig;
-use crate::net::sip_udp::PeerCheck;
+use crate::net::sip_net::{
+    Listen, PeerCheck, SipNetConfig, StreamLimits, TlsPolicy, TlsServerConfig, routes_for,
+};
+use crate::net::sip_tls::{self, Identity, NameRule, TlsPolicyConfig};
 use crate::policy::{NumberLimits, Policy, PolicySettings};
 use crate::prompt::{Catalogue, check_message};
 use crate::sip::digest::Credentials;
+use crate::sip::transport::SipTransport;
 use crate::store::{EventType, Retention, Subscription};
 use crate::webhook::{Guard, Signer, WebhookConfig};
 
@@ -42,7 +46,7 @@ pub(super) fn engine(config: &Config, entropy: Entropy) -> EngineConfig {
 /// The addresses that SIP listens on when they are one, else all.
 fn default_media_bind(config: &Config) -> IpAddr {
     match config.sip.listen.as_slice() {
-        [only] => only.ip(),
+        [only] => only.address.ip(),
         _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
     }
 }
@@ -84,6 +88,8 @@ fn trunk(trunk: &config::Trunk) -> Result<Trunk, AppError> {
             .map(|t| Target {
                 host: t.host.clone(),
                 port: t.port,
+                transport: transport(t.transport),
+                may_switch: !t.is_explicit,
             })
             .collect(),
         credentials: trunk.auth.as_ref().map(|auth| Credentials {
@@ -122,7 +128,90 @@ fn trunk(trunk: &config::Trunk) -> Result<Trunk, AppError> {
         rtcp_mux: trunk.rtcp_mux,
         rel100: trunk.rel100,
         failover_on_timeout: trunk.failover_on_timeout,
+        tcp_switch: trunk.tcp_switch,
+        tls: tls_policy(trunk)?,
     })
+}
+
+/// Read at start, so that a bad file stops the server and no call.
+fn tls_policy(trunk: &config::Trunk) -> Result<Option<Arc<TlsPolicy>>, AppError> {
+    if trunk
+        .targets
+        .iter()
+        .all(|t| t.transport != config::Transport::Tls)
+    {
+        return Ok(None);
+    }
+    let tls = &trunk.tls;
+    let policy = TlsPolicy::load(&TlsPolicyConfig {
+        name: trunk.name.clone(),
+        ca_file: tls.ca_file.clone(),
+        identity: tls.identity.as_ref().map(identity),
+        expected: tls.name.clone(),
+        rule: match tls.rule {
+            config::TlsNameRule::Rfc5922 => NameRule::Rfc5922,
+            config::TlsNameRule::OneLabelWildcard => NameRule::OneLabelWildcard,
+        },
+    });
+    policy
+        .map(Some)
+        .map_err(|error| AppError::Config(format!("trunk.{}.tls: {error}", trunk.name)))
+}
+
+fn identity(files: &config::TlsIdentity) -> Identity {
+    Identity {
+        cert_file: files.cert_file.clone(),
+        key_file: files.key_file.clone(),
+    }
+}
+
+const fn transport(transport: config::Transport) -> SipTransport {
+    match transport {
+        config::Transport::Udp => SipTransport::Udp,
+        config::Transport::Tcp => SipTransport::Tcp,
+        config::Transport::Tls => SipTransport::Tls,
+    }
+}
+
+/// Whether the TLS listeners could show their certificate.
+pub(super) fn server_tls(config: &Config) -> Result<(), AppError> {
+    match &config.sip.tls {
+        Some(tls) => sip_tls::check_server(&server_files(tls))
+            .map_err(|error| AppError::Config(format!("sip.tls: {error}"))),
+        None => Ok(()),
+    }
+}
+
+fn server_files(tls: &config::ServerTls) -> TlsServerConfig {
+    TlsServerConfig {
+        identity: identity(&tls.identity),
+        client_ca_file: tls.client_ca_file.clone(),
+    }
+}
+
+/// The SIP transports.
+pub(super) fn sip_net(config: &Config, is_peer: PeerCheck) -> SipNetConfig {
+    let sip = &config.sip;
+    SipNetConfig {
+        listen: sip
+            .listen
+            .iter()
+            .map(|listener| Listen {
+                transport: transport(listener.transport),
+                address: listener.address,
+                public: listener.public,
+            })
+            .collect(),
+        public_address: sip.public_address,
+        routes_max: routes_for(sip.calls_max),
+        is_peer,
+        limits: StreamLimits {
+            connections_max: sip.connections_max,
+            per_source_max: sip.connections_per_source,
+            keep_alive: sip.keep_alive,
+        },
+        tls: sip.tls.as_ref().map(server_files),
+    }
 }
 
 fn profile_plan(profile: &config::Profile) -> Result<ProfilePlan, AppError> {

@@ -134,9 +134,15 @@ fn beside_a_server(config: &mut Config) -> Result<super::Scratch, CallError> {
         .set_ip(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
     config.server.listen.set_port(0);
     config.server.admin_listen = None;
-    for address in &mut config.sip.listen {
-        if std::net::UdpSocket::bind(*address).is_err() {
-            address.set_port(0);
+    for listener in &mut config.sip.listen {
+        let is_free = match listener.transport {
+            config::Transport::Udp => std::net::UdpSocket::bind(listener.address).is_ok(),
+            config::Transport::Tcp | config::Transport::Tls => {
+                std::net::TcpListener::bind(listener.address).is_ok()
+            }
+        };
+        if !is_free {
+            listener.address.set_port(0);
         }
     }
     Ok(directory)

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::profile::profiles;
 use super::reader::{Report, Section};
+use super::sip::{sip, trunk_tls};
 use super::tree::Node;
 use super::types::*;
 use crate::model::{Codec, Masked, NumberValidation, Region};
@@ -132,53 +133,6 @@ fn store(mut s: Section<'_>, report: &mut Report<'_>) -> Store {
     }
 }
 
-fn sip(mut s: Section<'_>, report: &mut Report<'_>) -> Sip {
-    let mut listen = Vec::new();
-    let texts = s
-        .texts("listen", report)
-        .unwrap_or_else(|| vec!["udp:0.0.0.0:5060".to_owned()]);
-    for text in &texts {
-        match listener(text) {
-            Ok(address) => listen.push(address),
-            Err(message) => s.problem(report, "listen", message),
-        }
-    }
-    if texts.is_empty() {
-        s.problem(
-            report,
-            "listen",
-            "expected at least one listener such as \"udp:0.0.0.0:5060\"",
-        );
-    }
-    let public_address = s.parsed("public_address", "an IP address such as 203.0.113.10", report);
-    let user_agent = s
-        .text("user_agent", report)
-        .unwrap_or_else(|| concat!("Ringproof/", env!("CARGO_PKG_VERSION")).to_owned());
-    if user_agent.chars().any(char::is_control) || user_agent.len() > 128 {
-        s.problem(report, "user_agent", "expected at most 128 printable characters");
-    }
-    let calls_max = s.integer("max_calls", 1..=100_000, 5000, report).unsigned_abs() as usize;
-    let t1 = millis(&mut s, "t1_ms", 50..=2000, 500, report);
-    s.finish(report);
-    Sip {
-        listen,
-        public_address,
-        user_agent,
-        calls_max,
-        t1,
-    }
-}
-
-fn listener(text: &str) -> Result<SocketAddr, String> {
-    let expected = format!("expected udp:ADDRESS:PORT such as \"udp:0.0.0.0:5060\", found {text:?}");
-    let (transport, address) = text.split_once(':').ok_or_else(|| expected.clone())?;
-    match transport {
-        "udp" => address.parse().map_err(|_| expected),
-        "tcp" | "tls" => Err(format!("this version listens on udp only, found {text:?}")),
-        _ => Err(expected),
-    }
-}
-
 fn media(mut s: Section<'_>, report: &mut Report<'_>) -> Media {
     let text = s
         .text("rtp_ports", report)
@@ -273,6 +227,8 @@ fn trunk(mut s: Section<'_>, name: String, report: &mut Report<'_>) -> Trunk {
         rtcp_mux: s.boolean("rtcp_mux", false, report),
         rel100: s.one_of("rel100", &[("supported", true), ("off", false)], true, report),
         failover_on_timeout: s.boolean("failover_on_timeout", true, report),
+        tcp_switch: s.boolean("tcp_switch", true, report),
+        tls: trunk_tls(&mut s, report),
         name,
         targets,
         caller_id,
@@ -283,18 +239,30 @@ fn trunk(mut s: Section<'_>, name: String, report: &mut Report<'_>) -> Trunk {
 }
 
 fn target(text: &str) -> Result<TrunkTarget, String> {
-    let expected = || format!("expected sip:HOST[:PORT][;transport=udp], found {text:?}");
-    let rest = text.strip_prefix("sip:").ok_or_else(expected)?;
+    let expected =
+        || format!("expected sip:HOST[:PORT][;transport=udp|tcp|tls] or sips:HOST[:PORT], found {text:?}");
+    let secure = text.strip_prefix("sips:");
+    let rest = secure
+        .or_else(|| text.strip_prefix("sip:"))
+        .ok_or_else(expected)?;
     let (address, parameters) = rest.split_once(';').unwrap_or((rest, ""));
-    if !matches!(parameters, "" | "transport=udp") {
-        return Err(format!("this version dials over udp only, found {text:?}"));
-    }
+    let explicit = match parameters.strip_prefix("transport=") {
+        Some(name) => Some(Transport::from_name(name).ok_or_else(expected)?),
+        None if parameters.is_empty() => None,
+        None => return Err(expected()),
+    };
+    // RFC 3261 §26.2.2: sips is TLS, whatever the transport below it is called.
+    let transport = match (secure, explicit) {
+        (Some(_), Some(Transport::Udp)) => return Err(expected()),
+        (Some(_), _) => Transport::Tls,
+        (None, explicit) => explicit.unwrap_or(Transport::Udp),
+    };
     let bracketed = address.starts_with('[');
     let (host, port) = match address.rsplit_once(':') {
         Some((host, port)) if !bracketed || host.ends_with(']') => {
             (host, port.parse().map_err(|_| expected())?)
         }
-        _ => (address, 5060),
+        _ => (address, transport.default_port()),
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let fits = !host.is_empty()
@@ -305,6 +273,8 @@ fn target(text: &str) -> Result<TrunkTarget, String> {
         Ok(TrunkTarget {
             host: host.to_owned(),
             port,
+            transport,
+            is_explicit: explicit.is_some() || secure.is_some(),
         })
     } else {
         Err(expected())

@@ -46,12 +46,101 @@ pub struct Store {
 
 #[derive(Debug, Clone)]
 pub struct Sip {
-    /// UDP listeners.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<SipListener>,
+    /// Of all listeners that have none of their own.
     pub public_address: Option<IpAddr>,
     pub user_agent: String,
     pub calls_max: usize,
     pub t1: Duration,
+    /// TCP and TLS connections at a time.
+    pub connections_max: usize,
+    /// Of them, those from one address that is no trunk's.
+    pub connections_per_source: usize,
+    /// Pause after which a connection of ours is pinged; `None`: never.
+    pub keep_alive: Option<Duration>,
+    /// What TLS listeners show.
+    pub tls: Option<ServerTls>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SipListener {
+    pub transport: Transport,
+    pub address: SocketAddr,
+    /// Static NAT; port 0 stands for the listener's own.
+    pub public: Option<SocketAddr>,
+}
+
+impl std::fmt::Display for SipListener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.transport.name(), self.address)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    Udp,
+    Tcp,
+    Tls,
+}
+
+impl Transport {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+        }
+    }
+
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Udp, Self::Tcp, Self::Tls]
+            .into_iter()
+            .find(|transport| transport.name() == name)
+    }
+
+    #[must_use]
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Udp | Self::Tcp => 5060,
+            Self::Tls => 5061,
+        }
+    }
+}
+
+/// A certificate chain and its key, in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsIdentity {
+    pub cert_file: PathBuf,
+    pub key_file: PathBuf,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerTls {
+    pub identity: TlsIdentity,
+    /// Whoever connects must have a certificate of this authority.
+    pub client_ca_file: Option<PathBuf>,
+}
+
+/// How a trunk's TLS servers are believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrunkTls {
+    /// Instead of the system's authorities.
+    pub ca_file: Option<PathBuf>,
+    /// For servers that ask for a client certificate.
+    pub identity: Option<TlsIdentity>,
+    /// The name that the certificate must have; the target's host when absent.
+    pub name: Option<String>,
+    pub rule: TlsNameRule,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsNameRule {
+    /// RFC 5922: the whole name.
+    Rfc5922,
+    /// `*.carrier.example` stands for one label more.
+    OneLabelWildcard,
 }
 
 #[derive(Debug, Clone)]
@@ -68,7 +157,7 @@ pub struct Media {
 #[derive(Debug, Clone)]
 pub struct Trunk {
     pub name: String,
-    /// `sip:host[:port][;transport=udp]`, tried in order.
+    /// `sip:host[:port][;transport=…]`, tried in order.
     pub targets: Vec<TrunkTarget>,
     pub auth: Option<TrunkAuth>,
     pub peers: Vec<Cidr>,
@@ -90,12 +179,18 @@ pub struct Trunk {
     pub rtcp_mux: bool,
     pub rel100: bool,
     pub failover_on_timeout: bool,
+    /// A request too long for UDP may go over TCP where the target names no transport.
+    pub tcp_switch: bool,
+    pub tls: TrunkTls,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrunkTarget {
     pub host: String,
     pub port: u16,
+    pub transport: Transport,
+    /// The transport is written in the target.
+    pub is_explicit: bool,
 }
 
 #[derive(Debug, Clone)]

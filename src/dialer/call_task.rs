@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
+use super::carriage::Carriage;
 use super::ledger::{Ledger, Written};
 use super::plan::{self, PlanError};
 use super::{Reached, Shared, Start};
@@ -14,8 +15,9 @@ use crate::call::{Call, Input, NextTrunk, Output, asked_once};
 use crate::media::command::MediaEvent;
 use crate::model::{Attempt, AttemptId, AttemptReport, Outcome, Reason, Verification};
 use crate::net::media_engine::MediaLeg;
-use crate::net::sip_udp::{Inbound, RouteGuard};
+use crate::net::sip_net::{Inbound, Local, RouteGuard};
 use crate::policy::{Attempts, Failover, goes_to_next_trunk};
+use crate::sip::transport::Destination;
 use crate::store::{Claim, Claimed, Decided};
 use crate::telemetry::wallclock;
 
@@ -70,20 +72,21 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
         leg,
         route,
         call_id,
-        host,
-        target,
+        destination,
+        may_switch,
         addresses,
         local,
         entropy,
     } = prepared;
+    let tls = start.trunk.tls.clone();
+    let carriage = Carriage::new(shared.sip.clone(), destination.clone(), tls, may_switch);
     let spec = plan::call_spec(
         &shared,
         &start.trunk,
         &verification,
         plan::Wire {
             call_id,
-            host,
-            target,
+            destination,
             peers: addresses,
             local_sip: local,
             local_media: leg.local,
@@ -100,17 +103,18 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
             tracing::info!(%attempt, verification = %verification.id, to = %verification.to, trunk = %start.trunk.name, "dialling");
             let call = Call::new(Instant::now(), spec, entropy);
             let pump = Pump {
-                shared,
                 attempt,
                 call,
                 leg: Some(leg),
                 route,
+                carriage,
                 ledger,
                 outcome: None,
                 next_trunk: NextTrunk::No,
                 attempts: attempts_of(&verification, start.due.number, start.untried),
                 last_report: AttemptReport::default(),
                 has_sent: false,
+                flow_lost: false,
                 failover_on_timeout: start.trunk.failover_on_timeout,
                 expires_at: Some(Instant::now() + verification.expires_at.since(wallclock())),
             };
@@ -155,23 +159,26 @@ struct Prepared {
     leg: MediaLeg,
     route: Route,
     call_id: String,
-    /// Of the target, as configured.
-    host: String,
-    target: std::net::SocketAddr,
+    destination: Destination,
+    may_switch: bool,
     /// All addresses of the target.
     addresses: Vec<std::net::SocketAddr>,
-    local: std::net::SocketAddr,
+    local: Local,
     entropy: crate::model::Entropy,
 }
 
 async fn prepare(shared: &Shared, start: &Start) -> Result<Prepared, PlanError> {
     let mut entropy = crate::telemetry::entropy().map_err(|e| PlanError::Entropy(e.to_string()))?;
     let Reached {
-        host,
-        target,
+        destination,
+        may_switch,
         addresses,
     } = shared.target_for(&start.trunk).await?;
-    let local = shared.sip.local_for(target).map_err(PlanError::NoRoute)?;
+    let local = shared
+        .sip
+        .local_for(&destination, start.trunk.tls.as_ref())
+        .await
+        .map_err(PlanError::NoRoute)?;
     let leg = shared.media.open().map_err(PlanError::Media)?;
     let call_id = entropy.token();
     let (guard, inbound) = shared.sip.register(&call_id).map_err(PlanError::Sip)?;
@@ -183,8 +190,8 @@ async fn prepare(shared: &Shared, start: &Start) -> Result<Prepared, PlanError> 
         leg,
         route,
         call_id,
-        host,
-        target,
+        destination,
+        may_switch,
         addresses,
         local,
         entropy,
@@ -212,12 +219,12 @@ async fn refuse(shared: &Shared, start: &Start, refused: PlanError) -> TaskEnd {
 }
 
 struct Pump {
-    shared: Arc<Shared>,
     attempt: AttemptId,
     call: Call,
     /// Given back when the call has settled.
     leg: Option<MediaLeg>,
     route: Route,
+    carriage: Carriage,
     ledger: Ledger,
     outcome: Option<Outcome>,
     next_trunk: NextTrunk,
@@ -225,6 +232,8 @@ struct Pump {
     last_report: AttemptReport,
     /// Something has left for the network.
     has_sent: bool,
+    /// The connection ended after that: whether the trunk has the INVITE is not known.
+    flow_lost: bool,
     failover_on_timeout: bool,
     /// When an unanswered call ends (`expires_at` of the verification, told once).
     expires_at: Option<Instant>,
@@ -248,7 +257,8 @@ impl Pump {
                     }
                     None => { media_open = false; None }
                 },
-                inbound = self.route.inbound.recv() => inbound.map(|Inbound { message, source, .. }| Input::Sip { message, source }),
+                inbound = self.route.inbound.recv() => inbound.map(|inbound| self.heard_sip(inbound)),
+                () = self.carriage.lost() => self.lost_flow(),
                 reason = cancel.recv(), if cancel_open => match reason {
                     Some(reason) => Some(Input::Cancel(reason)),
                     None => { cancel_open = false; None }
@@ -282,9 +292,10 @@ impl Pump {
                 biased;
                 _ = self.ledger.next() => None,
                 inbound = self.route.inbound.recv() => match inbound {
-                    Some(Inbound { message, source, .. }) => Some(Input::Sip { message, source }),
+                    Some(inbound) => Some(self.heard_sip(inbound)),
                     None => return,
                 },
+                () = self.carriage.lost() => self.lost_flow(),
                 () = until(deadline) => Some(Input::Timeout),
             };
             if let Some(input) = input {
@@ -292,6 +303,22 @@ impl Pump {
                 self.drain().await;
             }
         }
+    }
+
+    fn heard_sip(&mut self, inbound: Inbound) -> Input {
+        self.carriage.note(&inbound);
+        Input::Sip {
+            message: inbound.message,
+            source: inbound.source,
+        }
+    }
+
+    /// A request that waits for its answer has failed (RFC 3261 §17.1.4); an answered call goes on.
+    fn lost_flow(&mut self) -> Option<Input> {
+        tracing::info!(attempt = %self.attempt, "the connection to the trunk has ended");
+        self.carriage.forget_connection();
+        self.flow_lost |= self.has_sent;
+        Some(Input::TransportError)
     }
 
     /// The leg tells of unnegotiated events once a call.
@@ -320,7 +347,7 @@ impl Pump {
         self.outcome = Some(outcome);
         self.next_trunk = self.call.next_trunk();
         // After Timer B a phone may still ring somewhere; the operator may rule out a second ring.
-        let silent = outcome.reason() == Reason::TrunkDown && !self.failover_on_timeout;
+        let silent = (outcome.reason() == Reason::TrunkDown || self.flow_lost) && !self.failover_on_timeout;
         let asked = match self.next_trunk {
             NextTrunk::Yes { .. } if !silent => Failover::Yes,
             NextTrunk::Once if !silent => Failover::Once,
@@ -335,12 +362,13 @@ impl Pump {
         while let Some(output) = self.call.poll_output() {
             match output {
                 Output::SendSip { to, bytes } => {
-                    match self.shared.sip.send(to, &bytes).await {
+                    match self.carriage.send(to, &bytes).await {
                         Ok(()) => self.has_sent = true,
                         Err(error) => {
                             tracing::warn!(attempt = %self.attempt, %error, "a SIP message could not be sent");
                             // Once an INVITE has left, a phone may ring: then only the transaction's timers decide.
-                            if !self.has_sent {
+                            // A stream repeats nothing: there this was the only try.
+                            if !self.has_sent || self.carriage.is_stream() {
                                 self.call.handle_input(Instant::now(), Input::TransportError);
                             }
                         }

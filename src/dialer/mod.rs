@@ -9,6 +9,7 @@
 //! - A trunk never gets more new calls a second, nor more at the same time, than it is configured for.
 //! - After [`Dialer::drain`] no attempt is started; live calls finish or are canceled with `shutdown`.
 mod call_task;
+mod carriage;
 mod ledger;
 mod plan;
 mod selection;
@@ -28,8 +29,9 @@ pub use target::{Target, TargetError};
 
 use crate::model::{AttemptId, Reason};
 use crate::net::media_engine::MediaEngine;
-use crate::net::sip_udp::SipUdp;
+use crate::net::sip_net::SipNet;
 use crate::prompt::Catalogue;
+use crate::sip::transport::Destination;
 use crate::store::{DueAttempt, Store};
 
 /// What the dialer needs to know; `app` makes it from the configuration.
@@ -56,7 +58,7 @@ pub(crate) struct Shared {
     config: DialerConfig,
     store: Store,
     media: MediaEngine,
-    sip: SipUdp,
+    sip: SipNet,
     voices: Arc<Catalogue>,
     resolver: target::Resolver,
     /// Live calls, so that a cancel finds its task.
@@ -71,9 +73,9 @@ pub(crate) struct Shared {
 
 /// Where a trunk is reached now.
 pub(crate) struct Reached {
-    /// As configured: what Request-URI, To and From say (RFC 3263 changes the destination only).
-    host: String,
-    target: SocketAddr,
+    /// Its host is as configured: what Request-URI, To and From say (RFC 3263 changes the destination only).
+    destination: Destination,
+    may_switch: bool,
     /// All addresses of the host: its cluster may send from any of them.
     addresses: Vec<SocketAddr>,
 }
@@ -99,7 +101,7 @@ impl Dialer {
         config: DialerConfig,
         store: Store,
         media: MediaEngine,
-        sip: SipUdp,
+        sip: SipNet,
         voices: Arc<Catalogue>,
     ) -> Self {
         let rotation = config
@@ -186,11 +188,16 @@ impl Shared {
             };
             match self.resolver.addresses(target).await {
                 Ok(addresses) => {
-                    let usable = addresses.iter().copied().find(|a| self.sip.local_for(*a).is_ok());
+                    let has_way = |a: &SocketAddr| self.sip.has_way(target.transport, *a).is_ok();
+                    let usable = addresses.iter().copied().find(has_way);
                     if let Some(address) = usable {
                         return Ok(Reached {
-                            host: target.host.clone(),
-                            target: address,
+                            destination: Destination {
+                                transport: target.transport,
+                                address,
+                                host: target.host.clone(),
+                            },
+                            may_switch: target.may_switch && trunk.tcp_switch,
                             addresses,
                         });
                     }

@@ -1,6 +1,7 @@
 //! Trunk + profile + verification → everything that one [`Call`](crate::call::Call) needs.
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use super::Shared;
 use super::call_task::TaskEnd;
@@ -8,15 +9,16 @@ use super::target::{Target, TargetError};
 use crate::call::{CallSpec, CallTimings, SpecError};
 use crate::ivr::Script;
 use crate::media::command::DtmfMode;
-use crate::model::{Cidr, Codec, Destination, Outcome, Reason, Verification};
+use crate::model::{Cidr, Codec, Destination as Called, Outcome, Reason, Verification};
 use crate::net::media_engine::Refusal;
-use crate::net::sip_udp::RegisterError;
+use crate::net::sip_net::{Local, RegisterError, TlsPolicy};
 use crate::prompt::{MessageError, Wanted, brand_variable, message_vars};
 use crate::sip::digest::Credentials;
-use crate::sip::invite::{InviteConfig, Transport};
+use crate::sip::invite::InviteConfig;
 use crate::sip::message::NameAddr;
 use crate::sip::peer::IpNet;
 use crate::sip::transaction::timer::TimerConfig;
+use crate::sip::transport::Destination;
 use crate::sip::uri::{Host, Uri};
 
 /// One trunk as the dialer uses it.
@@ -46,6 +48,10 @@ pub struct Trunk {
     pub rtcp_mux: bool,
     pub rel100: bool,
     pub failover_on_timeout: bool,
+    /// Long requests may leave UDP, where the target leaves the transport open.
+    pub tcp_switch: bool,
+    /// For targets over TLS.
+    pub tls: Option<Arc<TlsPolicy>>,
 }
 
 /// How the number is written in the Request-URI and To.
@@ -134,10 +140,10 @@ impl Trunk {
     }
 
     /// The called number as this trunk wants it.
-    fn user_part(&self, to: &Destination) -> String {
+    fn user_part(&self, to: &Called) -> String {
         let number = match to {
-            Destination::Internal(number) => number.clone(),
-            Destination::E164(number) => {
+            Called::Internal(number) => number.clone(),
+            Called::E164(number) => {
                 let digits = number.reveal().trim_start_matches('+');
                 match self.number_format {
                     NumberFormat::PlusE164 => format!("+{digits}"),
@@ -153,12 +159,10 @@ impl Trunk {
 /// What the shell took for this call.
 pub(super) struct Wire {
     pub(super) call_id: String,
-    /// Of the target, as configured.
-    pub(super) host: String,
-    pub(super) target: SocketAddr,
+    pub(super) destination: Destination,
     /// Sources of in-dialog requests beside the target.
     pub(super) peers: Vec<SocketAddr>,
-    pub(super) local_sip: SocketAddr,
+    pub(super) local_sip: Local,
     pub(super) local_media: SocketAddr,
 }
 
@@ -185,11 +189,12 @@ pub(super) fn call_spec(
     } else {
         message_vars(&voice, &verification.message)?
     };
-    let public = shared.config.public_address;
+    let public = wire.local_sip.public.map(|public| public.ip());
+    let public = public.or(shared.config.public_address);
     let advertised = |ip: IpAddr| public.filter(|p| p.is_ipv4() == ip.is_ipv4()).unwrap_or(ip);
     // A socket bound to all addresses says where it really is: what the kernel picks for this target.
     let media_ip = if wire.local_media.ip().is_unspecified() {
-        wire.local_sip.ip()
+        wire.local_sip.address.ip()
     } else {
         wire.local_media.ip()
     };
@@ -215,8 +220,10 @@ pub(super) fn call_spec(
 
 fn invite(shared: &Shared, trunk: &Trunk, verification: &Verification, wire: &Wire) -> InviteConfig {
     let user = trunk.user_part(&verification.to);
-    let port = (wire.target.port() != 5060).then(|| wire.target.port());
-    let host: Host = wire.host.parse().unwrap_or_else(|_| wire.target.ip().into());
+    let to = &wire.destination;
+    let usual = to.transport.default_port();
+    let port = (to.address.port() != usual).then(|| to.address.port());
+    let host: Host = to.host.parse().unwrap_or_else(|_| to.address.ip().into());
     let request_uri = Uri::sip(Some(&user), host.clone(), port);
     let caller = trunk.caller_id_for(verification.to.country());
     let from_uri = match &trunk.from_domain {
@@ -228,14 +235,10 @@ fn invite(shared: &Shared, trunk: &Trunk, verification: &Verification, wire: &Wi
         extra_headers.push((header.to_owned(), NameAddr::new(from_uri.clone()).to_string()));
     }
     InviteConfig {
-        target: wire.target,
-        local: wire.local_sip,
-        public: shared
-            .config
-            .public_address
-            .filter(|ip| ip.is_ipv4() == wire.target.is_ipv4())
-            .map(|ip| SocketAddr::new(ip, wire.local_sip.port())),
-        transport: Transport::Udp,
+        target: to.address,
+        local: wire.local_sip.address,
+        public: wire.local_sip.public,
+        transport: to.transport,
         request_uri: request_uri.clone(),
         from: NameAddr::new(from_uri),
         to: NameAddr::new(request_uri),
@@ -283,7 +286,7 @@ mod tests {
     fn the_country_chooses_the_language_of_a_request_that_names_none() {
         let (voices, _) = Catalogue::load(&CatalogueOptions::default()).unwrap();
         let spoken = |prompts: Option<&str>, request: Option<&str>, to: &str| {
-            let to = Destination::E164(PhoneNumber::parse(to, None, NumberValidation::Shape).unwrap());
+            let to = Called::E164(PhoneNumber::parse(to, None, NumberValidation::Shape).unwrap());
             voices
                 .voice(plan(prompts).wanted(request, to.country()))
                 .locale

@@ -6,12 +6,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::sip::transport::SipTransport;
+
 /// `host:port` of a trunk.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Target {
     /// Name or IP literal, without brackets.
     pub host: String,
     pub port: u16,
+    pub transport: SipTransport,
+    /// The configuration leaves the transport open: a request too long for UDP may go over TCP (RFC 3261 §18.1.1).
+    pub may_switch: bool,
 }
 
 /// Why a target has no address.
@@ -77,6 +82,8 @@ mod tests {
         Target {
             host: host.to_owned(),
             port: 5060,
+            transport: SipTransport::Udp,
+            may_switch: true,
         }
     }
 

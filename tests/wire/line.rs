@@ -37,6 +37,8 @@ impl Carrier {
     pub(crate) async fn start(voices: Vec<Arc<Voice>>) -> Self {
         let simulator = Simulator::start(SimConfig {
             sip: SocketAddr::from(([127, 0, 0, 1], 0)),
+            streams: Vec::new(),
+            tls: None,
             rtp_ports: 45_000..=46_999,
             callees: defaults(),
             voices,
