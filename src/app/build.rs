@@ -209,6 +209,7 @@ pub(super) fn sip_net(config: &Config, is_peer: PeerCheck) -> SipNetConfig {
             connections_max: sip.connections_max,
             per_source_max: sip.connections_per_source,
             keep_alive: sip.keep_alive,
+            ..StreamLimits::default()
         },
         tls: sip.tls.as_ref().map(server_files),
     }

@@ -28,7 +28,7 @@ const ROUTES_MIN: usize = 4096;
 const ROUTES_MAX: usize = 65_536;
 
 /// Messages that wait for one call. A call has tens in its whole life.
-const CALL_QUEUE_MAX: usize = 64;
+pub(super) const CALL_QUEUE_MAX: usize = 64;
 
 /// Requests that wait for whoever answers outside calls.
 const OUT_OF_CALL_QUEUE_MAX: usize = 1024;

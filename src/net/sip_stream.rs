@@ -24,7 +24,7 @@ use tokio_rustls::TlsAcceptor;
 pub use self::connection::Connection;
 pub use self::metrics::SipStreamMetrics;
 
-use self::connection::{HALF_OPEN_MAX, Side, drive};
+use self::connection::{Side, drive};
 use self::metrics::Counters;
 use super::sip_router::Router;
 use super::sip_tls::{TlsPolicy, in_words};
@@ -49,6 +49,9 @@ pub struct StreamLimits {
     pub per_source_max: usize,
     /// Pause after which a connection of ours is pinged; `None`: never.
     pub keep_alive: Option<Duration>,
+    /// How long a message may take from its first octet to its last, a handshake or a write may last, and a stranger be
+    /// idle.
+    pub half_open: Duration,
 }
 
 impl Default for StreamLimits {
@@ -57,6 +60,7 @@ impl Default for StreamLimits {
             connections_max: 1024,
             per_source_max: 8,
             keep_alive: Some(Duration::from_secs(30)),
+            half_open: Duration::from_secs(32),
         }
     }
 }
@@ -155,7 +159,7 @@ impl Streams {
             let Some(acceptor) = acceptor else {
                 return drive(streams, connection, waiting, socket).await;
             };
-            match timeout(HALF_OPEN_MAX, acceptor.accept(socket)).await {
+            match timeout(streams.limits.half_open, acceptor.accept(socket)).await {
                 Ok(Ok(secured)) => drive(streams, connection, waiting, secured).await,
                 failed => {
                     streams.counters.handshakes_failed.add();

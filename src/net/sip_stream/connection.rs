@@ -7,8 +7,8 @@
 //! queue ─► socket;  nothing to say for `keep_alive`, and the connection is ours ─► CRLFCRLF (RFC 5626 §3.5.1)
 //! ```
 //! Invariants:
-//! - A message that has begun is whole within [`HALF_OPEN_MAX`], or the connection is closed (SAFETY 8).
-//! - A stranger is never written to, and may be idle for [`HALF_OPEN_MAX`].
+//! - A message that has begun is whole within [`StreamLimits::half_open`](super::StreamLimits::half_open), or the connection is closed (SAFETY 8).
+//! - A stranger is never written to, and may be idle for as long.
 //! - Whoever reads more slowly than the queue fills is closed, and everybody else is not held up.
 use std::fmt;
 use std::io;
@@ -25,9 +25,6 @@ use crate::net::sip_router::{Flow, Inbound};
 use crate::sip::message::{Message, ParseError};
 use crate::sip::transport::SipTransport;
 use crate::sip::wire::{Frame, FrameError, StreamFramer};
-
-/// How long a message may take from its first octet to its last, a handshake or a write may last, and a stranger be idle.
-pub(super) const HALF_OPEN_MAX: Duration = Duration::from_secs(32);
 
 /// Messages that wait to be written to one connection; a trunk's connection carries many calls.
 const WRITE_QUEUE_MAX: usize = 256;
@@ -66,9 +63,9 @@ enum End {
     Closed,
     #[error("{0}")]
     Io(#[from] io::Error),
-    #[error("a message was not whole within {} s", HALF_OPEN_MAX.as_secs())]
+    #[error("a message was not whole in time")]
     Slow,
-    #[error("a stranger said nothing for {} s", HALF_OPEN_MAX.as_secs())]
+    #[error("a stranger said nothing for too long")]
     Idle,
     #[error("{0}")]
     Frame(FrameError),
@@ -220,7 +217,7 @@ async fn write(
             writer.write_all(&octets).await?;
             writer.flush().await
         };
-        match timeout(HALF_OPEN_MAX, written).await {
+        match timeout(streams.limits.half_open, written).await {
             Ok(Ok(())) => streams.counters.sent.add(),
             Ok(Err(error)) => return End::Io(error),
             Err(_) => return End::Slow,
@@ -235,7 +232,7 @@ async fn read(streams: &Streams, connection: &Connection, mut reader: impl Async
     let mut begun: Option<Instant> = None;
     loop {
         let quiet = (connection.side() == Side::Strangers).then_some(last_message);
-        let limit = begun.or(quiet).map(|since| since + HALF_OPEN_MAX);
+        let limit = begun.or(quiet).map(|since| since + streams.limits.half_open);
         let arrived = match limit {
             Some(limit) => timeout_at(limit, reader.read(&mut buffer)).await,
             None => Ok(reader.read(&mut buffer).await),
