@@ -8,6 +8,9 @@
 //! Invariants:
 //! - A request and all that goes with it (repetition, CANCEL, ACK of a rejection) take the same transport.
 //! - What was sent on a connection that still lives is not repeated there.
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -10,6 +10,9 @@
 mod connection;
 mod metrics;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};

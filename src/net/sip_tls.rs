@@ -8,6 +8,9 @@
 //! - A private key stays in this file's values; no error or log line holds more than its path.
 mod name;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
