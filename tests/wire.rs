@@ -15,5 +15,6 @@ mod wire {
     mod line;
     mod requests;
     mod simulator;
+    mod transports;
     mod wizard;
 }

@@ -22,6 +22,8 @@ pub(crate) struct Case {
     attempt: &'static [(&'static str, Expected)],
     trunk: &'static str,
     profile: &'static str,
+    /// Over which the trunk and the far end speak.
+    transport: &'static str,
     /// The platform cancels once this stage is reached.
     cancel_at: Option<&'static str>,
 }
@@ -54,6 +56,7 @@ const fn case(name: &'static str, status: &'static str, reason: &'static str) ->
         attempt: &[],
         trunk: "",
         profile: "",
+        transport: "udp",
         cancel_at: None,
     }
 }
@@ -102,6 +105,11 @@ pub(crate) fn all() -> Vec<Case> {
             ],
         ),
         approved("presses-pound-by-info", &[("key_transport", Text("info"))]),
+        Case {
+            scenario: "presses-pound-by-rfc4733",
+            transport: "tcp",
+            ..approved("presses-pound-over-tcp", RFC4733)
+        },
         approved("presses-wrong-key-then-pound", RFC4733),
         approved(
             "answers-with-pcma-only",
@@ -198,13 +206,14 @@ pub(crate) async fn run(
 ) -> Result<String, String> {
     let peer = Sipp::start(&Setup {
         scenario: case.scenario,
+        transport: case.transport,
         index,
         directory: &directory.join("sipp"),
         sounds: &common.sounds,
         press_after: common.press_after,
     })?;
     let settings = Settings {
-        target: format!("127.0.0.1:{}", peer.port),
+        target: format!("127.0.0.1:{};transport={}", peer.port, case.transport),
         trunk: case.trunk,
         profile: case.profile,
         sip: String::new(),
