@@ -174,7 +174,7 @@ async fn a_message_that_drips_is_cut_off_when_its_time_is_over() {
         .unwrap();
     // Each octet more gains no time.
     while peer.write_all(b"x").await.is_ok() && bench.sip.stream_metrics().slow_writers == 0 {
-        let pause = tokio::time::timeout(Duration::from_millis(5), peer.readable());
+        let pause = timeout(Duration::from_millis(5), peer.readable());
         let _ = pause.await;
     }
     assert!(began.elapsed() >= soon().half_open, "{:?}", began.elapsed());
