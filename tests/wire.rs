@@ -19,6 +19,7 @@ mod wire {
     mod requests;
     mod simulator;
     mod trace;
+    mod transports;
     mod trunk;
     mod wizard;
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::AppError;
-use super::announcer::AnnouncerConfig;
+use super::announcer::{AnnouncerConfig, LINGERING_PER_CALL};
 use crate::api::{AllowedUrl, ApiConfig, CallerIds, HttpLimits, MessageCheck, MessageFault, Profile};
 use crate::call::CallTimings;
 use crate::config::{self, Config};
@@ -14,7 +14,10 @@ use crate::media::command::DtmfMode;
 use crate::model::{Entropy, Masked};
 use crate::net::media_engine::EngineConfig;
 use crate::net::resolver::{Resolver, ResolverConfig};
-use crate::net::sip_udp::PeerCheck;
+use crate::net::sip_net::{
+    Listen, PeerCheck, SipNetConfig, StreamLimits, TlsPolicy, TlsServerConfig, routes_for,
+};
+use crate::net::sip_tls::{self, Identity, NameRule, TlsError, TlsPolicyConfig};
 use crate::policy::{NumberLimits, Policy, PolicySettings};
 use crate::prompt::{Catalogue, brand_variable, check_message};
 use crate::sip::digest::Credentials;
@@ -89,7 +92,7 @@ pub(super) fn announcer(config: &Config, voices: &Catalogue) -> Result<Option<An
 /// The addresses that SIP listens on when they are one, else all.
 fn default_media_bind(config: &Config) -> IpAddr {
     match config.sip.listen.as_slice() {
-        [only] => only.ip(),
+        [only] => only.address.ip(),
         _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
     }
 }
@@ -135,8 +138,18 @@ fn trunk_notices(config: &Config) -> TrunkNotices {
 }
 
 pub(super) fn resolver(config: &Config, entropy: Entropy) -> Result<Resolver, AppError> {
-    let listens = |v4: bool| config.sip.listen.iter().any(|address| address.is_ipv4() == v4);
-    let v4_first = config.sip.listen.first().is_none_or(SocketAddr::is_ipv4);
+    let listens = |v4: bool| {
+        config
+            .sip
+            .listen
+            .iter()
+            .any(|listener| listener.address.is_ipv4() == v4)
+    };
+    let v4_first = config
+        .sip
+        .listen
+        .first()
+        .is_none_or(|listener| listener.address.is_ipv4());
     let families = match (listens(true), listens(false)) {
         (true, false) => Families::V4Only,
         (false, true) => Families::V6Only,
@@ -147,20 +160,35 @@ pub(super) fn resolver(config: &Config, entropy: Entropy) -> Result<Resolver, Ap
         ResolverConfig {
             servers: config.sip.dns.clone(),
             families,
-            transports: vec![SipTransport::Udp],
+            transports: transports(config),
         },
         entropy,
     )?)
 }
 
+/// Connections leave without a listener, datagrams do not.
+fn transports(config: &Config) -> Vec<SipTransport> {
+    let listeners = &config.sip.listen;
+    let has_datagrams = listeners
+        .iter()
+        .any(|listener| listener.transport == config::Transport::Udp);
+    let datagrams = has_datagrams.then_some(SipTransport::Udp);
+    datagrams
+        .into_iter()
+        .chain([SipTransport::Tcp, SipTransport::Tls])
+        .collect()
+}
+
 fn target(target: &config::TrunkTarget) -> Target {
     Target {
-        scheme: Scheme::Sip,
+        scheme: if target.is_secure {
+            Scheme::Sips
+        } else {
+            Scheme::Sip
+        },
         host: target.host.clone(),
         port: target.port,
-        transport: target.transport.map(|transport| match transport {
-            config::TargetTransport::Udp => SipTransport::Udp,
-        }),
+        transport: target.transport.map(transport),
     }
 }
 
@@ -198,6 +226,8 @@ fn trunk(trunk: &config::Trunk) -> Result<Trunk, AppError> {
         rel100: trunk.rel100,
         failover_on_timeout: trunk.failover_on_timeout,
         options_every: (!trunk.options.is_zero()).then_some(trunk.options),
+        tcp_switch: trunk.tcp_switch,
+        tls: tls_policy(trunk)?,
     })
 }
 
@@ -239,6 +269,90 @@ const fn number_format(format: config::NumberFormat) -> NumberFormat {
         config::NumberFormat::E164 => NumberFormat::E164,
         config::NumberFormat::DoubleZero => NumberFormat::DoubleZero,
         config::NumberFormat::National => NumberFormat::National,
+    }
+}
+
+/// Read at start, so that a bad file stops the server and no call. Where only DNS may lead to TLS, a system without
+/// authorities leaves TLS out.
+fn tls_policy(trunk: &config::Trunk) -> Result<Option<Arc<TlsPolicy>>, AppError> {
+    let tls = &trunk.tls;
+    let asks = |t: &config::TrunkTarget| t.is_secure || t.transport == Some(config::Transport::Tls);
+    let leaves_open = |t: &config::TrunkTarget| t.transport.is_none() && t.port.is_none();
+    let is_asked = trunk.targets.iter().any(asks);
+    if !is_asked && !trunk.targets.iter().any(leaves_open) {
+        return Ok(None);
+    }
+    let policy = TlsPolicy::load(&TlsPolicyConfig {
+        name: trunk.name.clone(),
+        ca_file: tls.ca_file.clone(),
+        identity: tls.identity.as_ref().map(identity),
+        expected: tls.name.clone(),
+        rule: match tls.rule {
+            config::TlsNameRule::Rfc5922 => NameRule::Rfc5922,
+            config::TlsNameRule::OneLabelWildcard => NameRule::OneLabelWildcard,
+        },
+    });
+    match policy {
+        Ok(policy) => Ok(Some(policy)),
+        Err(TlsError::NoRoots) if !is_asked => Ok(None),
+        Err(error) => Err(AppError::Config(format!("trunk.{}.tls: {error}", trunk.name))),
+    }
+}
+
+fn identity(files: &config::TlsIdentity) -> Identity {
+    Identity {
+        cert_file: files.cert_file.clone(),
+        key_file: files.key_file.clone(),
+    }
+}
+
+const fn transport(transport: config::Transport) -> SipTransport {
+    match transport {
+        config::Transport::Udp => SipTransport::Udp,
+        config::Transport::Tcp => SipTransport::Tcp,
+        config::Transport::Tls => SipTransport::Tls,
+    }
+}
+
+/// Whether the TLS listeners could show their certificate.
+pub(super) fn server_tls(config: &Config) -> Result<(), AppError> {
+    match &config.sip.tls {
+        Some(tls) => sip_tls::check_server(&server_files(tls))
+            .map_err(|error| AppError::Config(format!("sip.tls: {error}"))),
+        None => Ok(()),
+    }
+}
+
+fn server_files(tls: &config::ServerTls) -> TlsServerConfig {
+    TlsServerConfig {
+        identity: identity(&tls.identity),
+        client_ca_file: tls.client_ca_file.clone(),
+    }
+}
+
+/// The SIP transports.
+pub(super) fn sip_net(config: &Config, is_peer: PeerCheck) -> SipNetConfig {
+    let sip = &config.sip;
+    SipNetConfig {
+        listen: sip
+            .listen
+            .iter()
+            .map(|listener| Listen {
+                transport: transport(listener.transport),
+                address: listener.address,
+                public: listener.public,
+            })
+            .collect(),
+        public_address: sip.public_address,
+        routes_max: routes_for(sip.calls_max) + inbound_max(config) * (1 + LINGERING_PER_CALL),
+        is_peer,
+        limits: StreamLimits {
+            connections_max: sip.connections_max,
+            per_source_max: sip.connections_per_source,
+            keep_alive: sip.keep_alive,
+            ..StreamLimits::default()
+        },
+        tls: sip.tls.as_ref().map(server_files),
     }
 }
 

@@ -20,7 +20,7 @@ use axum::Router;
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use check::{Checked, check};
@@ -35,10 +35,11 @@ use crate::media::voice::Voice;
 use crate::model::PhoneNumber;
 use crate::net::media_engine::{EngineError, MediaEngine};
 use crate::net::resolver::ResolverError;
+use crate::net::sip_net::{BindError, SipNet};
 use crate::net::sip_trace::SipTrace;
-use crate::net::sip_udp::{BindError, Inbound, PeerCheck, SipUdp, SipUdpConfig, routes_for};
 use crate::policy::PolicyError;
 use crate::prompt::{Catalogue, PromptError};
+use crate::sip::transport::SipTransport;
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::telemetry::{NoEntropy, entropy, wallclock};
 use crate::webhook::{ClientError, Deliverer};
@@ -80,7 +81,7 @@ pub struct App {
     /// Where HTTP listens.
     pub http: SocketAddr,
     /// Where SIP listens.
-    pub sip: Vec<SocketAddr>,
+    pub sip: Vec<(SipTransport, SocketAddr)>,
     store: Store,
     admission: Admission,
     dialer: Dialer,
@@ -118,8 +119,8 @@ impl App {
         let dialer_config = build::dialer(config)?;
         let resolver = build::resolver(config, entropy()?)?;
         let is_peer = build::peer_check(config, &resolver).await;
-        let (sip, inbound) = bind_sip(config, trace, Arc::clone(&is_peer))?;
-        let sip_addresses: Vec<SocketAddr> = sip.locals().collect();
+        let (sip, inbound) = SipNet::bind_traced(build::sip_net(config, Arc::clone(&is_peer)), trace)?;
+        let sip_addresses: Vec<(SipTransport, SocketAddr)> = sip.locals().collect();
         let admission = Admission::default();
         let message_check = build::message_check(dialer_config.profiles.clone(), Arc::clone(&voices));
         let api_config = build::api(config, public_url, signing_key::seed(config)?, message_check)?;
@@ -251,20 +252,6 @@ async fn serve_http(
     Ok(servers)
 }
 
-fn bind_sip(
-    config: &Config,
-    trace: SipTrace,
-    is_peer: PeerCheck,
-) -> Result<(SipUdp, mpsc::Receiver<Inbound>), AppError> {
-    let listeners = SipUdpConfig {
-        bind: config.sip.listen.clone(),
-        routes_max: routes_for(config.sip.calls_max)
-            + build::inbound_max(config) * (1 + announcer::LINGERING_PER_CALL),
-        is_peer,
-    };
-    Ok(SipUdp::bind_traced(listeners, trace)?)
-}
-
 async fn open_store(config: &Config, public_url: &str) -> Result<Store, AppError> {
     let store = Store::open(StoreOptions::new(
         &config.store.url,
@@ -347,7 +334,7 @@ async fn keep_house(store: Store, retention: crate::store::Retention) {
 }
 
 /// Copies what the engine and the listeners count into the metrics.
-async fn report(store: Store, media: MediaEngine, sip: SipUdp, metrics: Option<PrometheusHandle>) {
+async fn report(store: Store, media: MediaEngine, sip: SipNet, metrics: Option<PrometheusHandle>) {
     let mut every = tokio::time::interval(Duration::from_secs(5));
     loop {
         every.tick().await;
@@ -366,6 +353,7 @@ async fn report(store: Store, media: MediaEngine, sip: SipUdp, metrics: Option<P
             .absolute(engine.refused_no_port);
         metrics::counter!("ringproof_media_refused_total", "reason" => "full").absolute(engine.refused_full);
         metrics::counter!("ringproof_media_refused_total", "reason" => "late").absolute(engine.refused_late);
+        report_streams(&sip);
         let sip = sip.metrics();
         for (kind, count) in [
             ("received", sip.received),
@@ -384,6 +372,26 @@ async fn report(store: Store, media: MediaEngine, sip: SipUdp, metrics: Option<P
         if let Ok(waiting) = store.outbox_pending().await {
             metrics::gauge!("ringproof_webhooks_waiting").set(waiting as f64);
         }
+    }
+}
+
+fn report_streams(sip: &SipNet) {
+    let streams = sip.stream_metrics();
+    metrics::gauge!("ringproof_sip_connections").set(streams.open as f64);
+    for (kind, count) in [
+        ("received", streams.received),
+        ("sent", streams.sent),
+        ("accepted", streams.accepted),
+        ("connected", streams.connected),
+        ("connect_failed", streams.connect_failed),
+        ("turned_away", streams.turned_away),
+        ("handshakes_failed", streams.handshakes_failed),
+        ("unparsable", streams.unparsable),
+        ("slow_readers", streams.slow_readers),
+        ("slow_writers", streams.slow_writers),
+        ("garbage", streams.garbage),
+    ] {
+        metrics::counter!("ringproof_sip_streams_total", "kind" => kind).absolute(count);
     }
 }
 

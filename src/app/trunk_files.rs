@@ -6,6 +6,7 @@ use super::{build, check};
 use crate::config::{self, Config};
 use crate::dialer::{Place, Wire, invite};
 use crate::model::{Destination, NumberValidation, PhoneNumber};
+use crate::net::sip_net::Local;
 use crate::sip::transport::SipTransport;
 
 /// What the INVITE to one number says. `identity`: header field and value.
@@ -129,10 +130,14 @@ fn each_invite_is_what_the_carrier_asks_for() {
                     host: trunk.targets[0].host.clone(),
                 },
                 port: trunk.targets[0].port,
+                may_switch: false,
             },
             further: Vec::new(),
             peers: Vec::new(),
-            local_sip: "192.0.2.1:5060".parse().unwrap(),
+            local_sip: Local {
+                address: "192.0.2.1:5060".parse().unwrap(),
+                public: None,
+            },
             local_media: "192.0.2.1:20000".parse().unwrap(),
         };
         let invite = invite(&dialer, trunk, &Destination::E164(number), &wire);

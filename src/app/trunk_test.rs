@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{AppError, build};
 use crate::config::Config;
 use crate::dialer::{PROBES_MAX, Probe, probe};
-use crate::net::sip_udp::{SipUdp, SipUdpConfig};
+use crate::net::sip_net::{SipNet, SipNetConfig};
 use crate::telemetry::entropy;
 
 /// One result for each destination that the targets are located at, in the order of the configuration.
@@ -16,11 +16,10 @@ pub async fn test_trunk(config: &Config, name: &str, patience: Duration) -> Resu
             "the configuration has no trunk {name:?}"
         )));
     };
-    let (sip, _requests) = SipUdp::bind(SipUdpConfig {
-        bind: config.sip.listen.clone(),
+    // The address is checked with each answer; here only strangers' allowance is at stake.
+    let (sip, _requests) = SipNet::bind(SipNetConfig {
         routes_max: PROBES_MAX,
-        // The address is checked with each answer; here only strangers' allowance is at stake.
-        is_peer: Arc::new(|_| true),
+        ..build::sip_net(config, Arc::new(|_| true))
     })?;
     let resolver = build::resolver(config, entropy()?)?;
     Ok(probe(&sip, &resolver, &dialer, trunk, patience, entropy()?).await)

@@ -122,6 +122,12 @@ impl Desk {
                 if cause.hung_up_by == Some(HungUpBy::Network))
         };
         let lost = out.iter().any(is_lost);
+        // Who sends must know of the next target before its INVITE; the trunk's health, at once.
+        for output in &out {
+            if let invite::Output::Event(invite::Event::NextTarget { failed, failure }) = *output {
+                self.out.push_back(Output::NextTarget { failed, failure });
+            }
+        }
         for output in out {
             match output {
                 invite::Output::Send { to, bytes } if lost => self.held.push(Output::SendSip { to, bytes }),
@@ -265,10 +271,8 @@ impl Desk {
         self.out.push_back(Output::PossibleDoubleRing);
     }
 
-    /// The trunk's health knows of it at once, not when the call ends.
-    pub(super) fn next_target(&mut self, now: Instant, failed: usize, failure: invite::TargetFailure) {
+    pub(super) const fn next_target(&mut self, now: Instant) {
         self.times.tried_at = now;
-        self.out.push_back(Output::NextTarget { failed, failure });
     }
 
     /// Closes the leg and says BYE, in this order: no RTP follows a BYE.

@@ -63,8 +63,8 @@ impl Unanswered {
                 let ruling = outcome::of_response(&response, desk.alerting());
                 Phase::failed(desk, now, ruling)
             }
-            Event::NextTarget { failed, failure } => {
-                desk.next_target(now, failed, failure);
+            Event::NextTarget { .. } => {
+                desk.next_target(now);
                 // Nothing was heard of the next one yet: its own Timer B rules.
                 self.progress = Progress::NoResponse;
                 Phase::Dialing(self)

@@ -177,9 +177,15 @@ fn beside_a_server(config: &mut Config) -> Result<super::Scratch, CallError> {
 /// Ports that another process holds give way to any free one; whether there were such.
 pub(super) fn free_sip_ports(config: &mut Config) -> bool {
     let mut moved = false;
-    for address in &mut config.sip.listen {
-        if std::net::UdpSocket::bind(*address).is_err() {
-            address.set_port(0);
+    for listener in &mut config.sip.listen {
+        let is_free = match listener.transport {
+            config::Transport::Udp => std::net::UdpSocket::bind(listener.address).is_ok(),
+            config::Transport::Tcp | config::Transport::Tls => {
+                std::net::TcpListener::bind(listener.address).is_ok()
+            }
+        };
+        if !is_free {
+            listener.address.set_port(0);
             moved = true;
         }
     }

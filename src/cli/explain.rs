@@ -113,6 +113,15 @@ pub(super) fn of_probe(heard: &Heard) -> Finding {
                 "check that the PBX or proxy runs and listens on UDP",
             ],
         ),
+        Heard::NoConnection(why) => Finding::new(
+            Verdict::Unreached,
+            format!("no connection: {why}"),
+            &[
+                "check the port in targets: TCP is commonly 5060, TLS 5061",
+                "TLS: tls.ca_file for a certificate of a private authority, tls_name for one of another name",
+                "a server that asks for a certificate of ours needs tls.cert_file and tls.key_file",
+            ],
+        ),
         Heard::Silent(after) => Finding::new(
             Verdict::Unreached,
             format!("nothing came back within {:.1} s", after.as_secs_f32()),

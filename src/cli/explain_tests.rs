@@ -33,6 +33,12 @@ fn each_end_of_an_options_has_its_words() {
             "nothing could be sent: no IPv6",
             "sip.listen",
         ),
+        (
+            Heard::NoConnection("invalid peer certificate: UnknownIssuer".into()),
+            Unreached,
+            "no connection: invalid peer certificate: UnknownIssuer",
+            "ca_file",
+        ),
         (Heard::Refused, Unreached, "the port is closed", "port in targets"),
         (
             Heard::Silent(Duration::from_secs(6)),

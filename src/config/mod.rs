@@ -7,6 +7,7 @@ mod profile;
 mod reader;
 mod sections;
 mod show;
+mod sip;
 mod tree;
 mod types;
 

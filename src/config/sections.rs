@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::presentation::*;
 use super::profile::profiles;
 use super::reader::{Report, Section};
+use super::sip::{sip, trunk_tls};
 use super::tree::Node;
 use super::types::*;
 use crate::model::{Codec, Masked, NumberValidation, Region};
@@ -133,82 +134,6 @@ fn store(mut s: Section<'_>, report: &mut Report<'_>) -> Store {
     }
 }
 
-fn sip(mut s: Section<'_>, report: &mut Report<'_>) -> Sip {
-    let mut listen = Vec::new();
-    let texts = s
-        .texts("listen", report)
-        .unwrap_or_else(|| vec!["udp:0.0.0.0:5060".to_owned()]);
-    for text in &texts {
-        match listener(text) {
-            Ok(address) => listen.push(address),
-            Err(message) => s.problem(report, "listen", message),
-        }
-    }
-    if texts.is_empty() {
-        s.problem(
-            report,
-            "listen",
-            "expected at least one listener such as \"udp:0.0.0.0:5060\"",
-        );
-    }
-    let public_address = s.parsed("public_address", "an IP address such as 203.0.113.10", report);
-    let user_agent = s
-        .text("user_agent", report)
-        .unwrap_or_else(|| concat!("Ringproof/", env!("CARGO_PKG_VERSION")).to_owned());
-    if user_agent.chars().any(char::is_control) || user_agent.len() > 128 {
-        s.problem(report, "user_agent", "expected at most 128 printable characters");
-    }
-    let calls_max = s.integer("max_calls", 1..=100_000, 5000, report).unsigned_abs() as usize;
-    let t1 = millis(&mut s, "t1_ms", 50..=2000, 500, report);
-    let answers = [
-        ("decline", InboundCalls::Decline),
-        ("announce", InboundCalls::Announce),
-    ];
-    let inbound = s.one_of("inbound", &answers, InboundCalls::Decline, report);
-    let inbound_max = count(&mut s, "inbound_max", 1..=1000, 4, report);
-    let dns = name_servers(&mut s, report);
-    s.finish(report);
-    Sip {
-        dns,
-        listen,
-        public_address,
-        user_agent,
-        calls_max,
-        t1,
-        inbound,
-        inbound_max,
-    }
-}
-
-fn name_servers(s: &mut Section<'_>, report: &mut Report<'_>) -> Vec<SocketAddr> {
-    let mut servers = Vec::new();
-    for text in s.texts("dns", report).unwrap_or_default() {
-        let server = text.strip_prefix("udp:").and_then(|address| {
-            let with_port = address.parse::<SocketAddr>().ok();
-            with_port.or_else(|| Some(SocketAddr::new(address.parse().ok()?, 53)))
-        });
-        match server {
-            Some(server) if server.port() != 0 => servers.push(server),
-            _ => s.problem(
-                report,
-                "dns",
-                format!("expected udp:ADDRESS[:PORT] such as \"udp:192.0.2.53\", found {text:?}"),
-            ),
-        }
-    }
-    servers
-}
-
-fn listener(text: &str) -> Result<SocketAddr, String> {
-    let expected = format!("expected udp:ADDRESS:PORT such as \"udp:0.0.0.0:5060\", found {text:?}");
-    let (transport, address) = text.split_once(':').ok_or_else(|| expected.clone())?;
-    match transport {
-        "udp" => address.parse().map_err(|_| expected),
-        "tcp" | "tls" => Err(format!("this version listens on udp only, found {text:?}")),
-        _ => Err(expected),
-    }
-}
-
 fn media(mut s: Section<'_>, report: &mut Report<'_>) -> Media {
     let text = s
         .text("rtp_ports", report)
@@ -306,6 +231,8 @@ fn trunk(mut s: Section<'_>, name: String, report: &mut Report<'_>) -> Trunk {
         rel100: s.one_of("rel100", &[("supported", true), ("off", false)], true, report),
         failover_on_timeout: s.boolean("failover_on_timeout", true, report),
         options: seconds(&mut s, "options_s", 3600.0, 30.0, report),
+        tcp_switch: s.boolean("tcp_switch", true, report),
+        tls: trunk_tls(&mut s, report),
         name,
         targets,
         caller_id,
@@ -318,14 +245,22 @@ fn trunk(mut s: Section<'_>, name: String, report: &mut Report<'_>) -> Trunk {
 }
 
 fn target(text: &str) -> Result<TrunkTarget, String> {
-    let expected = || format!("expected sip:HOST[:PORT][;transport=udp], found {text:?}");
-    let rest = text.strip_prefix("sip:").ok_or_else(expected)?;
+    let expected =
+        || format!("expected sip:HOST[:PORT][;transport=udp|tcp|tls] or sips:HOST[:PORT], found {text:?}");
+    let secure = text.strip_prefix("sips:");
+    let rest = secure
+        .or_else(|| text.strip_prefix("sip:"))
+        .ok_or_else(expected)?;
     let (address, parameters) = rest.split_once(';').unwrap_or((rest, ""));
-    let transport = match parameters {
-        "" => None,
-        "transport=udp" => Some(TargetTransport::Udp),
-        _ => return Err(format!("this version dials over udp only, found {text:?}")),
+    let transport = match parameters.strip_prefix("transport=") {
+        Some(name) => Some(Transport::from_name(name).ok_or_else(expected)?),
+        None if parameters.is_empty() => None,
+        None => return Err(expected()),
     };
+    // RFC 3261 §26.2.2: sips is TLS, whatever the transport below it is called.
+    if secure.is_some() && transport == Some(Transport::Udp) {
+        return Err(expected());
+    }
     let bracketed = address.starts_with('[');
     let (host, port) = match address.rsplit_once(':') {
         Some((host, port)) if !bracketed || host.ends_with(']') => {
@@ -340,6 +275,7 @@ fn target(text: &str) -> Result<TrunkTarget, String> {
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '_'));
     if fits && port != Some(0) {
         Ok(TrunkTarget {
+            is_secure: secure.is_some(),
             host: host.to_owned(),
             port,
             transport,

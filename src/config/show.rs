@@ -1,6 +1,7 @@
 //! The configuration as it is in force, in the form of the file, secrets masked.
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use super::types::*;
@@ -86,18 +87,7 @@ fn server(out: &mut Printer, config: &Config) {
     out.text("url", &config.store.url);
     out.raw("retention_days", config.store.retention.as_secs_f64() / 86_400.0);
     out.table("[sip]");
-    out.list("listen", config.sip.listen.iter().map(|a| format!("udp:{a}")));
-    out.optional("public_address", config.sip.public_address);
-    out.text("user_agent", &config.sip.user_agent);
-    out.raw("max_calls", config.sip.calls_max);
-    out.raw("t1_ms", config.sip.t1.as_millis());
-    let inbound = match config.sip.inbound {
-        InboundCalls::Decline => "decline",
-        InboundCalls::Announce => "announce",
-    };
-    out.text("inbound", inbound);
-    out.raw("inbound_max", config.sip.inbound_max);
-    out.list("dns", config.sip.dns.iter().map(|server| format!("udp:{server}")));
+    show_sip(out, &config.sip);
     out.table("[media]");
     out.text(
         "rtp_ports",
@@ -107,6 +97,61 @@ fn server(out: &mut Printer, config: &Config) {
     out.optional("bind", config.media.bind);
     out.raw("max_calls", config.media.calls_max);
     out.raw("pin", config.media.pin);
+}
+
+fn show_sip(out: &mut Printer, sip: &Sip) {
+    out.list("listen", &sip.listen);
+    out.optional("public_address", sip.public_address);
+    let public = |listener: &SipListener| {
+        let public = listener.public?;
+        let address = match public.port() {
+            0 => public.ip().to_string(),
+            _ => public.to_string(),
+        };
+        Some(format!(
+            "{} = {}",
+            quoted(&listener.to_string()),
+            quoted(&address)
+        ))
+    };
+    let public: Vec<String> = sip.listen.iter().filter_map(public).collect();
+    if !public.is_empty() {
+        out.raw("public_address", format!("{{ {} }}", public.join(", ")));
+    }
+    out.text("user_agent", &sip.user_agent);
+    out.raw("max_calls", sip.calls_max);
+    out.raw("t1_ms", sip.t1.as_millis());
+    let inbound = match sip.inbound {
+        InboundCalls::Decline => "decline",
+        InboundCalls::Announce => "announce",
+    };
+    out.text("inbound", inbound);
+    out.raw("inbound_max", sip.inbound_max);
+    out.list("dns", sip.dns.iter().map(|server| format!("udp:{server}")));
+    out.raw("connections_max", sip.connections_max);
+    out.raw("connections_per_source", sip.connections_per_source);
+    out.seconds("keep_alive_s", sip.keep_alive.unwrap_or_default());
+    if let Some(tls) = &sip.tls {
+        let ca = tls.client_ca_file.as_deref();
+        let files = tls_files(Some(&tls.identity), ca.map(|ca| ("client_ca_file", ca)));
+        out.raw("tls", files);
+    }
+}
+
+fn tls_files(identity: Option<&TlsIdentity>, ca: Option<(&str, &Path)>) -> String {
+    let identity = identity.map(|identity| {
+        [
+            ("cert_file", identity.cert_file.as_path()),
+            ("key_file", identity.key_file.as_path()),
+        ]
+    });
+    let files: Vec<String> = identity
+        .into_iter()
+        .flatten()
+        .chain(ca)
+        .map(|(key, path)| format!("{key} = {}", quoted(&path.display().to_string())))
+        .collect();
+    format!("{{ {} }}", files.join(", "))
 }
 
 fn show_trunk(out: &mut Printer, trunk: &Trunk) {
@@ -163,7 +208,25 @@ fn show_trunk(out: &mut Printer, trunk: &Trunk) {
     out.raw("rtcp_mux", trunk.rtcp_mux);
     out.text("rel100", if trunk.rel100 { "supported" } else { "off" });
     out.raw("failover_on_timeout", trunk.failover_on_timeout);
-    out.raw("options_s", trunk.options.as_secs_f64());
+    out.seconds("options_s", trunk.options);
+    out.raw("tcp_switch", trunk.tcp_switch);
+    show_trunk_tls(out, &trunk.tls);
+}
+
+fn show_trunk_tls(out: &mut Printer, tls: &TrunkTls) {
+    if tls.ca_file.is_some() || tls.identity.is_some() {
+        let ca = tls.ca_file.as_deref();
+        out.raw(
+            "tls",
+            tls_files(tls.identity.as_ref(), ca.map(|ca| ("ca_file", ca))),
+        );
+    }
+    out.optional("tls_name", tls.name.as_ref());
+    let rule = match tls.rule {
+        TlsNameRule::Rfc5922 => "rfc5922",
+        TlsNameRule::OneLabelWildcard => "one-label-wildcard",
+    };
+    out.text("tls_name_rule", rule);
 }
 
 const fn number_format(format: NumberFormat) -> &'static str {

@@ -76,6 +76,7 @@ fn the_smallest_file_takes_the_defaults() {
     assert_eq!(
         config.trunks[0].targets[0],
         TrunkTarget {
+            is_secure: false,
             host: "127.0.0.1".into(),
             port: Some(5080),
             transport: None,
@@ -172,17 +173,17 @@ fn bad_configurations_each_get_their_exact_problem() {
         (
             "sip:127.0.0.1:5080",
             "127.0.0.1:5080",
-            "test.toml:6: trunk.carrier.targets: expected sip:HOST[:PORT][;transport=udp], found \"127.0.0.1:5080\"",
+            "test.toml:6: trunk.carrier.targets: expected sip:HOST[:PORT][;transport=udp|tcp|tls] or sips:HOST[:PORT], found \"127.0.0.1:5080\"",
         ),
         (
             "sip:127.0.0.1:5080",
             "sip:127.0.0.1:99999",
-            "test.toml:6: trunk.carrier.targets: expected sip:HOST[:PORT][;transport=udp], found \"sip:127.0.0.1:99999\"",
+            "test.toml:6: trunk.carrier.targets: expected sip:HOST[:PORT][;transport=udp|tcp|tls] or sips:HOST[:PORT], found \"sip:127.0.0.1:99999\"",
         ),
         (
             "sip:127.0.0.1:5080",
-            "sip:carrier.example;transport=tls",
-            "test.toml:6: trunk.carrier.targets: this version dials over udp only, found \"sip:carrier.example;transport=tls\"",
+            "sip:carrier.example;transport=sctp",
+            "test.toml:6: trunk.carrier.targets: expected sip:HOST[:PORT][;transport=udp|tcp|tls] or sips:HOST[:PORT], found \"sip:carrier.example;transport=sctp\"",
         ),
         (
             "caller_id = { default = \"+18005550199\" }",
@@ -261,8 +262,8 @@ fn bad_configurations_each_get_their_exact_problem() {
         ),
         (
             "[webhook]",
-            "[sip]\nlisten = [\"tcp:0.0.0.0:5060\"]\n[webhook]",
-            "test.toml:13: sip.listen: this version listens on udp only, found \"tcp:0.0.0.0:5060\"",
+            "[sip]\nlisten = [\"tls:0.0.0.0:5061\"]\n[webhook]",
+            "test.toml:13: sip.listen: expected sip.tls.cert_file and key_file for the tls listener",
         ),
         (
             "[webhook]",

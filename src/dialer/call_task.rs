@@ -5,10 +5,12 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
+use super::carriage::{Carriage, Carriages};
 use super::ledger::{Ledger, Written};
 use super::plan::{self, PlanError};
 use super::reach::{Place, Reached, TargetError};
@@ -17,12 +19,15 @@ use crate::call::{Call, Input, NextTrunk, Output, asked_once};
 use crate::media::command::MediaEvent;
 use crate::model::{Attempt, AttemptId, AttemptReport, Outcome, Reason, Verification};
 use crate::net::media_engine::MediaLeg;
-use crate::net::sip_udp::{Inbound, RouteGuard};
+use crate::net::sip_net::{Inbound, Local, RouteGuard, TlsPolicy};
 use crate::policy::{Attempts, Failover, goes_to_next_trunk};
 use crate::sip::invite::TargetFailure;
 use crate::sip::transport::Destination;
 use crate::store::{Claim, Claimed, Decided};
 use crate::telemetry::wallclock;
+
+/// How long a connection to a target may take that is tried only if the first one fails.
+const FURTHER_MAX: Duration = Duration::from_secs(1);
 
 /// How an attempt left this task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,23 +112,29 @@ async fn dial(
         leg,
         route,
         call_id,
-        places,
+        first,
+        further,
         addresses,
         local,
         entropy,
     } = prepared;
-    let further = places.further(&shared);
-    let destinations = std::iter::once(&places.first)
-        .chain(further.iter().map(|(place, _)| place))
-        .map(|place| place.destination.clone())
+    let ways = || std::iter::once(&first).chain(further.iter().map(|(place, _)| place));
+    let destinations = ways().map(|place| place.destination.clone()).collect();
+    let carriages = ways()
+        .map(|place| {
+            let switches = place.may_switch && start.trunk.tcp_switch;
+            let to = place.destination.clone();
+            Carriage::new(shared.sip.clone(), to, start.trunk.tls.clone(), switches)
+        })
         .collect();
+    let carriages = Carriages::new(shared.sip.clone(), carriages);
     let spec = plan::call_spec(
         &shared,
         &start.trunk,
         &verification,
         plan::Wire {
             call_id,
-            first: places.first,
+            first,
             further,
             peers: addresses,
             local_sip: local,
@@ -146,6 +157,7 @@ async fn dial(
                 call,
                 leg: Some(leg),
                 route,
+                carriages,
                 ledger,
                 outcome: None,
                 next_trunk: NextTrunk::No,
@@ -205,38 +217,27 @@ struct Prepared {
     leg: MediaLeg,
     route: Route,
     call_id: String,
-    places: Places,
+    first: Place,
+    /// What the call tries after it, each with what it knows us by.
+    further: Vec<(Place, Local)>,
     /// All addresses of the targets.
     addresses: Vec<SocketAddr>,
-    local: SocketAddr,
+    local: Local,
     entropy: crate::model::Entropy,
 }
 
-/// What the call may try, in order.
-struct Places {
-    first: Place,
-    rest: Vec<Place>,
-}
-
-impl Places {
-    fn of(places: Vec<Place>) -> Option<Self> {
-        let mut places = places.into_iter();
-        Some(Self {
-            first: places.next()?,
-            rest: places.collect(),
-        })
-    }
-
-    /// What no socket of ours reaches any more is left out.
-    fn further(&self, shared: &Shared) -> Vec<(Place, SocketAddr)> {
-        self.rest
-            .iter()
-            .filter_map(|place| {
-                let local = shared.sip.local_for(place.destination.address).ok()?;
-                Some((place.clone(), local))
-            })
-            .collect()
-    }
+/// What is not reached in time is left out: the call does not wait for what it may never need.
+async fn further(
+    shared: &Shared,
+    tls: Option<&Arc<TlsPolicy>>,
+    places: impl Iterator<Item = Place>,
+) -> Vec<(Place, Local)> {
+    let known = places.map(|place| async move {
+        let local = shared.sip.local_for(&place.destination, tls);
+        let local = tokio::time::timeout(FURTHER_MAX, local).await.ok()?.ok()?;
+        Some((place, local))
+    });
+    join_all(known).await.into_iter().flatten().collect()
 }
 
 async fn prepare(shared: &Shared, start: &Start) -> Result<Prepared, PlanError> {
@@ -245,11 +246,14 @@ async fn prepare(shared: &Shared, start: &Start) -> Result<Prepared, PlanError> 
     let down = || TargetError::Down {
         trunk: start.trunk.name.clone(),
     };
-    let places = Places::of(places).ok_or_else(down)?;
-    let local = shared
-        .sip
-        .local_for(places.first.destination.address)
-        .map_err(PlanError::NoRoute)?;
+    let mut places = places.into_iter();
+    let first = places.next().ok_or_else(down)?;
+    let tls = start.trunk.tls.as_ref();
+    let (local, further) = tokio::join!(
+        shared.sip.local_for(&first.destination, tls),
+        further(shared, tls, places)
+    );
+    let local = local.map_err(PlanError::NoRoute)?;
     let leg = shared.media.open().map_err(PlanError::Media)?;
     let call_id = entropy.token();
     let (guard, inbound) = shared.sip.register(&call_id).map_err(PlanError::Sip)?;
@@ -261,7 +265,8 @@ async fn prepare(shared: &Shared, start: &Start) -> Result<Prepared, PlanError> 
         leg,
         route,
         call_id,
-        places,
+        first,
+        further,
         addresses,
         local,
         entropy,
@@ -295,14 +300,15 @@ struct Pump {
     /// Given back when the call has settled.
     leg: Option<MediaLeg>,
     route: Route,
+    carriages: Carriages,
     ledger: Ledger,
     outcome: Option<Outcome>,
     next_trunk: NextTrunk,
     attempts: Attempts,
     /// Since the call finished.
     last_report: Option<AttemptReport>,
-    /// Where an INVITE has left for.
-    invited: BTreeSet<SocketAddr>,
+    /// Where an INVITE has left for, by target.
+    invited: BTreeSet<(usize, SocketAddr)>,
     /// The ledger has been told that the phone is quiet.
     frees_number: bool,
     trunk: String,
@@ -332,7 +338,8 @@ impl Pump {
                     }
                     None => { media_open = false; None }
                 },
-                inbound = self.route.inbound.recv() => inbound.map(|Inbound { message, source, .. }| Input::Sip { message, source }),
+                inbound = self.route.inbound.recv() => inbound.map(|inbound| self.heard_sip(inbound)),
+                way = self.carriages.lost() => self.lost_flow(way),
                 reason = cancel.recv(), if cancel_open => match reason {
                     Some(reason) => Some(Input::Cancel(reason)),
                     None => { cancel_open = false; None }
@@ -366,9 +373,10 @@ impl Pump {
                 biased;
                 _ = self.ledger.next() => None,
                 inbound = self.route.inbound.recv() => match inbound {
-                    Some(Inbound { message, source, .. }) => Some(Input::Sip { message, source }),
+                    Some(inbound) => Some(self.heard_sip(inbound)),
                     None => return,
                 },
+                way = self.carriages.lost() => self.lost_flow(way),
                 () = until(deadline) => Some(Input::Timeout),
             };
             if let Some(input) = input {
@@ -376,6 +384,30 @@ impl Pump {
                 self.drain().await;
             }
         }
+    }
+
+    fn heard_sip(&mut self, inbound: Inbound) -> Input {
+        self.carriages.note(&inbound);
+        Input::Sip {
+            message: inbound.message,
+            source: inbound.source,
+        }
+    }
+
+    /// A request that waits for its answer has failed (RFC 3261 §17.1.4); an answered call goes on. Where a second
+    /// telephone may not ring beside the first, Timer B decides: the server may answer on a connection of its own.
+    fn lost_flow(&mut self, way: usize) -> Option<Input> {
+        tracing::info!(attempt = %self.attempt, trunk = %self.trunk, "the connection to a target has ended");
+        self.carriages.forget_connection(way);
+        (way == self.current && self.failover_on_timeout).then_some(Input::TransportError)
+    }
+
+    /// What a message that could not be sent means. Once an INVITE has left, a phone may ring: then only the
+    /// transaction's timers decide, but a stream repeats nothing.
+    fn has_failed(&self, to: SocketAddr, bytes: &[u8]) -> bool {
+        let has_left = self.invited.contains(&(self.current, to));
+        let is_only_try = self.failover_on_timeout && self.carriages.is_only_try(to, bytes);
+        (is_invite(bytes) && !has_left) || is_only_try
     }
 
     /// The leg tells of unnegotiated events once a call.
@@ -460,22 +492,19 @@ impl Pump {
     async fn obey(&mut self) {
         while let Some(output) = self.call.poll_output() {
             match output {
-                Output::SendSip { to, bytes } => {
-                    match self.shared.sip.send(to, &bytes).await {
-                        Ok(()) => {
-                            if is_invite(&bytes) {
-                                self.invited.insert(to);
-                            }
-                        }
-                        Err(error) => {
-                            tracing::warn!(attempt = %self.attempt, %error, "a SIP message could not be sent");
-                            // Once an INVITE has left, a phone may ring: then only the transaction's timers decide.
-                            if is_invite(&bytes) && !self.invited.contains(&to) {
-                                self.call.handle_input(Instant::now(), Input::TransportError);
-                            }
+                Output::SendSip { to, bytes } => match self.carriages.send(to, &bytes).await {
+                    Ok(()) => {
+                        if is_invite(&bytes) {
+                            self.invited.insert((self.current, to));
                         }
                     }
-                }
+                    Err(error) => {
+                        tracing::warn!(attempt = %self.attempt, %error, "a SIP message could not be sent");
+                        if self.has_failed(to, &bytes) {
+                            self.call.handle_input(Instant::now(), Input::TransportError);
+                        }
+                    }
+                },
                 Output::Media(command) => {
                     if let Some(leg) = &self.leg
                         && let Err(error) = leg.command(command)
@@ -498,6 +527,7 @@ impl Pump {
                 Output::NextTarget { failed, failure } => {
                     self.target_failed(failed, failure);
                     self.current = failed + 1;
+                    self.carriages.turn_to(self.current);
                 }
                 Output::Finished { outcome, report, .. } => {
                     tracing::info!(attempt = %self.attempt, %outcome, sip = report.cause.sip_status, "ended");

@@ -12,9 +12,9 @@ use tokio::sync::watch;
 use super::reach::Place;
 use super::{Shared, Trunk};
 use crate::model::EventId;
-use crate::net::sip_udp::Inbound;
+use crate::net::sip_net::{Inbound, TlsPolicy};
 use crate::policy::{CallFailure, Change, Pinged, TrunkHealth};
-use crate::sip::invite::{TargetFailure, Transport};
+use crate::sip::invite::TargetFailure;
 use crate::sip::ping::{self, Ping, PingConfig};
 use crate::sip::transaction::timer::TimerConfig;
 use crate::sip::transport::Destination;
@@ -192,9 +192,9 @@ fn start_pings(shared: &Arc<Shared>, trunk: &Trunk, places: &[Place]) {
             .iter()
             .find(|place| place.destination == destination)
             .and_then(|place| place.port);
-        let (shared, trunk) = (Arc::clone(shared), trunk.name.clone());
+        let (shared, tls, trunk) = (Arc::clone(shared), trunk.tls.clone(), trunk.name.clone());
         tokio::spawn(async move {
-            let answer = ping(&shared, &destination, port).await;
+            let answer = ping(&shared, &destination, tls.as_ref(), port).await;
             let pinged = judge(answer);
             if pinged != Pinged::Alive {
                 tracing::info!(%trunk, target = %destination.address, ?answer, "OPTIONS was not answered as by a healthy target");
@@ -216,11 +216,16 @@ fn judge(answer: ping::Answer) -> Pinged {
 }
 
 /// One OPTIONS; whatever keeps it from being sent counts as no answer.
-async fn ping(shared: &Shared, destination: &Destination, port: Option<u16>) -> ping::Answer {
+async fn ping(
+    shared: &Shared,
+    destination: &Destination,
+    tls: Option<&Arc<TlsPolicy>>,
+    port: Option<u16>,
+) -> ping::Answer {
     let nothing = ping::Answer::Nothing;
     let (Ok(mut entropy), Ok(local)) = (
         crate::telemetry::entropy(),
-        shared.sip.local_for(destination.address),
+        shared.sip.local_for(destination, tls).await,
     ) else {
         return nothing;
     };
@@ -234,9 +239,9 @@ async fn ping(shared: &Shared, destination: &Destination, port: Option<u16>) -> 
         .unwrap_or_else(|_| destination.address.ip().into());
     let config = PingConfig {
         target: destination.address,
-        local,
-        public: shared.config.public_for(destination.address, local),
-        transport: Transport::Udp,
+        local: local.address,
+        public: local.public,
+        transport: destination.transport,
         request_uri: Uri::sip(None, host, port),
         user: "ringproof".to_owned(),
         user_agent: shared.config.user_agent.clone(),
@@ -248,8 +253,8 @@ async fn ping(shared: &Shared, destination: &Destination, port: Option<u16>) -> 
     };
     let mut ping = Ping::start(Instant::now(), config, entropy);
     loop {
-        for (to, bytes) in ping.take_sends() {
-            if shared.sip.send(to, &bytes).await.is_err() {
+        for (_, bytes) in ping.take_sends() {
+            if shared.sip.send(destination, tls, &bytes).await.is_err() {
                 return nothing;
             }
         }

@@ -9,6 +9,7 @@
 //! - A trunk never gets more new calls a second, nor more at the same time, than it is configured for.
 //! - After [`Dialer::drain`] no attempt is started; live calls finish or are canceled with `shutdown`.
 mod call_task;
+mod carriage;
 mod health;
 mod ledger;
 mod plan;
@@ -18,7 +19,7 @@ mod reach;
 mod selection;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -39,7 +40,7 @@ pub use reach::TargetError;
 use crate::model::{AttemptId, Reason};
 use crate::net::media_engine::MediaEngine;
 use crate::net::resolver::Resolver;
-use crate::net::sip_udp::SipUdp;
+use crate::net::sip_net::SipNet;
 use crate::prompt::Catalogue;
 use crate::store::{DueAttempt, Store};
 
@@ -63,21 +64,12 @@ pub struct DialerConfig {
     pub trunk_notices: TrunkNotices,
 }
 
-impl DialerConfig {
-    /// What a peer of this address family is told our address is.
-    fn public_for(&self, target: SocketAddr, local: SocketAddr) -> Option<SocketAddr> {
-        self.public_address
-            .filter(|ip| ip.is_ipv4() == target.is_ipv4())
-            .map(|ip| SocketAddr::new(ip, local.port()))
-    }
-}
-
 /// What the selection loop and every call task share.
 pub(crate) struct Shared {
     config: DialerConfig,
     store: Store,
     media: MediaEngine,
-    sip: SipUdp,
+    sip: SipNet,
     voices: Arc<Catalogue>,
     resolver: Resolver,
     health: health::Health,
@@ -111,7 +103,7 @@ impl Dialer {
         config: DialerConfig,
         store: Store,
         media: MediaEngine,
-        sip: SipUdp,
+        sip: SipNet,
         resolver: Resolver,
         voices: Arc<Catalogue>,
     ) -> Self {

@@ -1,6 +1,7 @@
 //! Trunk + profile + verification → everything that one [`Call`](crate::call::Call) needs.
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::call_task::TaskEnd;
@@ -10,12 +11,12 @@ use super::{DialerConfig, Shared};
 use crate::call::{CallSpec, CallTimings, SpecError};
 use crate::ivr::Script;
 use crate::media::command::DtmfMode;
-use crate::model::{Cidr, Codec, Destination, Outcome, Reason, Verification};
+use crate::model::{Cidr, Codec, Destination as Called, Outcome, Reason, Verification};
 use crate::net::media_engine::Refusal;
-use crate::net::sip_udp::RegisterError;
+use crate::net::sip_net::{Local, RegisterError, TlsPolicy};
 use crate::prompt::{MessageError, Wanted, brand_variable, message_vars};
 use crate::sip::digest::Credentials;
-use crate::sip::invite::{Failover, Hop, InviteConfig, Transport};
+use crate::sip::invite::{Failover, Hop, InviteConfig};
 use crate::sip::locate::Target;
 use crate::sip::peer::IpNet;
 use crate::sip::transaction::timer::TimerConfig;
@@ -44,6 +45,10 @@ pub struct Trunk {
     pub failover_on_timeout: bool,
     /// Between two OPTIONS to the same target; `None`: no OPTIONS.
     pub options_every: Option<Duration>,
+    /// Long requests may leave UDP, where the target leaves the transport open.
+    pub tcp_switch: bool,
+    /// For targets over TLS.
+    pub tls: Option<Arc<TlsPolicy>>,
 }
 
 /// What the calls of one profile say and wait for.
@@ -126,11 +131,11 @@ pub(crate) struct Wire {
     pub(crate) call_id: String,
     /// The first target to try.
     pub(crate) first: Place,
-    /// The others, each with the address of ours that it sees.
-    pub(crate) further: Vec<(Place, SocketAddr)>,
+    /// The others, each with what it knows us by.
+    pub(crate) further: Vec<(Place, Local)>,
     /// Sources of in-dialog requests beside the target.
     pub(crate) peers: Vec<SocketAddr>,
-    pub(crate) local_sip: SocketAddr,
+    pub(crate) local_sip: Local,
     pub(crate) local_media: SocketAddr,
 }
 
@@ -157,11 +162,12 @@ pub(super) fn call_spec(
     } else {
         message_vars(&voice, &verification.message)?
     };
-    let public = shared.config.public_address;
+    let public = wire.local_sip.public.map(|public| public.ip());
+    let public = public.or(shared.config.public_address);
     let advertised = |ip: IpAddr| public.filter(|p| p.is_ipv4() == ip.is_ipv4()).unwrap_or(ip);
     // A socket bound to all addresses says where it really is: what the kernel picks for this target.
     let media_ip = if wire.local_media.ip().is_unspecified() {
-        wire.local_sip.ip()
+        wire.local_sip.address.ip()
     } else {
         wire.local_media.ip()
     };
@@ -186,17 +192,17 @@ pub(super) fn call_spec(
 }
 
 /// The INVITE that this trunk gets for this number.
-pub(crate) fn invite(config: &DialerConfig, trunk: &Trunk, to: &Destination, wire: &Wire) -> InviteConfig {
-    let target = wire.first.destination.address;
+pub(crate) fn invite(config: &DialerConfig, trunk: &Trunk, to: &Called, wire: &Wire) -> InviteConfig {
+    let target = &wire.first.destination;
     let caller = trunk.caller_id_for(to.country());
     let presented = trunk
         .presentation
         .present(to, caller, &wire.first.host(), wire.first.uri_port());
     InviteConfig {
-        target,
-        local: wire.local_sip,
-        public: config.public_for(target, wire.local_sip),
-        transport: Transport::Udp,
+        target: target.address,
+        local: wire.local_sip.address,
+        public: wire.local_sip.public,
+        transport: target.transport,
         request_uri: presented.request_uri,
         from: presented.from,
         to: presented.to,
@@ -227,8 +233,8 @@ pub(crate) fn invite(config: &DialerConfig, trunk: &Trunk, to: &Destination, wir
                 .iter()
                 .map(|(place, local)| Hop {
                     destination: place.destination.clone(),
-                    local: *local,
-                    public: config.public_for(place.destination.address, *local),
+                    local: local.address,
+                    public: local.public,
                     request_uri: trunk
                         .presentation
                         .request_uri(to, &place.host(), place.uri_port()),
@@ -259,7 +265,7 @@ mod tests {
     fn the_country_chooses_the_language_of_a_request_that_names_none() {
         let (voices, _) = Catalogue::load(&CatalogueOptions::default()).unwrap();
         let spoken = |prompts: Option<&str>, request: Option<&str>, to: &str| {
-            let to = Destination::E164(PhoneNumber::parse(to, None, NumberValidation::Shape).unwrap());
+            let to = Called::E164(PhoneNumber::parse(to, None, NumberValidation::Shape).unwrap());
             voices
                 .voice(plan(prompts).wanted(request, to.country()))
                 .locale

@@ -7,6 +7,7 @@ use super::super::reach::Place;
 use super::*;
 use crate::media::command::DtmfMode;
 use crate::model::{Codec, Entropy};
+use crate::net::sip_net::Local;
 use crate::sip::invite::{InviteConfig, InviteSession, Output};
 use crate::sip::locate::{Scheme, Target};
 use crate::sip::transport::{self, SipTransport};
@@ -37,6 +38,8 @@ fn trunk(presentation: Presentation) -> Trunk {
         rel100: true,
         failover_on_timeout: true,
         options_every: None,
+        tcp_switch: true,
+        tls: None,
     }
 }
 
@@ -62,11 +65,15 @@ fn place(host: &str, port: Option<u16>) -> Place {
             host: host.to_owned(),
         },
         port,
+        may_switch: false,
     }
 }
 
 fn planned(presentation: Presentation, to: &Destination) -> InviteConfig {
-    let local = "192.0.2.1:5060".parse().unwrap();
+    let local = Local {
+        address: "192.0.2.1:5060".parse().unwrap(),
+        public: None,
+    };
     let wire = Wire {
         call_id: "call-1".to_owned(),
         first: place("sip.carrier.example", None),

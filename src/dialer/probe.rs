@@ -3,12 +3,14 @@
 //!
 //! ```text
 //! locate ──► route ─► OPTIONS ──┬─ any final answer ─► Answered      (401, 407: once more, with credentials)
-//!                 └► datagram ──┴─ ICMP port unreachable ─► Refused
+//!                 └► datagram ──┼─ ICMP port unreachable ─► Refused   (UDP)
+//!                               ├─ no connection, no believable certificate ─► NoConnection   (TCP, TLS)
 //!                               └─ neither within the patience ─► Silent
 //! ```
 //! It places no call and changes no trunk's health. The INVITE's own listener sends, so that the peer sees the address
 //! and port that a call would come from.
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -19,13 +21,13 @@ use super::reach::{Place, place};
 use super::{DialerConfig, Trunk};
 use crate::model::Entropy;
 use crate::net::resolver::Resolver;
-use crate::net::sip_udp::{Inbound, SipUdp};
+use crate::net::sip_net::{Connection, Inbound, Local, SipNet, TlsPolicy};
 use crate::sip::digest::{Challenge, DigestClient, DigestError, RequestChallenges};
 use crate::sip::locate::Target;
 use crate::sip::message::{CSeq, MAGIC_COOKIE, Message, Method, NameAddr, Request, Response, Via};
 use crate::sip::transaction::table::{Completion, Reply, Transactions};
-use crate::sip::transaction::timer::{TimerConfig, Transport};
-use crate::sip::transport::Destination;
+use crate::sip::transaction::timer::TimerConfig;
+use crate::sip::transport::{Destination, SipTransport};
 use crate::sip::uri::Uri;
 
 /// Destinations that are asked, each with a Call-ID of its own.
@@ -53,6 +55,8 @@ pub enum Heard {
     NoRoute(String),
     /// ICMP: nobody listens on that port.
     Refused,
+    /// TCP or TLS: why there is no connection.
+    NoConnection(String),
     /// Nothing came back in this time.
     Silent(Duration),
     Answered(Answer),
@@ -92,7 +96,7 @@ pub enum Auth {
 
 /// Asks every destination of the trunk whether it is alive: in the order of the targets, all at the same time.
 pub async fn probe(
-    sip: &SipUdp,
+    sip: &SipNet,
     resolver: &Resolver,
     config: &DialerConfig,
     trunk: &Trunk,
@@ -132,7 +136,7 @@ pub async fn probe(
 }
 
 async fn ask(
-    sip: &SipUdp,
+    sip: &SipNet,
     config: &DialerConfig,
     trunk: &Trunk,
     target: &Target,
@@ -140,18 +144,19 @@ async fn ask(
     patience: Duration,
     entropy: Entropy,
 ) -> Probe {
-    let to = place.destination.address;
-    let (local, heard) = match sip.local_for(to) {
+    let to = &place.destination;
+    let is_stream = to.transport.is_stream();
+    let (local, heard) = match sip.local_for(to, trunk.tls.as_ref()).await {
         Err(error) => (None, Heard::NoRoute(error.to_string())),
         Ok(local) => {
             let exchange = Exchange::new(config, trunk, &place, local, entropy);
             let heard = tokio::select! {
                 biased;
                 heard = exchange.run(sip) => heard,
-                () = refused(local, to) => Heard::Refused,
+                () = refused(local.address, to.address), if !is_stream => Heard::Refused,
                 () = tokio::time::sleep(patience) => Heard::Silent(patience),
             };
-            (Some(local), heard)
+            (Some(local.address), heard)
         }
     };
     Probe {
@@ -181,8 +186,19 @@ async fn refused(local: SocketAddr, to: SocketAddr) {
     }
 }
 
+/// Never for a datagram.
+async fn lost(connection: Option<&Connection>) {
+    match connection {
+        Some(connection) => connection.lost().await,
+        None => std::future::pending().await,
+    }
+}
+
 struct Exchange {
-    to: SocketAddr,
+    to: Destination,
+    tls: Option<Arc<TlsPolicy>>,
+    /// That the last request went over.
+    connection: Option<Connection>,
     transactions: Transactions,
     options: Request,
     call_id: String,
@@ -195,20 +211,18 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn new(
-        config: &DialerConfig,
-        trunk: &Trunk,
-        place: &Place,
-        local: SocketAddr,
-        mut entropy: Entropy,
-    ) -> Self {
-        let to = place.destination.address;
-        let via = config.public_for(to, local).unwrap_or(local);
+    fn new(config: &DialerConfig, trunk: &Trunk, place: &Place, local: Local, mut entropy: Entropy) -> Self {
+        let to = place.destination.clone();
+        let via = local.public.unwrap_or(local.address);
         let host = place.host();
         let from = trunk.presentation.from(trunk.caller_id_for(None), &host);
         let uri = Uri::sip(None, host, place.uri_port());
         let call_id = entropy.token();
         let contact = Uri::sip(Some("ringproof"), via.ip(), Some(via.port()));
+        let contact = match to.transport {
+            SipTransport::Udp => contact,
+            stream => contact.with_param("transport", Some(stream.param())),
+        };
         let mut options = Request::new(Method::Options, uri.clone());
         let fields = [
             ("Max-Forwards", "70".to_owned()),
@@ -228,8 +242,10 @@ impl Exchange {
             ..TimerConfig::default()
         };
         Self {
+            transactions: Transactions::new(timers, to.transport),
             to,
-            transactions: Transactions::new(timers, Transport::Udp),
+            tls: trunk.tls.clone(),
+            connection: None,
             options,
             call_id,
             via,
@@ -241,7 +257,7 @@ impl Exchange {
         }
     }
 
-    async fn run(mut self, sip: &SipUdp) -> Heard {
+    async fn run(mut self, sip: &SipNet) -> Heard {
         let (_route, mut inbound) = match sip.register(&self.call_id) {
             Ok(registered) => registered,
             Err(error) => return Heard::NoRoute(error.to_string()),
@@ -262,25 +278,32 @@ impl Exchange {
     /// One transaction, to its final answer.
     async fn ask(
         &mut self,
-        sip: &SipUdp,
+        sip: &SipNet,
         inbound: &mut mpsc::Receiver<Inbound>,
         seq: u32,
     ) -> Result<Box<Response>, Heard> {
         let mut request = self.options.clone();
         let branch = format!("{MAGIC_COOKIE}{}", self.entropy.token());
-        let via = Via::new(Transport::Udp.via_name(), self.via, &branch);
+        let via = Via::new(self.to.transport.via_name(), self.via, &branch);
         request.headers.push_front("Via", via.to_string());
         request
             .headers
             .set("CSeq", CSeq::new(seq, Method::Options).to_string());
-        self.transactions.request(Instant::now(), request, self.to);
+        self.transactions
+            .request(Instant::now(), request, self.to.address);
         loop {
             for transmit in self.transactions.take_transmits() {
-                sip.send(transmit.to, &transmit.bytes)
-                    .await
-                    .map_err(|error| Heard::NoRoute(error.to_string()))?;
+                let sent = sip.send(&self.to, self.tls.as_ref(), &transmit.bytes).await;
+                self.connection = sent.map_err(|error| self.unsent(&error))?;
             }
-            let completions = self.next(inbound).await;
+            let connection = self.connection.clone();
+            let completions = tokio::select! {
+                biased;
+                completions = self.next(inbound) => completions,
+                () = lost(connection.as_ref()) => {
+                    return Err(Heard::NoConnection("the peer closed it without an answer".to_owned()));
+                }
+            };
             for completion in completions {
                 match completion.reply {
                     Reply::Response(response) if response.is_final() => return Ok(response),
@@ -290,6 +313,13 @@ impl Exchange {
                     }
                 }
             }
+        }
+    }
+
+    fn unsent(&self, error: &std::io::Error) -> Heard {
+        match self.to.transport.is_stream() {
+            true => Heard::NoConnection(error.to_string()),
+            false => Heard::NoRoute(error.to_string()),
         }
     }
 
@@ -306,7 +336,7 @@ impl Exchange {
             message = inbound.recv() => match message {
                 // Only from where it was sent: a stranger who guessed the Call-ID is no carrier.
                 Some(Inbound { message: Message::Response(response), source, .. })
-                    if source.ip().to_canonical() == self.to.ip().to_canonical() =>
+                    if source.ip().to_canonical() == self.to.address.ip().to_canonical() =>
                 {
                     let received = self.transactions.receive_response(Instant::now(), Box::new(response));
                     received.unwrap_or_default()

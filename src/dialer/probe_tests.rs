@@ -7,7 +7,7 @@ use super::*;
 use crate::media::command::DtmfMode;
 use crate::model::Masked;
 use crate::net::resolver::ResolverConfig;
-use crate::net::sip_udp::SipUdpConfig;
+use crate::net::sip_net::SipNetConfig;
 use crate::sip::digest::Credentials;
 use crate::sip::locate::Scheme;
 
@@ -50,6 +50,8 @@ fn trunk(password: Option<&str>) -> Trunk {
         rel100: true,
         failover_on_timeout: true,
         options_every: None,
+        tcp_switch: true,
+        tls: None,
     }
 }
 
@@ -63,13 +65,13 @@ fn target(host: &str, port: u16) -> Target {
 }
 
 async fn ask_of(target: Target, password: Option<&str>, patience: Duration) -> Probe {
-    let (sip, _requests) = SipUdp::bind(SipUdpConfig {
-        bind: vec![LOOPBACK],
-        routes_max: 8,
-        is_peer: Arc::new(|_| true),
-    })
-    .unwrap();
-    let resolver = Resolver::new(ResolverConfig::default(), Entropy::from_number(2)).unwrap();
+    let listen = [(SipTransport::Udp, LOOPBACK)];
+    let (sip, _requests) = SipNet::bind(SipNetConfig::plain(listen, 8, Arc::new(|_| true))).unwrap();
+    let dns = ResolverConfig {
+        transports: vec![SipTransport::Udp, SipTransport::Tcp],
+        ..ResolverConfig::default()
+    };
+    let resolver = Resolver::new(dns, Entropy::from_number(2)).unwrap();
     let trunk = Trunk {
         targets: vec![target],
         ..trunk(password)
@@ -187,4 +189,47 @@ async fn a_closed_port_a_silent_one_and_a_name_of_nobody_are_told_apart() {
     // An IPv4 listener reaches no IPv6 address.
     let six = ask_of(target("::1", 5060), None, PATIENCE).await;
     assert!(matches!(six.heard, Heard::NoRoute(_)), "{six:?}");
+}
+
+#[tokio::test]
+async fn a_port_that_takes_no_connection_is_told_in_words() {
+    let closed = tokio::net::TcpListener::bind(LOOPBACK).await.unwrap();
+    let port = closed.local_addr().unwrap().port();
+    drop(closed);
+    let over_tcp = Target {
+        transport: Some(SipTransport::Tcp),
+        ..target("127.0.0.1", port)
+    };
+    let probe = ask_of(over_tcp, None, PATIENCE).await;
+    assert!(
+        matches!(&probe.heard, Heard::NoConnection(why) if why.contains("refused")),
+        "{probe:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_over_tcp_is_heard() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = tokio::net::TcpListener::bind(LOOPBACK).await.unwrap();
+    let over_tcp = Target {
+        transport: Some(SipTransport::Tcp),
+        ..target("127.0.0.1", server.local_addr().unwrap().port())
+    };
+    tokio::spawn(async move {
+        let (mut stream, _) = server.accept().await.unwrap();
+        let mut heard = Vec::new();
+        while !heard.ends_with(b"\r\n\r\n") {
+            stream.read_buf(&mut heard).await.unwrap();
+        }
+        let Ok(Message::Request(request)) = Message::parse(&heard) else {
+            panic!("{}", String::from_utf8_lossy(&heard));
+        };
+        assert!(request.headers.get("Via").unwrap().starts_with("SIP/2.0/TCP "));
+        let response = Response::reply_to(&request, 200, None).with_to_tag("peer");
+        stream.write_all(&response.to_bytes()).await.unwrap();
+        // Open until the other side has heard it.
+        let _ = stream.read(&mut [0]).await;
+    });
+    let answer = answer(ask_of(over_tcp, None, PATIENCE).await);
+    assert_eq!(answer.status, 200);
 }

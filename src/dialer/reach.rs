@@ -31,6 +31,8 @@ pub(crate) struct Place {
     pub(crate) destination: Destination,
     /// Of the target's URI: RFC 3263 changes the destination only, not the Request-URI.
     pub(crate) port: Option<u16>,
+    /// The target leaves the transport open: a request too long for UDP may go over TCP (RFC 3261 §18.1.1).
+    pub(crate) may_switch: bool,
 }
 
 impl Place {
@@ -42,7 +44,8 @@ impl Place {
 
     /// For URIs, in which the usual port is not written.
     pub(super) fn uri_port(&self) -> Option<u16> {
-        self.port.filter(|port| *port != 5060)
+        let usual = self.destination.transport.default_port();
+        self.port.filter(|port| *port != usual)
     }
 }
 
@@ -82,7 +85,7 @@ impl Shared {
             if is_new {
                 seen.push(place.destination.clone());
             }
-            is_new && seen.len() <= DESTINATIONS_MAX && self.is_ours(&place.destination)
+            is_new && seen.len() <= DESTINATIONS_MAX && self.is_ours(trunk, &place.destination)
         });
         match failure {
             Some(failure) if places.is_empty() => Err(failure.into()),
@@ -109,14 +112,20 @@ impl Shared {
         Ok(Reached { places, addresses })
     }
 
-    /// Whether we have a way to send there.
-    fn is_ours(&self, destination: &Destination) -> bool {
-        destination.transport == SipTransport::Udp && self.sip.local_for(destination.address).is_ok()
+    /// Whether we have a way to send there. TLS needs somebody to believe.
+    fn is_ours(&self, trunk: &Trunk, destination: &Destination) -> bool {
+        let believes = destination.transport != SipTransport::Tls || trunk.tls.is_some();
+        believes
+            && self
+                .sip
+                .has_way(destination.transport, destination.address)
+                .is_ok()
     }
 }
 
 pub(super) fn place(target: &Target, destination: Destination) -> Place {
     Place {
+        may_switch: target.transport.is_none() && destination.transport == SipTransport::Udp,
         destination,
         port: target.port,
     }

@@ -65,6 +65,15 @@ struct Former {
     hops: Vec<SocketAddr>,
     /// Dialogs that such a target made after all, by their remote tag, and where they are reached.
     dialogs: Vec<(String, SocketAddr)>,
+    /// How each of the addresses and hops knows us.
+    sides: Vec<(SocketAddr, Side)>,
+}
+
+/// Our side of the way to a target: what Via says.
+#[derive(Debug, Clone, Copy)]
+struct Side {
+    advertised: SocketAddr,
+    transport: Transport,
 }
 
 impl Endpoint {
@@ -116,7 +125,10 @@ impl Endpoint {
         public: Option<SocketAddr>,
         transport: Transport,
     ) {
+        let side = self.side();
         self.former.addresses.push(self.config.target);
+        self.former.sides.push((self.config.target, side));
+        self.former.sides.push((self.hop, side));
         if self.hop != self.config.target {
             self.former.hops.push(self.hop);
         }
@@ -143,8 +155,12 @@ impl Endpoint {
         mut request: Request,
     ) -> Option<ClientId> {
         let to = self.next_hop(dialog);
-        self.complete(&mut request, to);
-        self.transactions.request(now, request, to)
+        let side = self.side_of(dialog);
+        self.complete(&mut request, to, side);
+        self.transactions.set_transport(side.transport);
+        let id = self.transactions.request(now, request, to);
+        self.transactions.set_transport(self.config.transport);
+        id
     }
 
     /// Sends a request to the target.
@@ -154,7 +170,7 @@ impl Endpoint {
         mut request: Request,
     ) -> Option<(ClientId, Arc<Request>)> {
         let to = self.hop;
-        self.complete(&mut request, to);
+        self.complete(&mut request, to, self.side());
         let id = self.transactions.request(now, request, to)?;
         Some((id, self.transactions.sent_request(id)?))
     }
@@ -164,7 +180,7 @@ impl Endpoint {
     pub(crate) fn ack_bytes(&mut self, dialog: &Dialog, invite: &Request) -> Vec<u8> {
         let seq = invite.headers.cseq().map_or(dialog.local_seq, |cseq| cseq.seq);
         let mut ack = dialog.ack(seq);
-        let via = self.new_via();
+        let via = self.new_via(self.side_of(dialog));
         ack.headers.push_front("Via", via.to_string());
         if self.is_trusted_with_credentials(self.next_hop(dialog).ip()) {
             for name in CREDENTIALS {
@@ -302,8 +318,8 @@ impl Endpoint {
     }
 
     /// Via on top, Contact where the request has one, User-Agent, Allow, Supported, known credentials.
-    fn complete(&mut self, request: &mut Request, to: SocketAddr) {
-        let via = self.new_via();
+    fn complete(&mut self, request: &mut Request, to: SocketAddr, side: Side) {
+        let via = self.new_via(side);
         request.headers.push_front("Via", via.to_string());
         if matches!(request.method, Method::Invite | Method::Update) && !request.headers.contains("Contact") {
             request.headers.push("Contact", self.contact().to_string());
@@ -339,9 +355,28 @@ impl Endpoint {
         }
     }
 
-    fn new_via(&mut self) -> Via {
+    fn new_via(&mut self, side: Side) -> Via {
         let branch = format!("{MAGIC_COOKIE}{}", self.entropy.token());
-        Via::new(self.config.transport.via_name(), self.advertised(), &branch)
+        Via::new(side.transport.via_name(), side.advertised, &branch)
+    }
+
+    fn side(&self) -> Side {
+        Side {
+            advertised: self.advertised(),
+            transport: self.config.transport,
+        }
+    }
+
+    /// A dialog of a target that was left goes on over that target's transport.
+    fn side_of(&self, dialog: &Dialog) -> Side {
+        let left = self
+            .former
+            .dialogs
+            .iter()
+            .find(|(tag, _)| *tag == dialog.remote_tag);
+        let side = |home: SocketAddr| self.former.sides.iter().find(|(address, _)| *address == home);
+        left.and_then(|(_, home)| side(*home))
+            .map_or_else(|| self.side(), |(_, side)| *side)
     }
 
     fn advertised(&self) -> SocketAddr {

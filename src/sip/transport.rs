@@ -80,6 +80,62 @@ impl fmt::Display for Destination {
     }
 }
 
+/// A request longer than this leaves UDP where it may (RFC 3261 §18.1.1).
+pub const DATAGRAM_REQUEST_MAX: usize = 1300;
+
+/// The octets are those of a response.
+#[must_use]
+pub fn is_response(octets: &[u8]) -> bool {
+    octets.starts_with(b"SIP/2.0 ")
+}
+
+/// The branch of the topmost Via, in octets that this program wrote: long names, one field a line.
+#[must_use]
+pub fn top_branch(octets: &[u8]) -> Option<&str> {
+    let line = octets.get(top_via(octets)?)?;
+    let (_, value) = std::str::from_utf8(line).ok()?.split_once(";branch=")?;
+    value
+        .split([';', ',', ' '])
+        .next()
+        .filter(|branch| !branch.is_empty())
+}
+
+/// The transport of the topmost Via, in octets that this program wrote.
+#[must_use]
+pub fn top_transport(octets: &[u8]) -> Option<SipTransport> {
+    let line = octets.get(top_via(octets)?)?.get(VIA_START.len()..)?;
+    let name = line.split(|octet| *octet == b' ').next()?;
+    SipTransport::from_name(std::str::from_utf8(name).ok()?)
+}
+
+/// The same request as it leaves over another transport: its Via says so.
+#[must_use]
+pub fn over(transport: SipTransport, octets: &[u8]) -> Option<Vec<u8>> {
+    let line = top_via(octets)?;
+    let at = line.start + VIA_START.len();
+    let end = at
+        + octets
+            .get(at..line.end)?
+            .iter()
+            .position(|octet| *octet == b' ')?;
+    let mut moved = octets.get(..at)?.to_vec();
+    moved.extend_from_slice(transport.via_name().as_bytes());
+    moved.extend_from_slice(octets.get(end..)?);
+    Some(moved)
+}
+
+const VIA_START: &[u8] = b"Via: SIP/2.0/";
+
+/// Where the first Via line is, without its line end.
+fn top_via(octets: &[u8]) -> Option<std::ops::Range<usize>> {
+    let start = octets
+        .windows(VIA_START.len())
+        .position(|four| four == VIA_START)?;
+    let after_line = start == 0 || octets.get(start - 1) == Some(&b'\n');
+    let length = octets.get(start..)?.iter().position(|octet| *octet == b'\r')?;
+    after_line.then_some(start..start + length)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +148,32 @@ mod tests {
         }
         assert_eq!(SipTransport::from_name("sctp"), None);
         assert_eq!(SipTransport::Tls.default_port(), 5061);
+    }
+
+    #[test]
+    fn a_request_that_changes_its_transport_keeps_its_branch_and_all_else() {
+        let invite = b"INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKx;rport\r\n\
+            Via: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bKold\r\nCall-ID: c\r\n\r\n";
+        let moved = over(SipTransport::Tcp, invite).unwrap();
+        let text = String::from_utf8(moved.clone()).unwrap();
+        assert!(
+            text.contains("Via: SIP/2.0/TCP 192.0.2.1:5060;branch=z9hG4bKx;rport\r\n"),
+            "{text}"
+        );
+        assert!(text.contains("Via: SIP/2.0/UDP 192.0.2.9;"), "{text}");
+        assert_eq!(moved.len(), invite.len());
+        assert_eq!(
+            (top_branch(invite), top_branch(&moved)),
+            (Some("z9hG4bKx"), Some("z9hG4bKx"))
+        );
+        assert_eq!(
+            top_branch(b"INVITE sip:a@b SIP/2.0\r\nX-Via: SIP/2.0/UDP x;branch=y\r\n\r\n"),
+            None
+        );
+        assert_eq!(
+            (top_transport(invite), top_transport(&moved)),
+            (Some(SipTransport::Udp), Some(SipTransport::Tcp))
+        );
+        assert!(is_response(b"SIP/2.0 200 OK\r\n") && !is_response(invite));
     }
 }

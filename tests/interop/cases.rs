@@ -22,6 +22,8 @@ pub(crate) struct Case {
     attempt: &'static [(&'static str, Expected)],
     trunk: &'static str,
     profile: &'static str,
+    /// Over which the trunk and the far end speak.
+    transport: &'static str,
     /// The platform cancels once this stage is reached.
     cancel_at: Option<&'static str>,
 }
@@ -56,6 +58,7 @@ const fn case(name: &'static str, status: &'static str, reason: &'static str) ->
         attempt: &[],
         trunk: "",
         profile: "",
+        transport: "udp",
         cancel_at: None,
     }
 }
@@ -120,6 +123,11 @@ pub(crate) fn all() -> Vec<Case> {
             ],
         ),
         approved("presses-pound-by-info", &[("key_transport", Text("info"))]),
+        Case {
+            scenario: "presses-pound-by-rfc4733",
+            transport: "tcp",
+            ..approved("presses-pound-over-tcp", RFC4733)
+        },
         approved("presses-wrong-key-then-pound", RFC4733),
         approved(
             "answers-with-pcma-only",
@@ -260,6 +268,7 @@ pub(crate) async fn run(
     let sipp = directory.join("sipp");
     let setup = Setup {
         scenario: case.scenario,
+        transport: case.transport,
         index,
         directory: &sipp,
         sounds: &common.sounds,
@@ -267,7 +276,7 @@ pub(crate) async fn run(
         calls: None,
     };
     let settings = Settings {
-        target: format!("127.0.0.1:{}", sipp::port_of(index)),
+        target: format!("127.0.0.1:{};transport={}", sipp::port_of(index), case.transport),
         trunk: case.trunk,
         profile: case.profile,
         sip: String::new(),

@@ -34,11 +34,20 @@ impl House {
 
     /// `trunks`: names and hosts, in order of preference; without a host it is the simulated carrier.
     pub(crate) async fn start_over(sip: &str, trunks: &[(&str, Option<&str>)]) -> Self {
+        Self::start_as(sip, |carrier| trunks_of(carrier, trunks)).await
+    }
+
+    /// `trunk`: what a trunk says beside its name, its pace and, unless it has one, its caller ID.
+    pub(crate) async fn start_by(sip: &str, trunk: impl FnOnce(&Carrier) -> String) -> Self {
+        Self::start_as(sip, |carrier| trunk_of(&trunk(carrier))).await
+    }
+
+    async fn start_as(sip: &str, trunks: impl FnOnce(&Carrier) -> String) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let voices = voices();
         let carrier = Carrier::start(voices.clone()).await;
         let hooks = Hooks::start().await;
-        let text = configuration(scratch.path(), &hooks, sip) + &trunks_of(&carrier, trunks);
+        let text = configuration(scratch.path(), &hooks, sip) + &trunks(&carrier);
         let config = config::parse(&text, "test", scratch.path(), std::iter::empty()).unwrap();
         let app = App::start(&config, None).await.unwrap();
         let key = create_key(&app).await;
@@ -99,6 +108,20 @@ max_calls = 200
         )
     };
     trunks.iter().map(trunk).collect()
+}
+
+/// The last line of `own` belongs to the trunk that gets the rest.
+fn trunk_of(own: &str) -> String {
+    format!(
+        r#"
+[[trunk]]
+name = "first"
+{own}
+caller_id = {{ default = "+18005550199" }}
+cps = 50.0
+max_calls = 200
+"#
+    )
 }
 
 /// As a file would say it: nothing is limited, waits for keys are short.
