@@ -62,7 +62,7 @@ async fn a_whole_call_goes_over_tls_to_the_name_that_was_configured() {
 async fn a_carrier_that_cannot_prove_its_name_gets_no_call_and_the_next_trunk_does() {
     let house = House::start_by("", |carrier| {
         format!(
-            "targets = [\"sip:{};transport=tls\"]\ntls_name = \"other.example\"\ntls = {{ ca_file = \"{}\" }}\n\
+            "targets = [\"sip:{};transport=tls\"]\ntls_name = \"other.example\"\ntls = {{ ca_file = \"{}\" }}\noptions_s = 0\n\
              caller_id = {{ default = \"+18005550199\" }}\n\
              [[trunk]]\nname = \"second\"\ntargets = [\"sip:{}\"]",
             carrier.sip_tls,
@@ -106,7 +106,8 @@ async fn a_connection_that_breaks_after_the_invite_sends_the_call_to_the_next_tr
     });
     let house = House::start_by("", |carrier| {
         format!(
-            "targets = [\"sip:{address};transport=tcp\"]\ncaller_id = {{ default = \"+18005550199\" }}\n\
+            "targets = [\"sip:{address};transport=tcp\"]\noptions_s = 0\n\
+             caller_id = {{ default = \"+18005550199\" }}\n\
              [[trunk]]\nname = \"second\"\ntargets = [\"sip:{}\"]",
             carrier.sip
         )
