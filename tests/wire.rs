@@ -11,6 +11,7 @@ mod wire {
     mod callees;
     mod calls_back;
     mod datagrams;
+    mod failover;
     #[allow(dead_code, reason = "its moods are for the crash tests")]
     mod hooks;
     mod house;
@@ -18,5 +19,7 @@ mod wire {
     mod requests;
     mod simulator;
     mod trace;
+    mod transports;
+    mod trunk;
     mod wizard;
 }

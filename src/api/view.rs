@@ -128,6 +128,21 @@ pub(super) struct AttemptView {
     talk_ms: Option<u32>,
     /// Words that explain, such as `dtmf_mismatch`.
     flags: Vec<String>,
+    forwarded: Option<ForwardedView>,
+    /// P-Asserted-Identity of the telephone that was reached, masked.
+    answered_as: Option<String>,
+}
+
+/// The network sent the call on to another telephone.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Forwarded)]
+struct ForwardedView {
+    /// What told it: `history_info`, `diversion` or `181`.
+    by: &'static str,
+    /// Where to, masked, as History-Info says it.
+    to: Option<String>,
+    /// Why, as Diversion says it: `no-answer`, `user-busy`, `unconditional`…
+    reason: Option<String>,
 }
 
 impl VerificationView {
@@ -214,6 +229,12 @@ impl AttemptView {
             ring_ms: report.ring_ms,
             talk_ms: report.talk_ms,
             flags: report.flags.clone(),
+            forwarded: report.forwarded.as_ref().map(|forwarded| ForwardedView {
+                by: forwarded.by.as_str(),
+                to: forwarded.to.clone(),
+                reason: forwarded.reason.clone(),
+            }),
+            answered_as: report.answered_as.clone(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `inbound = "announce"`: who calls back hears one sentence. One task a call, beside the answers outside calls.
 //!
-//! Only a trunk's peers come here; a stranger still hears nothing. Neither the store nor the dialer knows of these calls:
+//! Only a trunk's peers come here, and only over UDP; a stranger still hears nothing. Neither the store nor the dialer knows of these calls:
 //! they are no verification and take no line of a trunk, and their media ports and routes are counted on top.
 //!
 //! Invariants:
@@ -17,7 +17,7 @@ use crate::call::{Announcement, AnnouncementEnd, AnnouncementInput, Announcement
 use crate::media::frame::Clip;
 use crate::model::{Codec, Entropy};
 use crate::net::media_engine::{MediaEngine, MediaLeg};
-use crate::net::sip_udp::{Inbound, RouteGuard, SipUdp};
+use crate::net::sip_net::{Flow, Inbound, RouteGuard, SipNet};
 use crate::sdp::LocalMedia;
 use crate::sip::message::{Message, Request};
 use crate::sip::peer::IpNet;
@@ -45,7 +45,7 @@ pub(super) struct AnnouncerConfig {
 
 struct Shared {
     config: AnnouncerConfig,
-    sip: SipUdp,
+    sip: SipNet,
     media: MediaEngine,
     entropy: Mutex<Entropy>,
     live: Arc<Semaphore>,
@@ -54,7 +54,7 @@ struct Shared {
 }
 
 impl Announcer {
-    pub(super) fn new(config: AnnouncerConfig, sip: SipUdp, media: MediaEngine, entropy: Entropy) -> Self {
+    pub(super) fn new(config: AnnouncerConfig, sip: SipNet, media: MediaEngine, entropy: Entropy) -> Self {
         let calls_max = config.calls_max;
         Self(Arc::new(Shared {
             config,
@@ -89,6 +89,7 @@ impl Announcer {
                 message,
                 source,
                 local,
+                flow: Flow::Datagram,
             });
             return true;
         };
@@ -151,7 +152,7 @@ impl Shared {
         let config = &self.config;
         let mut own = local;
         if own.ip().is_unspecified() {
-            own.set_ip(self.sip.local_for(source)?.ip());
+            own.set_ip(self.sip.local_ip_for(source)?);
         }
         let public = config.public_address.filter(|ip| ip.is_ipv4() == own.is_ipv4());
         let media_ip = if media.ip().is_unspecified() {
@@ -233,7 +234,12 @@ impl Line {
         for output in out {
             match output {
                 AnnouncementOutput::SendSip { to, bytes } => {
-                    if let Err(error) = self.shared.sip.send_from(self.local, to, &bytes).await {
+                    if let Err(error) = self
+                        .shared
+                        .sip
+                        .answer(&Flow::Datagram, self.local, to, &bytes)
+                        .await
+                    {
                         // A lost message is repeated, or the call ends by its timers.
                         tracing::debug!(%error, "a message of an announcement was not sent");
                     }

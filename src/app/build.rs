@@ -4,19 +4,26 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::AppError;
-use super::announcer::AnnouncerConfig;
+use super::announcer::{AnnouncerConfig, LINGERING_PER_CALL};
 use crate::api::{AllowedUrl, ApiConfig, CallerIds, HttpLimits, MessageCheck, MessageFault, Profile};
 use crate::call::CallTimings;
 use crate::config::{self, Config};
-use crate::dialer::{DialerConfig, NumberFormat, ProfilePlan, Target, Trunk};
+use crate::dialer::{DialerConfig, Diversion, NumberFormat, Presentation, ProfilePlan, Trunk, TrunkNotices};
 use crate::ivr::{FraudKeys, Keys, Script, phrase};
 use crate::media::command::DtmfMode;
 use crate::model::{Entropy, Masked};
 use crate::net::media_engine::EngineConfig;
-use crate::net::sip_udp::PeerCheck;
+use crate::net::resolver::{Resolver, ResolverConfig};
+use crate::net::sip_net::{
+    Listen, PeerCheck, SipNetConfig, StreamLimits, TlsPolicy, TlsServerConfig, routes_for,
+};
+use crate::net::sip_tls::{self, Identity, NameRule, TlsError, TlsPolicyConfig};
 use crate::policy::{NumberLimits, Policy, PolicySettings};
 use crate::prompt::{Catalogue, brand_variable, check_message};
 use crate::sip::digest::Credentials;
+use crate::sip::locate::{Families, Scheme, Target};
+use crate::sip::transport::SipTransport;
+use crate::sip::uri::Host;
 use crate::store::{EventType, Retention, Subscription};
 use crate::webhook::{Guard, Signer, WebhookConfig};
 
@@ -85,7 +92,7 @@ pub(super) fn announcer(config: &Config, voices: &Catalogue) -> Result<Option<An
 /// The addresses that SIP listens on when they are one, else all.
 fn default_media_bind(config: &Config) -> IpAddr {
     match config.sip.listen.as_slice() {
-        [only] => only.ip(),
+        [only] => only.address.ip(),
         _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
     }
 }
@@ -106,7 +113,83 @@ pub(super) fn dialer(config: &Config) -> Result<DialerConfig, AppError> {
         t1: config.sip.t1,
         calls_max: config.sip.calls_max,
         fraud_block: config.policy.fraud_block,
+        trunk_notices: trunk_notices(config),
     })
+}
+
+/// To every callback of the default profile, as it is written: these events belong to no verification.
+fn trunk_notices(config: &Config) -> TrunkNotices {
+    let wanted = |kind: &EventType| matches!(kind, EventType::TrunkDown | EventType::TrunkUp);
+    TrunkNotices {
+        profile: "default".to_owned(),
+        urls: config
+            .profiles
+            .get("default")
+            .map(|profile| profile.callbacks.clone())
+            .unwrap_or_default(),
+        kinds: config
+            .webhook
+            .progress_events
+            .iter()
+            .filter_map(|event| event.parse().ok())
+            .filter(wanted)
+            .collect(),
+    }
+}
+
+pub(super) fn resolver(config: &Config, entropy: Entropy) -> Result<Resolver, AppError> {
+    let listens = |v4: bool| {
+        config
+            .sip
+            .listen
+            .iter()
+            .any(|listener| listener.address.is_ipv4() == v4)
+    };
+    let v4_first = config
+        .sip
+        .listen
+        .first()
+        .is_none_or(|listener| listener.address.is_ipv4());
+    let families = match (listens(true), listens(false)) {
+        (true, false) => Families::V4Only,
+        (false, true) => Families::V6Only,
+        _ if v4_first => Families::V4First,
+        _ => Families::V6First,
+    };
+    Ok(Resolver::new(
+        ResolverConfig {
+            servers: config.sip.dns.clone(),
+            families,
+            transports: transports(config),
+        },
+        entropy,
+    )?)
+}
+
+/// Connections leave without a listener, datagrams do not.
+fn transports(config: &Config) -> Vec<SipTransport> {
+    let listeners = &config.sip.listen;
+    let has_datagrams = listeners
+        .iter()
+        .any(|listener| listener.transport == config::Transport::Udp);
+    let datagrams = has_datagrams.then_some(SipTransport::Udp);
+    datagrams
+        .into_iter()
+        .chain([SipTransport::Tcp, SipTransport::Tls])
+        .collect()
+}
+
+fn target(target: &config::TrunkTarget) -> Target {
+    Target {
+        scheme: if target.is_secure {
+            Scheme::Sips
+        } else {
+            Scheme::Sip
+        },
+        host: target.host.clone(),
+        port: target.port,
+        transport: target.transport.map(transport),
+    }
 }
 
 fn trunk(trunk: &config::Trunk) -> Result<Trunk, AppError> {
@@ -121,39 +204,16 @@ fn trunk(trunk: &config::Trunk) -> Result<Trunk, AppError> {
     };
     Ok(Trunk {
         name: trunk.name.clone(),
-        targets: trunk
-            .targets
-            .iter()
-            .map(|t| Target {
-                host: t.host.clone(),
-                port: t.port,
-            })
-            .collect(),
+        targets: trunk.targets.iter().map(target).collect(),
         credentials: trunk.auth.as_ref().map(|auth| Credentials {
             username: auth.username.clone(),
             password: auth.password.clone(),
             realm: auth.realm.clone(),
         }),
         peers: trunk.peers.clone(),
-        number_format: match trunk.number_format {
-            config::NumberFormat::PlusE164 => NumberFormat::PlusE164,
-            config::NumberFormat::E164 => NumberFormat::E164,
-            config::NumberFormat::DoubleZero => NumberFormat::DoubleZero,
-        },
-        tech_prefix: trunk.tech_prefix.clone(),
         caller_id: trunk.caller_id.clone(),
         caller_id_default: trunk.caller_id_default.clone(),
-        from_domain,
-        identity_header: match trunk.identity {
-            config::Identity::None => None,
-            config::Identity::Asserted => Some("P-Asserted-Identity"),
-            config::Identity::Preferred => Some("P-Preferred-Identity"),
-        },
-        headers: trunk
-            .headers
-            .iter()
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect(),
+        presentation: presentation(trunk, from_domain),
         cps: trunk.cps,
         calls_max: trunk.calls_max,
         dtmf: match trunk.dtmf {
@@ -165,7 +225,135 @@ fn trunk(trunk: &config::Trunk) -> Result<Trunk, AppError> {
         rtcp_mux: trunk.rtcp_mux,
         rel100: trunk.rel100,
         failover_on_timeout: trunk.failover_on_timeout,
+        options_every: (!trunk.options.is_zero()).then_some(trunk.options),
+        tcp_switch: trunk.tcp_switch,
+        tls: tls_policy(trunk)?,
     })
+}
+
+fn presentation(trunk: &config::Trunk, from_domain: Option<Host>) -> Presentation {
+    Presentation {
+        number_format: number_format(trunk.number_format),
+        home_country: trunk.home_country.clone(),
+        tech_prefix: trunk.tech_prefix.clone(),
+        caller_id_format: trunk.caller_id_format.map(number_format),
+        from_user: trunk.from_user.clone(),
+        from_domain,
+        display_name: trunk.display_name.clone(),
+        identity_header: match trunk.identity {
+            config::Identity::None => None,
+            config::Identity::Asserted => Some("P-Asserted-Identity"),
+            config::Identity::Preferred => Some("P-Preferred-Identity"),
+        },
+        privacy: trunk.privacy.clone(),
+        diversion: trunk.diversion.as_ref().map(|diversion| Diversion {
+            number: diversion.number.clone(),
+            reason: diversion.reason.clone(),
+        }),
+        uri_params: trunk
+            .uri_params
+            .iter()
+            .map(|(name, value)| (name.clone(), Some(value.clone()).filter(|v| !v.is_empty())))
+            .collect(),
+        headers: trunk
+            .headers
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+    }
+}
+
+const fn number_format(format: config::NumberFormat) -> NumberFormat {
+    match format {
+        config::NumberFormat::PlusE164 => NumberFormat::PlusE164,
+        config::NumberFormat::E164 => NumberFormat::E164,
+        config::NumberFormat::DoubleZero => NumberFormat::DoubleZero,
+        config::NumberFormat::National => NumberFormat::National,
+    }
+}
+
+/// Read at start, so that a bad file stops the server and no call. Where only DNS may lead to TLS, a system without
+/// authorities leaves TLS out.
+fn tls_policy(trunk: &config::Trunk) -> Result<Option<Arc<TlsPolicy>>, AppError> {
+    let tls = &trunk.tls;
+    let asks = |t: &config::TrunkTarget| t.is_secure || t.transport == Some(config::Transport::Tls);
+    let leaves_open = |t: &config::TrunkTarget| t.transport.is_none() && t.port.is_none();
+    let is_asked = trunk.targets.iter().any(asks);
+    if !is_asked && !trunk.targets.iter().any(leaves_open) {
+        return Ok(None);
+    }
+    let policy = TlsPolicy::load(&TlsPolicyConfig {
+        name: trunk.name.clone(),
+        ca_file: tls.ca_file.clone(),
+        identity: tls.identity.as_ref().map(identity),
+        expected: tls.name.clone(),
+        rule: match tls.rule {
+            config::TlsNameRule::Rfc5922 => NameRule::Rfc5922,
+            config::TlsNameRule::OneLabelWildcard => NameRule::OneLabelWildcard,
+        },
+    });
+    match policy {
+        Ok(policy) => Ok(Some(policy)),
+        Err(TlsError::NoRoots) if !is_asked => Ok(None),
+        Err(error) => Err(AppError::Config(format!("trunk.{}.tls: {error}", trunk.name))),
+    }
+}
+
+fn identity(files: &config::TlsIdentity) -> Identity {
+    Identity {
+        cert_file: files.cert_file.clone(),
+        key_file: files.key_file.clone(),
+    }
+}
+
+const fn transport(transport: config::Transport) -> SipTransport {
+    match transport {
+        config::Transport::Udp => SipTransport::Udp,
+        config::Transport::Tcp => SipTransport::Tcp,
+        config::Transport::Tls => SipTransport::Tls,
+    }
+}
+
+/// Whether the TLS listeners could show their certificate.
+pub(super) fn server_tls(config: &Config) -> Result<(), AppError> {
+    match &config.sip.tls {
+        Some(tls) => sip_tls::check_server(&server_files(tls))
+            .map_err(|error| AppError::Config(format!("sip.tls: {error}"))),
+        None => Ok(()),
+    }
+}
+
+fn server_files(tls: &config::ServerTls) -> TlsServerConfig {
+    TlsServerConfig {
+        identity: identity(&tls.identity),
+        client_ca_file: tls.client_ca_file.clone(),
+    }
+}
+
+/// The SIP transports.
+pub(super) fn sip_net(config: &Config, is_peer: PeerCheck) -> SipNetConfig {
+    let sip = &config.sip;
+    SipNetConfig {
+        listen: sip
+            .listen
+            .iter()
+            .map(|listener| Listen {
+                transport: transport(listener.transport),
+                address: listener.address,
+                public: listener.public,
+            })
+            .collect(),
+        public_address: sip.public_address,
+        routes_max: routes_for(sip.calls_max) + inbound_max(config) * (1 + LINGERING_PER_CALL),
+        is_peer,
+        limits: StreamLimits {
+            connections_max: sip.connections_max,
+            per_source_max: sip.connections_per_source,
+            keep_alive: sip.keep_alive,
+            ..StreamLimits::default()
+        },
+        tls: sip.tls.as_ref().map(server_files),
+    }
 }
 
 fn profile_plan(profile: &config::Profile) -> Result<ProfilePlan, AppError> {
@@ -352,23 +540,30 @@ pub(super) fn retention(config: &Config) -> Retention {
     }
 }
 
-/// Addresses that may talk to us outside a call: every trunk's targets and peers. Names are looked up once, at start.
-pub(super) async fn peer_check(config: &Config) -> PeerCheck {
-    let mut addresses: Vec<IpAddr> = Vec::new();
-    let mut blocks = Vec::new();
-    for trunk in &config.trunks {
-        blocks.extend(trunk.peers.iter().copied());
-        for target in &trunk.targets {
-            match tokio::net::lookup_host((target.host.as_str(), target.port)).await {
-                Ok(found) => addresses.extend(found.map(|a| a.ip().to_canonical())),
-                Err(error) => {
-                    tracing::warn!(trunk = %trunk.name, host = %target.host, %error, "the target has no address yet")
-                }
+/// Addresses that may talk to us outside a call: every trunk's targets and peers. Names are looked up at the start, and
+/// what they become later is known to the resolver as soon as the dialer is.
+pub(super) async fn peer_check(config: &Config, resolver: &Resolver) -> PeerCheck {
+    let blocks: Vec<_> = config
+        .trunks
+        .iter()
+        .flat_map(|trunk| trunk.peers.iter().copied())
+        .collect();
+    let locate = |trunk: &config::Trunk, wanted: &config::TrunkTarget| {
+        let (name, wanted) = (trunk.name.clone(), target(wanted));
+        async move {
+            if let Err(error) = resolver.locate(&wanted).await {
+                tracing::warn!(trunk = %name, %error, "the target has no address yet");
             }
         }
-    }
+    };
+    let targets = config
+        .trunks
+        .iter()
+        .flat_map(|trunk| trunk.targets.iter().map(move |target| locate(trunk, target)));
+    futures_util::future::join_all(targets).await;
+    let resolver = resolver.clone();
     Arc::new(move |ip: IpAddr| {
         let ip = ip.to_canonical();
-        addresses.contains(&ip) || blocks.iter().any(|block| block.contains(ip))
+        resolver.has_seen(ip) || blocks.iter().any(|block| block.contains(ip))
     })
 }

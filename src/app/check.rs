@@ -21,6 +21,7 @@ pub fn check(config: &Config) -> Checked {
         build::dialer(config).map(drop),
         build::api(config, config.server.public_url.clone(), [0; 32], message_check).map(drop),
         build::webhooks(config).map(drop),
+        build::server_tls(config),
     ]
     .into_iter()
     .filter_map(Result::err)

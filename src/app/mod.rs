@@ -7,6 +7,10 @@ mod build;
 mod check;
 mod out_of_call;
 mod signing_key;
+mod trunk_test;
+
+#[cfg(test)]
+mod trunk_files;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,6 +24,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use check::{Checked, check};
+pub use trunk_test::test_trunk;
 
 use announcer::Announcer;
 
@@ -29,10 +34,12 @@ use crate::dialer::Dialer;
 use crate::media::voice::Voice;
 use crate::model::PhoneNumber;
 use crate::net::media_engine::{EngineError, MediaEngine};
+use crate::net::resolver::ResolverError;
+use crate::net::sip_net::{BindError, SipNet};
 use crate::net::sip_trace::SipTrace;
-use crate::net::sip_udp::{BindError, SipUdp, SipUdpConfig, routes_for};
 use crate::policy::PolicyError;
 use crate::prompt::{Catalogue, PromptError};
+use crate::sip::transport::SipTransport;
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::telemetry::{NoEntropy, entropy, wallclock};
 use crate::webhook::{ClientError, Deliverer};
@@ -48,6 +55,8 @@ pub enum AppError {
     Media(#[from] EngineError),
     #[error("sip.listen: {0}")]
     Sip(#[from] BindError),
+    #[error("sip.dns: {0}")]
+    Resolver(#[from] ResolverError),
     #[error("webhook: {0}")]
     Webhook(#[from] ClientError),
     #[error("{0}")]
@@ -72,7 +81,7 @@ pub struct App {
     /// Where HTTP listens.
     pub http: SocketAddr,
     /// Where SIP listens.
-    pub sip: Vec<SocketAddr>,
+    pub sip: Vec<(SipTransport, SocketAddr)>,
     store: Store,
     admission: Admission,
     dialer: Dialer,
@@ -108,14 +117,10 @@ impl App {
         let voices = Arc::new(load_prompts(config)?);
         let media = MediaEngine::start(build::engine(config, entropy()?))?;
         let dialer_config = build::dialer(config)?;
-        let sip_config = SipUdpConfig {
-            bind: config.sip.listen.clone(),
-            routes_max: routes_for(config.sip.calls_max)
-                + build::inbound_max(config) * (1 + announcer::LINGERING_PER_CALL),
-            is_peer: build::peer_check(config).await,
-        };
-        let (sip, inbound) = SipUdp::bind_traced(sip_config, trace)?;
-        let sip_addresses: Vec<SocketAddr> = sip.locals().collect();
+        let resolver = build::resolver(config, entropy()?)?;
+        let is_peer = build::peer_check(config, &resolver).await;
+        let (sip, inbound) = SipNet::bind_traced(build::sip_net(config, Arc::clone(&is_peer)), trace)?;
+        let sip_addresses: Vec<(SipTransport, SocketAddr)> = sip.locals().collect();
         let admission = Admission::default();
         let message_check = build::message_check(dialer_config.profiles.clone(), Arc::clone(&voices));
         let api_config = build::api(config, public_url, signing_key::seed(config)?, message_check)?;
@@ -133,6 +138,7 @@ impl App {
             store.clone(),
             media.clone(),
             sip.clone(),
+            resolver,
             Arc::clone(&voices),
         );
         let announcer = match build::announcer(config, &voices)? {
@@ -140,12 +146,8 @@ impl App {
             None => None,
         };
         let loops = vec![
-            tokio::spawn(out_of_call::run(
-                sip.clone(),
-                inbound,
-                build::peer_check(config).await,
-                announcer.clone(),
-            )),
+            tokio::spawn(out_of_call::run(sip.clone(), inbound, is_peer, announcer.clone())),
+            tokio::spawn(admit_while_trunks_are_up(dialer.trunks_up(), admission.clone())),
             tokio::spawn(keep_house(store.clone(), build::retention(config))),
             tokio::spawn(report(store.clone(), media, sip, metrics.clone())),
         ];
@@ -307,6 +309,16 @@ fn load_prompts(config: &Config) -> Result<Catalogue, AppError> {
     Ok(voices)
 }
 
+/// Without a trunk that works a new call is refused at once (503 `no_trunk_available`).
+async fn admit_while_trunks_are_up(mut up: watch::Receiver<bool>, admission: Admission) {
+    loop {
+        admission.set_trunks_up(*up.borrow_and_update());
+        if up.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 /// Retention, a little at a time.
 async fn keep_house(store: Store, retention: crate::store::Retention) {
     loop {
@@ -322,7 +334,7 @@ async fn keep_house(store: Store, retention: crate::store::Retention) {
 }
 
 /// Copies what the engine and the listeners count into the metrics.
-async fn report(store: Store, media: MediaEngine, sip: SipUdp, metrics: Option<PrometheusHandle>) {
+async fn report(store: Store, media: MediaEngine, sip: SipNet, metrics: Option<PrometheusHandle>) {
     let mut every = tokio::time::interval(Duration::from_secs(5));
     loop {
         every.tick().await;
@@ -341,6 +353,7 @@ async fn report(store: Store, media: MediaEngine, sip: SipUdp, metrics: Option<P
             .absolute(engine.refused_no_port);
         metrics::counter!("ringproof_media_refused_total", "reason" => "full").absolute(engine.refused_full);
         metrics::counter!("ringproof_media_refused_total", "reason" => "late").absolute(engine.refused_late);
+        report_streams(&sip);
         let sip = sip.metrics();
         for (kind, count) in [
             ("received", sip.received),
@@ -359,6 +372,26 @@ async fn report(store: Store, media: MediaEngine, sip: SipUdp, metrics: Option<P
         if let Ok(waiting) = store.outbox_pending().await {
             metrics::gauge!("ringproof_webhooks_waiting").set(waiting as f64);
         }
+    }
+}
+
+fn report_streams(sip: &SipNet) {
+    let streams = sip.stream_metrics();
+    metrics::gauge!("ringproof_sip_connections").set(streams.open as f64);
+    for (kind, count) in [
+        ("received", streams.received),
+        ("sent", streams.sent),
+        ("accepted", streams.accepted),
+        ("connected", streams.connected),
+        ("connect_failed", streams.connect_failed),
+        ("turned_away", streams.turned_away),
+        ("handshakes_failed", streams.handshakes_failed),
+        ("unparsable", streams.unparsable),
+        ("slow_readers", streams.slow_readers),
+        ("slow_writers", streams.slow_writers),
+        ("garbage", streams.garbage),
+    ] {
+        metrics::counter!("ringproof_sip_streams_total", "kind" => kind).absolute(count);
     }
 }
 

@@ -3,15 +3,14 @@
 use tokio::sync::mpsc;
 
 use super::announcer::Announcer;
-use crate::net::sip_udp::{Inbound, PeerCheck, SipUdp};
+use crate::net::sip_net::{Flow, Inbound, PeerCheck, SipNet};
 use crate::sip::message::Message;
 use crate::sip::out_of_call;
 use crate::sip::transaction::response_target;
-use crate::sip::transaction::timer::Reliability;
 
-/// `announcer` answers INVITEs of trunk peers; `None` where they are declined.
+/// `announcer` answers INVITEs of trunk peers over UDP; `None` where they are declined.
 pub(super) async fn run(
-    sip: SipUdp,
+    sip: SipNet,
     mut inbound: mpsc::Receiver<Inbound>,
     is_peer: PeerCheck,
     announcer: Option<Announcer>,
@@ -20,6 +19,7 @@ pub(super) async fn run(
         message,
         source,
         local,
+        flow,
     }) = inbound.recv().await
     {
         let Message::Request(request) = message else {
@@ -27,7 +27,9 @@ pub(super) async fn run(
         };
         let is_peer = is_peer(source.ip());
         let response = match &announcer {
-            Some(announcer) if is_peer && out_of_call::begins_call(&request) => {
+            Some(announcer)
+                if is_peer && matches!(flow, Flow::Datagram) && out_of_call::begins_call(&request) =>
+            {
                 if announcer.take(request.clone(), source, local) {
                     continue;
                 }
@@ -38,8 +40,9 @@ pub(super) async fn run(
         let Some(response) = response else {
             continue;
         };
-        let to = response_target(&request, source, Reliability::Unreliable);
-        if let Err(error) = sip.send_from(local, to, &response.to_bytes()).await {
+        let to = response_target(&request, source, flow.transport().reliability());
+        let sent = sip.answer(&flow, local, to, &response.to_bytes()).await;
+        if let Err(error) = sent {
             tracing::debug!(%error, "an answer outside a call was not sent");
         }
     }
@@ -55,7 +58,8 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::net::sip_udp::SipUdpConfig;
+    use crate::net::sip_net::SipNetConfig;
+    use crate::sip::transport::SipTransport;
 
     const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
     /// Only ends a test that would hang.
@@ -84,13 +88,9 @@ mod tests {
     #[tokio::test]
     async fn an_answer_goes_to_the_port_in_via_unless_rport_asks_for_the_source() {
         let is_peer: PeerCheck = Arc::new(|_| true);
-        let config = SipUdpConfig {
-            bind: vec![LOOPBACK],
-            routes_max: 8,
-            is_peer: Arc::clone(&is_peer),
-        };
-        let (sip, requests) = SipUdp::bind(config).unwrap();
-        let local = sip.locals().next().unwrap();
+        let config = SipNetConfig::plain([(SipTransport::Udp, LOOPBACK)], 8, Arc::clone(&is_peer));
+        let (sip, requests) = SipNet::bind(config).unwrap();
+        let (_, local) = sip.locals().next().unwrap();
         let answering = tokio::spawn(run(sip, requests, is_peer, None));
         let sender = UdpSocket::bind(LOOPBACK).await.unwrap();
         let behind_via = UdpSocket::bind(LOOPBACK).await.unwrap();

@@ -46,6 +46,8 @@ pub(super) struct Desk {
 #[derive(Debug)]
 pub(super) struct Times {
     pub(super) invited_at: Instant,
+    /// When the present target was asked.
+    pub(super) tried_at: Instant,
     pub(super) alerted_at: Option<Instant>,
     pub(super) answered_at: Option<Instant>,
 }
@@ -80,6 +82,7 @@ impl Desk {
             timings: spec.timings,
             times: Times {
                 invited_at: now,
+                tried_at: now,
                 alerted_at: None,
                 answered_at: None,
             },
@@ -119,6 +122,12 @@ impl Desk {
                 if cause.hung_up_by == Some(HungUpBy::Network))
         };
         let lost = out.iter().any(is_lost);
+        // Who sends must know of the next target before its INVITE; the trunk's health, at once.
+        for output in &out {
+            if let invite::Output::Event(invite::Event::NextTarget { failed, failure }) = *output {
+                self.out.push_back(Output::NextTarget { failed, failure });
+            }
+        }
         for output in out {
             match output {
                 invite::Output::Send { to, bytes } if lost => self.held.push(Output::SendSip { to, bytes }),
@@ -262,6 +271,10 @@ impl Desk {
         self.out.push_back(Output::PossibleDoubleRing);
     }
 
+    pub(super) const fn next_target(&mut self, now: Instant) {
+        self.times.tried_at = now;
+    }
+
     /// Closes the leg and says BYE, in this order: no RTP follows a BYE.
     pub(super) fn hang_up(&mut self, now: Instant, reason: &str) -> Reports {
         let reports = self.with_leg(Leg::close);
@@ -298,6 +311,20 @@ impl Desk {
             });
         }
         Ok(clips)
+    }
+
+    /// The telephone that is reached, as the network tells it. History-Info says most and a bare 181 least.
+    pub(super) fn reached(&mut self, party: invite::Party) {
+        if let Some(forwarded) = party.forwarded {
+            self.report.flag("forwarded");
+            let known = self.report.forwarded.as_ref();
+            if known.is_none_or(|known| forwarded.by <= known.by) {
+                self.report.forwarded = Some(forwarded);
+            }
+        }
+        if party.asserted.is_some() {
+            self.report.answered_as = party.asserted;
+        }
     }
 
     /// What every phase does with an event of the session that is about media.

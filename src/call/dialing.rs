@@ -35,7 +35,7 @@ pub(super) enum Progress {
 impl Unanswered {
     pub(super) fn deadline(&self, desk: &Desk) -> (Instant, &'static str) {
         let hard = (
-            desk.times.invited_at + desk.timings.unanswered_max,
+            desk.times.tried_at + desk.timings.unanswered_max,
             "unanswered max",
         );
         let own = match self.progress {
@@ -52,15 +52,7 @@ impl Unanswered {
                 self.trying(now);
                 Phase::Dialing(self)
             }
-            Event::Provisional {
-                status,
-                sdp,
-                forwarded,
-                ..
-            } => {
-                if forwarded {
-                    desk.report.flag("forwarded");
-                }
+            Event::Provisional { status, sdp, .. } => {
                 self.provisional(desk, now, status, sdp.as_deref());
                 Phase::Dialing(self)
             }
@@ -70,6 +62,12 @@ impl Unanswered {
                 desk.report.cause = cause;
                 let ruling = outcome::of_response(&response, desk.alerting());
                 Phase::failed(desk, now, ruling)
+            }
+            Event::NextTarget { .. } => {
+                desk.next_target(now);
+                // Nothing was heard of the next one yet: its own Timer B rules.
+                self.progress = Progress::NoResponse;
+                Phase::Dialing(self)
             }
             Event::TimedOut => Phase::failed(desk, now, outcome::of_silence(desk.alerting())),
             Event::TransportFailed => Phase::failed(desk, now, outcome::of_transport_error(desk.alerting())),
@@ -82,8 +80,13 @@ impl Unanswered {
                 desk.session_media(now, event);
                 Phase::Dialing(self)
             }
-            // Only after a Cancel or Timer B, and then this phase is over.
-            Event::AnsweredAfterCancel | Event::LateResponse { .. } => Phase::Dialing(self),
+            // Of a target that was left; the one of today may ring too.
+            Event::LateResponse { .. } => {
+                desk.double_ring();
+                Phase::Dialing(self)
+            }
+            // The first only after a Cancel, and then this phase is over.
+            Event::AnsweredAfterCancel | Event::Party(_) => Phase::Dialing(self),
         }
     }
 
@@ -199,11 +202,16 @@ impl Phase {
                 }
                 Self::GivingUp { reason, until }
             }
+            Event::LateResponse { .. } => {
+                desk.double_ring();
+                Self::GivingUp { reason, until }
+            }
             event @ (Event::Offer { .. }
             | Event::Trying
             | Event::SdpAnswer { .. }
             | Event::Info { .. }
-            | Event::LateResponse { .. }) => {
+            | Event::Party(_)
+            | Event::NextTarget { .. }) => {
                 Self::refuse_offer(desk, now, &event);
                 Self::GivingUp { reason, until }
             }

@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 
 use crate::media::command::{MediaCommand, MediaEvent};
 use crate::model::{AttemptReport, Outcome, Reason, Stage};
+use crate::sip::invite::TargetFailure;
 use crate::sip::message::Message;
 
 #[derive(Debug)]
@@ -35,9 +36,16 @@ pub enum Output {
     /// To be committed, and then answered by [`Input::Committed`]; a goodbye plays only after that.
     /// [`Call::next_trunk`](super::Call::next_trunk) says whether another trunk may try.
     Decided(Outcome, AttemptReport),
-    /// Comes after `Finished`, if at all: a response arrived when the call had been given up. A telephone may have
-    /// rung beside that of the next attempt; the attempt is to be flagged `possible_double_ring`.
+    /// A response arrived when the call, or the target that it comes from, had been given up: a telephone may have rung
+    /// beside another. Before `Finished` the report there has the flag `possible_double_ring`; after it the attempt is
+    /// to be flagged.
     PossibleDoubleRing,
+    /// A target of the trunk failed, and the call goes on at the next one. 0 is the first; a failure of the last one is
+    /// in the outcome.
+    NextTarget {
+        failed: usize,
+        failure: TargetFailure,
+    },
     /// All that will be known: quality, talk time, length of the key. The call lives on until
     /// [`Call::is_over`](super::Call::is_over), for its transactions.
     Finished {

@@ -138,6 +138,10 @@ impl Call {
             let Some(event) = self.desk.events.pop_front() else {
                 break;
             };
+            if let invite::Event::Party(party) = event {
+                self.desk.reached(*party);
+                continue;
+            }
             self.step(|phase, desk| phase.session(desk, now, event));
         }
         self.desk.release();

@@ -23,15 +23,20 @@ impl Phase {
                 desk.session_media(now, event);
                 Self::Talking { menu }
             }
+            Event::LateResponse { .. } => {
+                desk.double_ring();
+                Self::Talking { menu }
+            }
             // Of the INVITE that has been answered; the talk goes on while its media does.
             Event::Trying
+            | Event::Party(_)
             | Event::Provisional { .. }
             | Event::Answered { .. }
             | Event::Rejected { .. }
             | Event::TimedOut
             | Event::TransportFailed
-            | Event::AnsweredAfterCancel
-            | Event::LateResponse { .. } => Self::Talking { menu },
+            | Event::NextTarget { .. }
+            | Event::AnsweredAfterCancel => Self::Talking { menu },
         }
     }
 

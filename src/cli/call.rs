@@ -47,8 +47,32 @@ pub(super) struct CallArgs {
     trace: super::TraceSip,
 }
 
+impl CallArgs {
+    /// A test call over one trunk.
+    pub(super) const fn over(
+        number: String,
+        region: Option<String>,
+        trunk: String,
+        file: ConfigFile,
+        trace: super::TraceSip,
+    ) -> Self {
+        Self {
+            number,
+            region,
+            method: Method::PressKey,
+            code: None,
+            trunk: Some(trunk),
+            locale: None,
+            extension: None,
+            file,
+            json: false,
+            trace,
+        }
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
-enum CallError {
+pub(super) enum CallError {
     #[error(transparent)]
     Config(#[from] config::ConfigError),
     #[error(transparent)]
@@ -112,7 +136,7 @@ fn exit_code(status: &str) -> u8 {
     status.parse().map_or(1, exit_code_of)
 }
 
-async fn place(args: &CallArgs) -> Result<Value, CallError> {
+pub(super) async fn place(args: &CallArgs) -> Result<Value, CallError> {
     let mut config = config::load(&args.file.config)?;
     only_trunk(&mut config, args.trunk.as_deref())?;
     let directory = beside_a_server(&mut config)?;
@@ -146,12 +170,26 @@ fn beside_a_server(config: &mut Config) -> Result<super::Scratch, CallError> {
         .set_ip(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
     config.server.listen.set_port(0);
     config.server.admin_listen = None;
-    for address in &mut config.sip.listen {
-        if std::net::UdpSocket::bind(*address).is_err() {
-            address.set_port(0);
+    free_sip_ports(config);
+    Ok(directory)
+}
+
+/// Ports that another process holds give way to any free one; whether there were such.
+pub(super) fn free_sip_ports(config: &mut Config) -> bool {
+    let mut moved = false;
+    for listener in &mut config.sip.listen {
+        let is_free = match listener.transport {
+            config::Transport::Udp => std::net::UdpSocket::bind(listener.address).is_ok(),
+            config::Transport::Tcp | config::Transport::Tls => {
+                std::net::TcpListener::bind(listener.address).is_ok()
+            }
+        };
+        if !is_free {
+            listener.address.set_port(0);
+            moved = true;
         }
     }
-    Ok(directory)
+    moved
 }
 
 fn only_trunk(config: &mut Config, name: Option<&str>) -> Result<(), CallError> {

@@ -89,7 +89,7 @@ async fn demo(args: &DemoArgs) -> Result<bool, DemoError> {
     println!("  API        http://{}/v1   (pages at /docs)", stage.app.http);
     println!(
         "  SIP        udp:{} -> simulated carrier udp:{}",
-        stage.app.sip[0], stage.simulator.sip
+        stage.app.sip[0].1, stage.simulator.sip
     );
     println!("  simulator  http://{}/sim/calls\n", stage.sim_http);
     let good = one_call(&mut stage, &args.number).await?;
@@ -155,6 +155,8 @@ fn simulator() -> Result<Simulator, DemoError> {
     };
     Ok(Simulator::start(SimConfig {
         sip: SocketAddr::from(([127, 0, 0, 1], 0)),
+        streams: Vec::new(),
+        tls: None,
         rtp_ports: 41_000..=42_999,
         callees: crate::sim::defaults(),
         voices: vec![voice("en-US"), voice("en-GB")],

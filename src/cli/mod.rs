@@ -9,12 +9,14 @@ mod client;
 mod config;
 mod demo;
 pub mod dtmf;
+mod explain;
 mod keys;
 mod progress;
 pub mod prompts;
 mod serve;
 mod sim;
 mod sink;
+mod trunk;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -53,6 +55,9 @@ enum Command {
     Dtmf(dtmf::DtmfArgs),
     /// Recordings: list, check, import, build
     Prompts(prompts::PromptsArgs),
+    /// Trunks: list them, test one and hear in words what is wrong
+    #[command(subcommand)]
+    Trunk(trunk::TrunkCommand),
     /// API keys: create, list, revoke
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -116,6 +121,7 @@ pub fn run(cli: Cli) -> ExitCode {
         )
         .into(),
         Command::Call(args) => call::run(&args),
+        Command::Trunk(command) => trunk::run(command),
         Command::Keys(command) => keys::run(command),
         Command::Config(command) => config::run(&command),
     }

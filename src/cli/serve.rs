@@ -72,7 +72,11 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
 }
 
 fn tell(app: &App, json: bool) {
-    let sip: Vec<String> = app.sip.iter().map(|a| format!("udp:{a}")).collect();
+    let sip: Vec<String> = app
+        .sip
+        .iter()
+        .map(|(transport, a)| format!("{}:{a}", transport.param()))
+        .collect();
     if json {
         println!(
             "{}",

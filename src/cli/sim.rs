@@ -8,8 +8,10 @@ use clap::Args;
 use serde::Deserialize;
 
 use crate::model::Codec;
+use crate::net::sip_tls::{Identity, TlsServerConfig};
 use crate::prompt::{Catalogue, CatalogueOptions, PromptError, Wanted};
 use crate::sim::{Callee, SimConfig, SimError, Simulator};
+use crate::sip::transport::SipTransport;
 
 /// The carrier and its callees in the box, as a SIP server with an HTTP API
 #[derive(Debug, Args)]
@@ -20,6 +22,18 @@ pub(super) struct SimArgs {
     /// SIP over UDP
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5070")]
     sip: SocketAddr,
+    /// SIP over TCP as well
+    #[arg(long, value_name = "ADDR")]
+    sip_tcp: Option<SocketAddr>,
+    /// SIP over TLS as well; wants --tls-cert and --tls-key
+    #[arg(long, value_name = "ADDR", requires = "tls_cert")]
+    sip_tls: Option<SocketAddr>,
+    /// Certificate chain for TLS, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
     /// HTTP API: /sim/calls, /sim/wait, /sim/numbers
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8025")]
     http: SocketAddr,
@@ -68,6 +82,22 @@ fn ports(text: &str) -> Result<(u16, u16), String> {
     }
 }
 
+fn streams(args: &SimArgs) -> Vec<(SipTransport, SocketAddr)> {
+    let tcp = args.sip_tcp.map(|address| (SipTransport::Tcp, address));
+    let tls = args.sip_tls.map(|address| (SipTransport::Tls, address));
+    tcp.into_iter().chain(tls).collect()
+}
+
+fn tls(args: &SimArgs) -> Option<TlsServerConfig> {
+    Some(TlsServerConfig {
+        identity: Identity {
+            cert_file: args.tls_cert.clone()?,
+            key_file: args.tls_key.clone()?,
+        },
+        client_ca_file: None,
+    })
+}
+
 pub(super) fn run(args: &SimArgs) -> ExitCode {
     if let Err(error) = crate::telemetry::install_logging(&args.log, false) {
         return super::fail(&error);
@@ -108,6 +138,8 @@ async fn serve(args: &SimArgs) -> Result<(), SimCliError> {
     };
     let simulator = Simulator::start(SimConfig {
         sip: args.sip,
+        streams: streams(args),
+        tls: tls(args),
         rtp_ports: args.rtp_ports.0..=args.rtp_ports.1,
         callees,
         voices: vec![voice("en-US"), voice("en-GB")],
@@ -120,8 +152,18 @@ async fn serve(args: &SimArgs) -> Result<(), SimCliError> {
     };
     let listener = tokio::net::TcpListener::bind(args.http).await.map_err(http)?;
     let address = listener.local_addr().map_err(http)?;
+    let listens: String = [SipTransport::Tcp, SipTransport::Tls]
+        .into_iter()
+        .filter_map(|transport| {
+            Some(format!(
+                "{}:{} , ",
+                transport.param(),
+                simulator.listens(transport)?
+            ))
+        })
+        .collect();
     println!(
-        "simulator listens: SIP udp:{} , http://{address}/sim/calls",
+        "simulator listens: SIP udp:{} , {listens}http://{address}/sim/calls",
         simulator.sip
     );
     let stop = async {

@@ -2,10 +2,12 @@
 //!
 //! [`load`] reads the file, lays `RINGPROOF__SECTION__KEY` variables over it and gives either a [`Config`] or every
 //! [`Problem`] at once, each with file, line, key and the mend. Only `app` (and the command line) reads this room.
+mod presentation;
 mod profile;
 mod reader;
 mod sections;
 mod show;
+mod sip;
 mod tree;
 mod types;
 

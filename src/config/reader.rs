@@ -87,6 +87,18 @@ impl<'t> Section<'t> {
         self.table.is_some_and(|t| t.contains_key(key))
     }
 
+    /// Whether `key` is written here as a table.
+    pub(super) fn holds_table(&self, key: &str) -> bool {
+        let node = self.table.and_then(|t| t.get(key));
+        node.is_some_and(|node| matches!(node.value, Value::Table(_)))
+    }
+
+    /// A file, its name relative to the configuration file. Whoever uses it says when it cannot be read.
+    pub(super) fn file(&mut self, key: &'static str, report: &mut Report<'_>) -> Option<std::path::PathBuf> {
+        let name = self.text(key, report)?;
+        Some(report.directory.join(name))
+    }
+
     /// The origin of `key`, or of the section when it is absent.
     pub(super) fn origin_of(&self, key: &str) -> Origin {
         self.table

@@ -5,8 +5,10 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::presentation::*;
 use super::profile::profiles;
 use super::reader::{Report, Section};
+use super::sip::{sip, trunk_tls};
 use super::tree::Node;
 use super::types::*;
 use crate::model::{Codec, Masked, NumberValidation, Region};
@@ -132,61 +134,6 @@ fn store(mut s: Section<'_>, report: &mut Report<'_>) -> Store {
     }
 }
 
-fn sip(mut s: Section<'_>, report: &mut Report<'_>) -> Sip {
-    let mut listen = Vec::new();
-    let texts = s
-        .texts("listen", report)
-        .unwrap_or_else(|| vec!["udp:0.0.0.0:5060".to_owned()]);
-    for text in &texts {
-        match listener(text) {
-            Ok(address) => listen.push(address),
-            Err(message) => s.problem(report, "listen", message),
-        }
-    }
-    if texts.is_empty() {
-        s.problem(
-            report,
-            "listen",
-            "expected at least one listener such as \"udp:0.0.0.0:5060\"",
-        );
-    }
-    let public_address = s.parsed("public_address", "an IP address such as 203.0.113.10", report);
-    let user_agent = s
-        .text("user_agent", report)
-        .unwrap_or_else(|| concat!("Ringproof/", env!("CARGO_PKG_VERSION")).to_owned());
-    if user_agent.chars().any(char::is_control) || user_agent.len() > 128 {
-        s.problem(report, "user_agent", "expected at most 128 printable characters");
-    }
-    let calls_max = s.integer("max_calls", 1..=100_000, 5000, report).unsigned_abs() as usize;
-    let t1 = millis(&mut s, "t1_ms", 50..=2000, 500, report);
-    let answers = [
-        ("decline", InboundCalls::Decline),
-        ("announce", InboundCalls::Announce),
-    ];
-    let inbound = s.one_of("inbound", &answers, InboundCalls::Decline, report);
-    let inbound_max = count(&mut s, "inbound_max", 1..=1000, 4, report);
-    s.finish(report);
-    Sip {
-        listen,
-        public_address,
-        user_agent,
-        calls_max,
-        t1,
-        inbound,
-        inbound_max,
-    }
-}
-
-fn listener(text: &str) -> Result<SocketAddr, String> {
-    let expected = format!("expected udp:ADDRESS:PORT such as \"udp:0.0.0.0:5060\", found {text:?}");
-    let (transport, address) = text.split_once(':').ok_or_else(|| expected.clone())?;
-    match transport {
-        "udp" => address.parse().map_err(|_| expected),
-        "tcp" | "tls" => Err(format!("this version listens on udp only, found {text:?}")),
-        _ => Err(expected),
-    }
-}
-
 fn media(mut s: Section<'_>, report: &mut Report<'_>) -> Media {
     let text = s
         .text("rtp_ports", report)
@@ -251,11 +198,6 @@ fn trunk(mut s: Section<'_>, name: String, report: &mut Report<'_>) -> Trunk {
         );
     }
     let (caller_id, caller_id_default) = caller_ids(&mut s, report);
-    let formats = [
-        ("+e164", NumberFormat::PlusE164),
-        ("e164", NumberFormat::E164),
-        ("00", NumberFormat::DoubleZero),
-    ];
     let identities = [
         ("none", Identity::None),
         ("asserted", Identity::Asserted),
@@ -269,10 +211,17 @@ fn trunk(mut s: Section<'_>, name: String, report: &mut Report<'_>) -> Trunk {
     let trunk = Trunk {
         auth: auth(s.section("auth", report), report),
         peers: s.parsed_list("peers", "an address block such as 198.51.100.0/24", report),
-        number_format: s.one_of("number_format", &formats, NumberFormat::PlusE164, report),
+        number_format: s.one_of("number_format", &FORMATS, NumberFormat::PlusE164, report),
+        home_country: home_country(&mut s, report),
         tech_prefix: tech_prefix(&mut s, report),
+        caller_id_format: caller_id_format(&mut s, report),
+        from_user: from_user(&mut s, report),
         from_domain: from_domain(&mut s, report),
+        display_name: display_name(&mut s, report),
         identity: s.one_of("identity", &identities, Identity::Asserted, report),
+        privacy: privacy(&mut s, report),
+        diversion: diversion(&mut s, report),
+        uri_params: uri_params(&mut s, report),
         headers: headers(&mut s, report),
         cps: s.number("cps", 0.01..=10_000.0, 1.0, report),
         calls_max: u32::try_from(s.integer("max_calls", 1..=100_000, 30, report)).unwrap_or(1),
@@ -281,38 +230,55 @@ fn trunk(mut s: Section<'_>, name: String, report: &mut Report<'_>) -> Trunk {
         rtcp_mux: s.boolean("rtcp_mux", false, report),
         rel100: s.one_of("rel100", &[("supported", true), ("off", false)], true, report),
         failover_on_timeout: s.boolean("failover_on_timeout", true, report),
+        options: seconds(&mut s, "options_s", 3600.0, 30.0, report),
+        tcp_switch: s.boolean("tcp_switch", true, report),
+        tls: trunk_tls(&mut s, report),
         name,
         targets,
         caller_id,
         caller_id_default,
     };
+    srtp(&mut s, report);
+    home_country_is_used(&s, &trunk, report);
     s.finish(report);
     trunk
 }
 
 fn target(text: &str) -> Result<TrunkTarget, String> {
-    let expected = || format!("expected sip:HOST[:PORT][;transport=udp], found {text:?}");
-    let rest = text.strip_prefix("sip:").ok_or_else(expected)?;
+    let expected =
+        || format!("expected sip:HOST[:PORT][;transport=udp|tcp|tls] or sips:HOST[:PORT], found {text:?}");
+    let secure = text.strip_prefix("sips:");
+    let rest = secure
+        .or_else(|| text.strip_prefix("sip:"))
+        .ok_or_else(expected)?;
     let (address, parameters) = rest.split_once(';').unwrap_or((rest, ""));
-    if !matches!(parameters, "" | "transport=udp") {
-        return Err(format!("this version dials over udp only, found {text:?}"));
+    let transport = match parameters.strip_prefix("transport=") {
+        Some(name) => Some(Transport::from_name(name).ok_or_else(expected)?),
+        None if parameters.is_empty() => None,
+        None => return Err(expected()),
+    };
+    // RFC 3261 §26.2.2: sips is TLS, whatever the transport below it is called.
+    if secure.is_some() && transport == Some(Transport::Udp) {
+        return Err(expected());
     }
     let bracketed = address.starts_with('[');
     let (host, port) = match address.rsplit_once(':') {
         Some((host, port)) if !bracketed || host.ends_with(']') => {
-            (host, port.parse().map_err(|_| expected())?)
+            (host, Some(port.parse().map_err(|_| expected())?))
         }
-        _ => (address, 5060),
+        _ => (address, None),
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let fits = !host.is_empty()
         && host
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '_'));
-    if fits && port != 0 {
+    if fits && port != Some(0) {
         Ok(TrunkTarget {
+            is_secure: secure.is_some(),
             host: host.to_owned(),
             port,
+            transport,
         })
     } else {
         Err(expected())
@@ -344,25 +310,13 @@ fn is_host_name(text: &str) -> bool {
     text.trim_end_matches('.').split('.').all(label) && !text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
 }
 
-fn tech_prefix(s: &mut Section<'_>, report: &mut Report<'_>) -> String {
-    let prefix = s.text("tech_prefix", report).unwrap_or_default();
-    if prefix.len() > 16
-        || !prefix
-            .chars()
-            .all(|c| c.is_ascii_digit() || matches!(c, '#' | '*'))
-    {
-        s.problem(
-            report,
-            "tech_prefix",
-            format!("expected at most 16 of 0-9, * and #, found {prefix:?}"),
-        );
-    }
-    prefix
-}
-
 fn caller_ids(s: &mut Section<'_>, report: &mut Report<'_>) -> (BTreeMap<String, String>, String) {
     let mut ids = s.text_table("caller_id", report);
     for (region, number) in &ids {
+        if region != "default" && Region::name_of(region).is_none() {
+            let message = format!("expected default or a region such as DE = \"+…\", found {region}");
+            s.problem(report, "caller_id", message);
+        }
         let digits = number.strip_prefix('+').unwrap_or(number);
         if digits.is_empty() || digits.len() > 15 || !digits.bytes().all(|b| b.is_ascii_digit()) {
             let message = format!("expected a number such as +18005550199 for {region}, found {number:?}");
@@ -378,39 +332,6 @@ fn caller_ids(s: &mut Section<'_>, report: &mut Report<'_>) -> (BTreeMap<String,
         );
     }
     (ids, default)
-}
-
-fn headers(s: &mut Section<'_>, report: &mut Report<'_>) -> BTreeMap<String, String> {
-    let headers = s.text_table("headers", report);
-    const OURS: [&str; 12] = [
-        "via",
-        "from",
-        "to",
-        "call-id",
-        "cseq",
-        "contact",
-        "route",
-        "max-forwards",
-        "content-length",
-        "content-type",
-        "authorization",
-        "proxy-authorization",
-    ];
-    for (name, value) in &headers {
-        let token = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if !token || value.chars().any(char::is_control) || value.len() > 1024 {
-            let message =
-                format!("expected a header name of letters, digits and - with a printable value: {name:?}");
-            s.problem(report, "headers", message);
-        } else if OURS.contains(&name.to_ascii_lowercase().as_str()) {
-            s.problem(
-                report,
-                "headers",
-                format!("{name} is written by Ringproof itself"),
-            );
-        }
-    }
-    headers
 }
 
 fn codecs(s: &mut Section<'_>, report: &mut Report<'_>) -> Vec<Codec> {
@@ -550,10 +471,12 @@ fn webhook(mut s: Section<'_>, report: &mut Report<'_>) -> Webhook {
         }
         secrets.push(Masked::new(secret));
     }
-    const PROGRESS: [&str; 3] = [
+    const PROGRESS: [&str; 5] = [
         "verification.created",
         "verification.ringing",
         "verification.answered",
+        "trunk.down",
+        "trunk.up",
     ];
     let progress_events = s.texts("progress_events", report).unwrap_or_default();
     for event in progress_events.iter().filter(|e| !PROGRESS.contains(&e.as_str())) {

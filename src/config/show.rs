@@ -1,6 +1,7 @@
 //! The configuration as it is in force, in the form of the file, secrets masked.
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use super::types::*;
@@ -51,13 +52,22 @@ impl Printer {
     fn map(&mut self, key: &str, values: &BTreeMap<String, String>) {
         let items: Vec<String> = values
             .iter()
-            .map(|(k, v)| format!("{k} = {}", quoted(v)))
+            .map(|(k, v)| format!("{} = {}", bare_key(k), quoted(v)))
             .collect();
         self.raw(key, format!("{{ {} }}", items.join(", ")));
     }
 
     fn seconds(&mut self, key: &str, value: Duration) {
         self.raw(key, value.as_secs_f64());
+    }
+}
+
+/// Bare where TOML allows it.
+fn bare_key(text: &str) -> String {
+    let bare = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    match text.bytes().all(bare) && !text.is_empty() {
+        true => text.to_owned(),
+        false => quoted(text),
     }
 }
 
@@ -77,17 +87,7 @@ fn server(out: &mut Printer, config: &Config) {
     out.text("url", &config.store.url);
     out.raw("retention_days", config.store.retention.as_secs_f64() / 86_400.0);
     out.table("[sip]");
-    out.list("listen", config.sip.listen.iter().map(|a| format!("udp:{a}")));
-    out.optional("public_address", config.sip.public_address);
-    out.text("user_agent", &config.sip.user_agent);
-    out.raw("max_calls", config.sip.calls_max);
-    out.raw("t1_ms", config.sip.t1.as_millis());
-    let inbound = match config.sip.inbound {
-        InboundCalls::Decline => "decline",
-        InboundCalls::Announce => "announce",
-    };
-    out.text("inbound", inbound);
-    out.raw("inbound_max", config.sip.inbound_max);
+    show_sip(out, &config.sip);
     out.table("[media]");
     out.text(
         "rtp_ports",
@@ -99,14 +99,65 @@ fn server(out: &mut Printer, config: &Config) {
     out.raw("pin", config.media.pin);
 }
 
+fn show_sip(out: &mut Printer, sip: &Sip) {
+    out.list("listen", &sip.listen);
+    out.optional("public_address", sip.public_address);
+    let public = |listener: &SipListener| {
+        let public = listener.public?;
+        let address = match public.port() {
+            0 => public.ip().to_string(),
+            _ => public.to_string(),
+        };
+        Some(format!(
+            "{} = {}",
+            quoted(&listener.to_string()),
+            quoted(&address)
+        ))
+    };
+    let public: Vec<String> = sip.listen.iter().filter_map(public).collect();
+    if !public.is_empty() {
+        out.raw("public_address", format!("{{ {} }}", public.join(", ")));
+    }
+    out.text("user_agent", &sip.user_agent);
+    out.raw("max_calls", sip.calls_max);
+    out.raw("t1_ms", sip.t1.as_millis());
+    let inbound = match sip.inbound {
+        InboundCalls::Decline => "decline",
+        InboundCalls::Announce => "announce",
+    };
+    out.text("inbound", inbound);
+    out.raw("inbound_max", sip.inbound_max);
+    out.list("dns", sip.dns.iter().map(|server| format!("udp:{server}")));
+    out.raw("connections_max", sip.connections_max);
+    out.raw("connections_per_source", sip.connections_per_source);
+    out.seconds("keep_alive_s", sip.keep_alive.unwrap_or_default());
+    if let Some(tls) = &sip.tls {
+        let ca = tls.client_ca_file.as_deref();
+        let files = tls_files(Some(&tls.identity), ca.map(|ca| ("client_ca_file", ca)));
+        out.raw("tls", files);
+    }
+}
+
+fn tls_files(identity: Option<&TlsIdentity>, ca: Option<(&str, &Path)>) -> String {
+    let identity = identity.map(|identity| {
+        [
+            ("cert_file", identity.cert_file.as_path()),
+            ("key_file", identity.key_file.as_path()),
+        ]
+    });
+    let files: Vec<String> = identity
+        .into_iter()
+        .flatten()
+        .chain(ca)
+        .map(|(key, path)| format!("{key} = {}", quoted(&path.display().to_string())))
+        .collect();
+    format!("{{ {} }}", files.join(", "))
+}
+
 fn show_trunk(out: &mut Printer, trunk: &Trunk) {
     out.table("[[trunk]]");
     out.text("name", &trunk.name);
-    let target = |t: &TrunkTarget| match t.host.contains(':') {
-        true => format!("sip:[{}]:{};transport=udp", t.host, t.port),
-        false => format!("sip:{}:{};transport=udp", t.host, t.port),
-    };
-    out.list("targets", trunk.targets.iter().map(target));
+    out.list("targets", trunk.targets.iter().map(ToString::to_string));
     if let Some(auth) = &trunk.auth {
         let realm = auth
             .realm
@@ -121,23 +172,28 @@ fn show_trunk(out: &mut Printer, trunk: &Trunk) {
         );
     }
     out.list("peers", &trunk.peers);
-    let format = match trunk.number_format {
-        NumberFormat::PlusE164 => "+e164",
-        NumberFormat::E164 => "e164",
-        NumberFormat::DoubleZero => "00",
-    };
-    out.text("number_format", format);
+    out.text("number_format", number_format(trunk.number_format));
+    out.optional("home_country", trunk.home_country.as_ref());
     out.text("tech_prefix", &trunk.tech_prefix);
     let mut ids = trunk.caller_id.clone();
     ids.insert("default".to_owned(), trunk.caller_id_default.clone());
     out.map("caller_id", &ids);
+    out.optional("caller_id_format", trunk.caller_id_format.map(number_format));
+    out.optional("from_user", trunk.from_user.as_ref());
     out.optional("from_domain", trunk.from_domain.as_ref());
+    out.optional("display_name", trunk.display_name.as_ref());
     let identity = match trunk.identity {
         Identity::None => "none",
         Identity::Asserted => "asserted",
         Identity::Preferred => "preferred",
     };
     out.text("identity", identity);
+    out.optional("privacy", trunk.privacy.as_ref());
+    if let Some(Diversion { number, reason }) = &trunk.diversion {
+        let (number, reason) = (quoted(number), quoted(reason));
+        out.raw("diversion", format!("{{ number = {number}, reason = {reason} }}"));
+    }
+    out.map("uri_params", &trunk.uri_params);
     out.map("headers", &trunk.headers);
     out.raw("cps", trunk.cps);
     out.raw("max_calls", trunk.calls_max);
@@ -148,9 +204,38 @@ fn show_trunk(out: &mut Printer, trunk: &Trunk) {
     };
     out.text("dtmf", dtmf);
     out.list("codecs", &trunk.codecs);
+    out.text("srtp", "off");
     out.raw("rtcp_mux", trunk.rtcp_mux);
     out.text("rel100", if trunk.rel100 { "supported" } else { "off" });
     out.raw("failover_on_timeout", trunk.failover_on_timeout);
+    out.seconds("options_s", trunk.options);
+    out.raw("tcp_switch", trunk.tcp_switch);
+    show_trunk_tls(out, &trunk.tls);
+}
+
+fn show_trunk_tls(out: &mut Printer, tls: &TrunkTls) {
+    if tls.ca_file.is_some() || tls.identity.is_some() {
+        let ca = tls.ca_file.as_deref();
+        out.raw(
+            "tls",
+            tls_files(tls.identity.as_ref(), ca.map(|ca| ("ca_file", ca))),
+        );
+    }
+    out.optional("tls_name", tls.name.as_ref());
+    let rule = match tls.rule {
+        TlsNameRule::Rfc5922 => "rfc5922",
+        TlsNameRule::OneLabelWildcard => "one-label-wildcard",
+    };
+    out.text("tls_name_rule", rule);
+}
+
+const fn number_format(format: NumberFormat) -> &'static str {
+    match format {
+        NumberFormat::PlusE164 => "+e164",
+        NumberFormat::E164 => "e164",
+        NumberFormat::DoubleZero => "00",
+        NumberFormat::National => "national",
+    }
 }
 
 fn show_policy(out: &mut Printer, policy: &Policy) {

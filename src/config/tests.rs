@@ -1,5 +1,7 @@
 use super::*;
 
+mod presentation;
+
 const SMALL: &str = r#"
 [server]
 listen = "127.0.0.1:8080"
@@ -74,8 +76,10 @@ fn the_smallest_file_takes_the_defaults() {
     assert_eq!(
         config.trunks[0].targets[0],
         TrunkTarget {
+            is_secure: false,
             host: "127.0.0.1".into(),
-            port: 5080
+            port: Some(5080),
+            transport: None,
         }
     );
     assert_eq!(config.policy.per_number.per_hour, 3);
@@ -90,6 +94,11 @@ fn bad_configurations_each_get_their_exact_problem() {
             "listen = \"127.0.0.1:8080\"",
             "listen = \"8080\"",
             "test.toml:3: server.listen: expected an address and port such as 127.0.0.1:8080, found \"8080\"",
+        ),
+        (
+            "[webhook]",
+            "[sip]\ndns = [\"127.0.0.1\"]\n[webhook]",
+            "test.toml:13: sip.dns: expected udp:ADDRESS[:PORT] such as \"udp:192.0.2.53\", found \"127.0.0.1\"",
         ),
         (
             "listen = \"127.0.0.1:8080\"",
@@ -164,17 +173,17 @@ fn bad_configurations_each_get_their_exact_problem() {
         (
             "sip:127.0.0.1:5080",
             "127.0.0.1:5080",
-            "test.toml:6: trunk.carrier.targets: expected sip:HOST[:PORT][;transport=udp], found \"127.0.0.1:5080\"",
+            "test.toml:6: trunk.carrier.targets: expected sip:HOST[:PORT][;transport=udp|tcp|tls] or sips:HOST[:PORT], found \"127.0.0.1:5080\"",
         ),
         (
             "sip:127.0.0.1:5080",
             "sip:127.0.0.1:99999",
-            "test.toml:6: trunk.carrier.targets: expected sip:HOST[:PORT][;transport=udp], found \"sip:127.0.0.1:99999\"",
+            "test.toml:6: trunk.carrier.targets: expected sip:HOST[:PORT][;transport=udp|tcp|tls] or sips:HOST[:PORT], found \"sip:127.0.0.1:99999\"",
         ),
         (
             "sip:127.0.0.1:5080",
-            "sip:carrier.example;transport=tls",
-            "test.toml:6: trunk.carrier.targets: this version dials over udp only, found \"sip:carrier.example;transport=tls\"",
+            "sip:carrier.example;transport=sctp",
+            "test.toml:6: trunk.carrier.targets: expected sip:HOST[:PORT][;transport=udp|tcp|tls] or sips:HOST[:PORT], found \"sip:carrier.example;transport=sctp\"",
         ),
         (
             "caller_id = { default = \"+18005550199\" }",
@@ -253,8 +262,8 @@ fn bad_configurations_each_get_their_exact_problem() {
         ),
         (
             "[webhook]",
-            "[sip]\nlisten = [\"tcp:0.0.0.0:5060\"]\n[webhook]",
-            "test.toml:13: sip.listen: this version listens on udp only, found \"tcp:0.0.0.0:5060\"",
+            "[sip]\nlisten = [\"tls:0.0.0.0:5061\"]\n[webhook]",
+            "test.toml:13: sip.listen: expected sip.tls.cert_file and key_file for the tls listener",
         ),
         (
             "[webhook]",
@@ -382,6 +391,11 @@ fn bad_configurations_each_get_their_exact_problem() {
             "test.toml:13: telemetry.log: expected a level or a filter such as \"info,ringproof::sip=debug\", found \"info,ringproof=loud\"",
         ),
     ];
+    each_gets_its_problem(table);
+}
+
+/// Of each: what is replaced in [`SMALL`], by what, all problems, one a line.
+fn each_gets_its_problem(table: &[(&str, &str, &str)]) {
     for (from, to, expected) in table {
         assert!(SMALL.contains(from), "{from}");
         let problems = read(&SMALL.replacen(from, to, 1))

@@ -1,5 +1,6 @@
 //! The valid configuration. `config/ringproof.toml` documents every key with unit, default and reason.
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -46,15 +47,25 @@ pub struct Store {
 
 #[derive(Debug, Clone)]
 pub struct Sip {
-    /// UDP listeners.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<SipListener>,
+    /// Of all listeners that have none of their own.
     pub public_address: Option<IpAddr>,
     pub user_agent: String,
     pub calls_max: usize,
     pub t1: Duration,
+    /// Name servers that trunks are located with; empty: those of the system.
+    pub dns: Vec<SocketAddr>,
     pub inbound: InboundCalls,
     /// Announcements at a time.
     pub inbound_max: u32,
+    /// TCP and TLS connections at a time.
+    pub connections_max: usize,
+    /// Of them, those from one address that is no trunk's.
+    pub connections_per_source: usize,
+    /// Pause after which a connection of ours is pinged; `None`: never.
+    pub keep_alive: Option<Duration>,
+    /// What TLS listeners show.
+    pub tls: Option<ServerTls>,
 }
 
 /// What somebody hears who calls the number back.
@@ -64,6 +75,79 @@ pub enum InboundCalls {
     Decline,
     /// One sentence, then BYE.
     Announce,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SipListener {
+    pub transport: Transport,
+    pub address: SocketAddr,
+    /// Static NAT; port 0 stands for the listener's own.
+    pub public: Option<SocketAddr>,
+}
+
+impl fmt::Display for SipListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.transport.name(), self.address)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    Udp,
+    Tcp,
+    Tls,
+}
+
+impl Transport {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+        }
+    }
+
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Udp, Self::Tcp, Self::Tls]
+            .into_iter()
+            .find(|transport| transport.name() == name)
+    }
+}
+
+/// A certificate chain and its key, in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsIdentity {
+    pub cert_file: PathBuf,
+    pub key_file: PathBuf,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerTls {
+    pub identity: TlsIdentity,
+    /// Whoever connects must have a certificate of this authority.
+    pub client_ca_file: Option<PathBuf>,
+}
+
+/// How a trunk's TLS servers are believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrunkTls {
+    /// Instead of the system's authorities.
+    pub ca_file: Option<PathBuf>,
+    /// For servers that ask for a client certificate.
+    pub identity: Option<TlsIdentity>,
+    /// The name that the certificate must have; the target's host when absent.
+    pub name: Option<String>,
+    pub rule: TlsNameRule,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsNameRule {
+    /// RFC 5922: the whole name.
+    Rfc5922,
+    /// `*.carrier.example` stands for one label more.
+    OneLabelWildcard,
 }
 
 #[derive(Debug, Clone)]
@@ -80,18 +164,30 @@ pub struct Media {
 #[derive(Debug, Clone)]
 pub struct Trunk {
     pub name: String,
-    /// `sip:host[:port][;transport=udp]`, tried in order.
+    /// `sip:host[:port][;transport=…]`, tried in order.
     pub targets: Vec<TrunkTarget>,
     pub auth: Option<TrunkAuth>,
     pub peers: Vec<Cidr>,
     pub number_format: NumberFormat,
+    /// Whose dialling `national` follows; the called country when absent.
+    pub home_country: Option<String>,
     pub tech_prefix: String,
     /// By ISO region; `default` for the rest.
     pub caller_id: BTreeMap<String, String>,
     pub caller_id_default: String,
+    /// Of caller IDs that begin with `+`; as they are written when absent.
+    pub caller_id_format: Option<NumberFormat>,
+    /// User of From; default: the caller ID.
+    pub from_user: Option<String>,
     /// Domain of From; default: host of the target.
     pub from_domain: Option<String>,
+    pub display_name: Option<String>,
     pub identity: Identity,
+    /// Value of Privacy (RFC 3323).
+    pub privacy: Option<String>,
+    pub diversion: Option<Diversion>,
+    /// Parameters of Request-URI and To; an empty value: the name alone.
+    pub uri_params: BTreeMap<String, String>,
     pub headers: BTreeMap<String, String>,
     /// New calls per second.
     pub cps: f64,
@@ -102,12 +198,40 @@ pub struct Trunk {
     pub rtcp_mux: bool,
     pub rel100: bool,
     pub failover_on_timeout: bool,
+    /// Between two OPTIONS to each target; zero: none.
+    pub options: Duration,
+    /// A request too long for UDP may go over TCP where the target names no transport.
+    pub tcp_switch: bool,
+    pub tls: TrunkTls,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrunkTarget {
+    /// `sips:`: TLS, whatever the lookup says.
+    pub is_secure: bool,
     pub host: String,
-    pub port: u16,
+    /// `None`: by DNS (RFC 3263), or the usual one.
+    pub port: Option<u16>,
+    /// The transport parameter; `None`: by DNS.
+    pub transport: Option<Transport>,
+}
+
+/// As it is written in the file.
+impl fmt::Display for TrunkTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.is_secure { "sips" } else { "sip" };
+        match self.host.contains(':') {
+            true => write!(f, "{scheme}:[{}]", self.host)?,
+            false => write!(f, "{scheme}:{}", self.host)?,
+        }
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        match self.transport {
+            Some(transport) => write!(f, ";transport={}", transport.name()),
+            None => Ok(()),
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -126,6 +250,15 @@ pub enum NumberFormat {
     E164,
     /// `0014255550123`
     DoubleZero,
+    /// As it is dialled in the country: `030123456`
+    National,
+}
+
+/// RFC 5806.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diversion {
+    pub number: String,
+    pub reason: String,
 }
 
 /// Which header carries the caller ID beside From.

@@ -2,22 +2,32 @@
 //!
 //! Order at the start is the point of it: a media leg is taken, the Call-ID is registered, the attempt is committed as
 //! `dialing`, and only then does the first octet leave (SAFETY 1).
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
+use super::carriage::{Carriage, Carriages};
 use super::ledger::{Ledger, Written};
 use super::plan::{self, PlanError};
-use super::{Reached, Shared, Start};
+use super::reach::{Place, Reached, TargetError};
+use super::{Shared, Start};
 use crate::call::{Call, Input, NextTrunk, Output, asked_once};
 use crate::media::command::MediaEvent;
 use crate::model::{Attempt, AttemptId, AttemptReport, Outcome, Reason, Verification};
 use crate::net::media_engine::MediaLeg;
-use crate::net::sip_udp::{Inbound, RouteGuard};
+use crate::net::sip_net::{Inbound, Local, RouteGuard, TlsPolicy};
 use crate::policy::{Attempts, Failover, goes_to_next_trunk};
+use crate::sip::invite::TargetFailure;
+use crate::sip::transport::Destination;
 use crate::store::{Claim, Claimed, Decided};
 use crate::telemetry::wallclock;
+
+/// How long a connection to a target may take that is tried only if the first one fails.
+const FURTHER_MAX: Duration = Duration::from_secs(1);
 
 /// How an attempt left this task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,20 +112,30 @@ async fn dial(
         leg,
         route,
         call_id,
-        host,
-        target,
+        first,
+        further,
         addresses,
         local,
         entropy,
     } = prepared;
+    let ways = || std::iter::once(&first).chain(further.iter().map(|(place, _)| place));
+    let destinations = ways().map(|place| place.destination.clone()).collect();
+    let carriages = ways()
+        .map(|place| {
+            let switches = place.may_switch && start.trunk.tcp_switch;
+            let to = place.destination.clone();
+            Carriage::new(shared.sip.clone(), to, start.trunk.tls.clone(), switches)
+        })
+        .collect();
+    let carriages = Carriages::new(shared.sip.clone(), carriages);
     let spec = plan::call_spec(
         &shared,
         &start.trunk,
         &verification,
         plan::Wire {
             call_id,
-            host,
-            target,
+            first,
+            further,
             peers: addresses,
             local_sip: local,
             local_media: leg.local,
@@ -137,13 +157,17 @@ async fn dial(
                 call,
                 leg: Some(leg),
                 route,
+                carriages,
                 ledger,
                 outcome: None,
                 next_trunk: NextTrunk::No,
                 attempts: attempts_of(&verification, start.due.number, start.untried),
-                last_report: AttemptReport::default(),
-                has_sent: false,
+                last_report: None,
+                invited: BTreeSet::new(),
                 frees_number: false,
+                trunk: start.trunk.name.clone(),
+                destinations,
+                current: 0,
                 failover_on_timeout: start.trunk.failover_on_timeout,
                 expires_at: Some(Instant::now() + verification.expires_at.since(wallclock())),
             };
@@ -193,23 +217,43 @@ struct Prepared {
     leg: MediaLeg,
     route: Route,
     call_id: String,
-    /// Of the target, as configured.
-    host: String,
-    target: std::net::SocketAddr,
-    /// All addresses of the target.
-    addresses: Vec<std::net::SocketAddr>,
-    local: std::net::SocketAddr,
+    first: Place,
+    /// What the call tries after it, each with what it knows us by.
+    further: Vec<(Place, Local)>,
+    /// All addresses of the targets.
+    addresses: Vec<SocketAddr>,
+    local: Local,
     entropy: crate::model::Entropy,
+}
+
+/// What is not reached in time is left out: the call does not wait for what it may never need.
+async fn further(
+    shared: &Shared,
+    tls: Option<&Arc<TlsPolicy>>,
+    places: impl Iterator<Item = Place>,
+) -> Vec<(Place, Local)> {
+    let known = places.map(|place| async move {
+        let local = shared.sip.local_for(&place.destination, tls);
+        let local = tokio::time::timeout(FURTHER_MAX, local).await.ok()?.ok()?;
+        Some((place, local))
+    });
+    join_all(known).await.into_iter().flatten().collect()
 }
 
 async fn prepare(shared: &Shared, start: &Start) -> Result<Prepared, PlanError> {
     let mut entropy = crate::telemetry::entropy().map_err(|e| PlanError::Entropy(e.to_string()))?;
-    let Reached {
-        host,
-        target,
-        addresses,
-    } = shared.target_for(&start.trunk).await?;
-    let local = shared.sip.local_for(target).map_err(PlanError::NoRoute)?;
+    let Reached { places, addresses } = shared.reach(&start.trunk).await?;
+    let down = || TargetError::Down {
+        trunk: start.trunk.name.clone(),
+    };
+    let mut places = places.into_iter();
+    let first = places.next().ok_or_else(down)?;
+    let tls = start.trunk.tls.as_ref();
+    let (local, further) = tokio::join!(
+        shared.sip.local_for(&first.destination, tls),
+        further(shared, tls, places)
+    );
+    let local = local.map_err(PlanError::NoRoute)?;
     let leg = shared.media.open().map_err(PlanError::Media)?;
     let call_id = entropy.token();
     let (guard, inbound) = shared.sip.register(&call_id).map_err(PlanError::Sip)?;
@@ -221,8 +265,8 @@ async fn prepare(shared: &Shared, start: &Start) -> Result<Prepared, PlanError> 
         leg,
         route,
         call_id,
-        host,
-        target,
+        first,
+        further,
         addresses,
         local,
         entropy,
@@ -256,15 +300,21 @@ struct Pump {
     /// Given back when the call has settled.
     leg: Option<MediaLeg>,
     route: Route,
+    carriages: Carriages,
     ledger: Ledger,
     outcome: Option<Outcome>,
     next_trunk: NextTrunk,
     attempts: Attempts,
-    last_report: AttemptReport,
-    /// Something has left for the network.
-    has_sent: bool,
+    /// Since the call finished.
+    last_report: Option<AttemptReport>,
+    /// Where an INVITE has left for, by target.
+    invited: BTreeSet<(usize, SocketAddr)>,
     /// The ledger has been told that the phone is quiet.
     frees_number: bool,
+    trunk: String,
+    /// In the order in which the call tries them.
+    destinations: Vec<Destination>,
+    current: usize,
     failover_on_timeout: bool,
     /// When an unanswered call ends (`expires_at` of the verification, told once).
     expires_at: Option<Instant>,
@@ -288,7 +338,8 @@ impl Pump {
                     }
                     None => { media_open = false; None }
                 },
-                inbound = self.route.inbound.recv() => inbound.map(|Inbound { message, source, .. }| Input::Sip { message, source }),
+                inbound = self.route.inbound.recv() => inbound.map(|inbound| self.heard_sip(inbound)),
+                way = self.carriages.lost() => self.lost_flow(way),
                 reason = cancel.recv(), if cancel_open => match reason {
                     Some(reason) => Some(Input::Cancel(reason)),
                     None => { cancel_open = false; None }
@@ -322,9 +373,10 @@ impl Pump {
                 biased;
                 _ = self.ledger.next() => None,
                 inbound = self.route.inbound.recv() => match inbound {
-                    Some(Inbound { message, source, .. }) => Some(Input::Sip { message, source }),
+                    Some(inbound) => Some(self.heard_sip(inbound)),
                     None => return,
                 },
+                way = self.carriages.lost() => self.lost_flow(way),
                 () = until(deadline) => Some(Input::Timeout),
             };
             if let Some(input) = input {
@@ -332,6 +384,30 @@ impl Pump {
                 self.drain().await;
             }
         }
+    }
+
+    fn heard_sip(&mut self, inbound: Inbound) -> Input {
+        self.carriages.note(&inbound);
+        Input::Sip {
+            message: inbound.message,
+            source: inbound.source,
+        }
+    }
+
+    /// A request that waits for its answer has failed (RFC 3261 §17.1.4); an answered call goes on. Where a second
+    /// telephone may not ring beside the first, Timer B decides: the server may answer on a connection of its own.
+    fn lost_flow(&mut self, way: usize) -> Option<Input> {
+        tracing::info!(attempt = %self.attempt, trunk = %self.trunk, "the connection to a target has ended");
+        self.carriages.forget_connection(way);
+        (way == self.current && self.failover_on_timeout).then_some(Input::TransportError)
+    }
+
+    /// What a message that could not be sent means. Once an INVITE has left, a phone may ring: then only the
+    /// transaction's timers decide, but a stream repeats nothing.
+    fn has_failed(&self, to: SocketAddr, bytes: &[u8]) -> bool {
+        let has_left = self.invited.contains(&(self.current, to));
+        let is_only_try = self.failover_on_timeout && self.carriages.is_only_try(to, bytes);
+        (is_invite(bytes) && !has_left) || is_only_try
     }
 
     /// The leg tells of unnegotiated events once a call.
@@ -360,6 +436,7 @@ impl Pump {
         count(outcome);
         self.outcome = Some(outcome);
         self.next_trunk = self.call.next_trunk();
+        self.judge_target(&outcome, &report);
         // After Timer B a phone may still ring somewhere; the operator may rule out a second ring.
         let silent = outcome.reason() == Reason::TrunkDown && !self.failover_on_timeout;
         let asked = match self.next_trunk {
@@ -370,6 +447,36 @@ impl Pump {
         let another = goes_to_next_trunk(outcome, asked, self.attempts);
         self.frees_number = self.call.is_settled();
         self.ledger.decide(outcome, report, another, self.frees_number);
+    }
+
+    fn target_failed(&self, target: usize, failure: TargetFailure) {
+        if let Some(destination) = self.destinations.get(target) {
+            tracing::warn!(attempt = %self.attempt, trunk = %self.trunk, target = %destination.address, ?failure, "a target of the trunk failed");
+            self.shared.health.failed(&self.trunk, destination, failure);
+        }
+    }
+
+    /// What the end of the call says of the last target that it tried.
+    fn judge_target(&self, outcome: &Outcome, report: &AttemptReport) {
+        let heard = report.cause.sip_status;
+        let failure = match (self.next_trunk, heard) {
+            (NextTrunk::Yes { rest_s: Some(rest_s) }, Some(_)) => Some(TargetFailure::Unavailable {
+                retry_after_s: Some(rest_s),
+            }),
+            (NextTrunk::Yes { rest_s: Some(_) }, None) if outcome.reason() == Reason::TrunkDown => {
+                Some(TargetFailure::Silent)
+            }
+            (NextTrunk::Yes { rest_s: Some(_) }, None) => Some(TargetFailure::Unsent),
+            _ => None,
+        };
+        match (failure, self.destinations.get(self.current)) {
+            (Some(failure), _) => self.target_failed(self.current, failure),
+            // 408 and 503 are what a proxy says of something behind it that is gone.
+            (None, Some(destination)) if heard.is_some_and(|status| !matches!(status, 408 | 503)) => {
+                self.shared.health.answered(&self.trunk, destination);
+            }
+            (None, _) => {}
+        }
     }
 
     /// Obeys every output that waits, and gives the number back once the phone is known to be quiet: answered, or
@@ -385,18 +492,19 @@ impl Pump {
     async fn obey(&mut self) {
         while let Some(output) = self.call.poll_output() {
             match output {
-                Output::SendSip { to, bytes } => {
-                    match self.shared.sip.send(to, &bytes).await {
-                        Ok(()) => self.has_sent = true,
-                        Err(error) => {
-                            tracing::warn!(attempt = %self.attempt, %error, "a SIP message could not be sent");
-                            // Once an INVITE has left, a phone may ring: then only the transaction's timers decide.
-                            if !self.has_sent {
-                                self.call.handle_input(Instant::now(), Input::TransportError);
-                            }
+                Output::SendSip { to, bytes } => match self.carriages.send(to, &bytes).await {
+                    Ok(()) => {
+                        if is_invite(&bytes) {
+                            self.invited.insert((self.current, to));
                         }
                     }
-                }
+                    Err(error) => {
+                        tracing::warn!(attempt = %self.attempt, %error, "a SIP message could not be sent");
+                        if self.has_failed(to, &bytes) {
+                            self.call.handle_input(Instant::now(), Input::TransportError);
+                        }
+                    }
+                },
                 Output::Media(command) => {
                     if let Some(leg) = &self.leg
                         && let Err(error) = leg.command(command)
@@ -410,17 +518,29 @@ impl Pump {
                     // RFC 3261 §17.1.1.2 leaves this one hole: the answer came after Timer B.
                     metrics::counter!("ringproof_possible_double_rings_total").increment(1);
                     tracing::warn!(attempt = %self.attempt, "an answer came after the call had been given up");
-                    self.last_report.flag("possible_double_ring");
-                    self.ledger.report(self.last_report.clone());
+                    // Before the end the report that comes with it has the flag.
+                    if let Some(report) = &mut self.last_report {
+                        report.flag("possible_double_ring");
+                        self.ledger.report(report.clone());
+                    }
+                }
+                Output::NextTarget { failed, failure } => {
+                    self.target_failed(failed, failure);
+                    self.current = failed + 1;
+                    self.carriages.turn_to(self.current);
                 }
                 Output::Finished { outcome, report, .. } => {
                     tracing::info!(attempt = %self.attempt, %outcome, sip = report.cause.sip_status, "ended");
-                    self.last_report = report.clone();
+                    self.last_report = Some(report.clone());
                     self.ledger.report(report);
                 }
             }
         }
     }
+}
+
+fn is_invite(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"INVITE ")
 }
 
 /// Counts an outcome by its words, for dashboards.

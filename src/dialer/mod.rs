@@ -9,26 +9,38 @@
 //! - A trunk never gets more new calls a second, nor more at the same time, than it is configured for.
 //! - After [`Dialer::drain`] no attempt is started; live calls finish or are canceled with `shutdown`.
 mod call_task;
+mod carriage;
+mod health;
 mod ledger;
 mod plan;
+mod presentation;
+mod probe;
+mod reach;
 mod selection;
-mod target;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
-pub use plan::{NumberFormat, ProfilePlan, Trunk};
-pub use target::{Target, TargetError};
+pub use health::TrunkNotices;
+pub use plan::{ProfilePlan, Trunk};
+#[cfg(test)]
+pub(crate) use plan::{Wire, invite};
+pub use presentation::{Diversion, NumberFormat, Presentation};
+pub use probe::{Answer, Auth, Heard, PROBES_MAX, Probe, probe};
+#[cfg(test)]
+pub(crate) use reach::Place;
+pub use reach::TargetError;
 
 use crate::model::{AttemptId, Reason};
 use crate::net::media_engine::MediaEngine;
-use crate::net::sip_udp::SipUdp;
+use crate::net::resolver::Resolver;
+use crate::net::sip_net::SipNet;
 use crate::prompt::Catalogue;
 use crate::store::{DueAttempt, Store};
 
@@ -49,6 +61,7 @@ pub struct DialerConfig {
     pub calls_max: usize,
     /// How long a number that reported fraud is not called; zero: it is not blocked.
     pub fraud_block: Duration,
+    pub trunk_notices: TrunkNotices,
 }
 
 /// What the selection loop and every call task share.
@@ -56,26 +69,16 @@ pub(crate) struct Shared {
     config: DialerConfig,
     store: Store,
     media: MediaEngine,
-    sip: SipUdp,
+    sip: SipNet,
     voices: Arc<Catalogue>,
-    resolver: target::Resolver,
+    resolver: Resolver,
+    health: health::Health,
     /// Live calls, so that a cancel finds its task.
     live: Mutex<BTreeMap<AttemptId, mpsc::Sender<Reason>>>,
-    /// The target of a trunk that is tried next; a target that gave no answer makes way for the next.
-    rotation: BTreeMap<String, AtomicUsize>,
     /// A call has ended: there may be room for the next.
     room: Notify,
     /// No attempt is started any more.
     draining: AtomicBool,
-}
-
-/// Where a trunk is reached now.
-pub(crate) struct Reached {
-    /// As configured: what Request-URI, To and From say (RFC 3263 changes the destination only).
-    host: String,
-    target: SocketAddr,
-    /// All addresses of the host: its cluster may send from any of them.
-    addresses: Vec<SocketAddr>,
 }
 
 /// An attempt and the trunk that it goes over.
@@ -91,6 +94,7 @@ pub struct Dialer {
     shared: Arc<Shared>,
     accepting: watch::Sender<bool>,
     selection: JoinHandle<()>,
+    health: JoinHandle<()>,
 }
 
 impl Dialer {
@@ -99,33 +103,38 @@ impl Dialer {
         config: DialerConfig,
         store: Store,
         media: MediaEngine,
-        sip: SipUdp,
+        sip: SipNet,
+        resolver: Resolver,
         voices: Arc<Catalogue>,
     ) -> Self {
-        let rotation = config
-            .trunks
-            .iter()
-            .map(|t| (t.name.clone(), AtomicUsize::new(0)))
-            .collect();
+        let health = health::Health::new(&config.trunks);
         let shared = Arc::new(Shared {
             config,
             store,
             media,
             sip,
             voices,
-            resolver: target::Resolver::default(),
+            resolver,
+            health,
             live: Mutex::default(),
-            rotation,
             room: Notify::new(),
             draining: AtomicBool::new(false),
         });
         let accepting = watch::Sender::new(true);
         let selection = tokio::spawn(selection::run(Arc::clone(&shared), accepting.subscribe()));
+        let health = tokio::spawn(health::run(Arc::clone(&shared)));
         Self {
             shared,
             accepting,
             selection,
+            health,
         }
+    }
+
+    /// Whether any trunk can be called; changes as their targets go down and come up.
+    #[must_use]
+    pub fn trunks_up(&self) -> watch::Receiver<bool> {
+        self.shared.health.any_up()
     }
 
     /// Calls that are live now.
@@ -148,6 +157,7 @@ impl Dialer {
         // BYE or CANCEL and its answer: Timer F rules; past it the row is told as unknown after the next start.
         self.idle_by(Instant::now() + Duration::from_secs(10)).await;
         self.selection.abort();
+        self.health.abort();
         told.len()
     }
 
@@ -170,46 +180,5 @@ impl Shared {
 
     fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
-    }
-
-    /// Address of the trunk's target whose turn it is.
-    async fn target_for(&self, trunk: &Trunk) -> Result<Reached, TargetError> {
-        let turn = self
-            .rotation
-            .get(&trunk.name)
-            .map_or(0, |at| at.load(Ordering::Relaxed));
-        let count = trunk.targets.len();
-        let mut failure = None;
-        for offset in 0..count {
-            let Some(target) = trunk.targets.get((turn + offset) % count) else {
-                continue;
-            };
-            match self.resolver.addresses(target).await {
-                Ok(addresses) => {
-                    let usable = addresses.iter().copied().find(|a| self.sip.local_for(*a).is_ok());
-                    if let Some(address) = usable {
-                        return Ok(Reached {
-                            host: target.host.clone(),
-                            target: address,
-                            addresses,
-                        });
-                    }
-                    failure = Some(TargetError::Empty {
-                        host: target.host.clone(),
-                    });
-                }
-                Err(error) => failure = Some(error),
-            }
-        }
-        Err(failure.unwrap_or_else(|| TargetError::Empty {
-            host: trunk.name.clone(),
-        }))
-    }
-
-    /// The target that was tried gave no answer: the next call takes the next one.
-    fn rotate(&self, trunk: &Trunk) {
-        if let Some(at) = self.rotation.get(&trunk.name) {
-            at.fetch_add(1, Ordering::Relaxed);
-        }
     }
 }

@@ -1,23 +1,25 @@
 //! Trunk + profile + verification → everything that one [`Call`](crate::call::Call) needs.
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::Shared;
 use super::call_task::TaskEnd;
-use super::target::{Target, TargetError};
+use super::presentation::Presentation;
+use super::reach::{Place, TargetError};
+use super::{DialerConfig, Shared};
 use crate::call::{CallSpec, CallTimings, SpecError};
 use crate::ivr::Script;
 use crate::media::command::DtmfMode;
-use crate::model::{Cidr, Codec, Destination, Outcome, Reason, Verification};
+use crate::model::{Cidr, Codec, Destination as Called, Outcome, Reason, Verification};
 use crate::net::media_engine::Refusal;
-use crate::net::sip_udp::RegisterError;
+use crate::net::sip_net::{Local, RegisterError, TlsPolicy};
 use crate::prompt::{MessageError, Wanted, brand_variable, message_vars};
 use crate::sip::digest::Credentials;
-use crate::sip::invite::{InviteConfig, Transport};
-use crate::sip::message::NameAddr;
+use crate::sip::invite::{Failover, Hop, InviteConfig};
+use crate::sip::locate::Target;
 use crate::sip::peer::IpNet;
 use crate::sip::transaction::timer::TimerConfig;
-use crate::sip::uri::{Host, Uri};
 
 /// One trunk as the dialer uses it.
 #[derive(Debug, Clone)]
@@ -27,16 +29,11 @@ pub struct Trunk {
     pub credentials: Option<Credentials>,
     /// Further sources of in-dialog requests.
     pub peers: Vec<Cidr>,
-    pub number_format: NumberFormat,
-    pub tech_prefix: String,
     /// By ISO region.
     pub caller_id: BTreeMap<String, String>,
     pub caller_id_default: String,
-    /// Domain of From; the target's address when absent.
-    pub from_domain: Option<Host>,
-    /// `P-Asserted-Identity`, `P-Preferred-Identity` (RFC 3325), or none.
-    pub identity_header: Option<&'static str>,
-    pub headers: Vec<(String, String)>,
+    /// What its INVITEs say.
+    pub presentation: Presentation,
     /// New calls per second.
     pub cps: f64,
     pub calls_max: u32,
@@ -46,17 +43,12 @@ pub struct Trunk {
     pub rtcp_mux: bool,
     pub rel100: bool,
     pub failover_on_timeout: bool,
-}
-
-/// How the number is written in the Request-URI and To.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NumberFormat {
-    /// `+14255550123`
-    PlusE164,
-    /// `14255550123`
-    E164,
-    /// `0014255550123`
-    DoubleZero,
+    /// Between two OPTIONS to the same target; `None`: no OPTIONS.
+    pub options_every: Option<Duration>,
+    /// Long requests may leave UDP, where the target leaves the transport open.
+    pub tcp_switch: bool,
+    /// For targets over TLS.
+    pub tls: Option<Arc<TlsPolicy>>,
 }
 
 /// What the calls of one profile say and wait for.
@@ -132,34 +124,19 @@ impl Trunk {
             .and_then(|c| self.caller_id.get(c))
             .unwrap_or(&self.caller_id_default)
     }
-
-    /// The called number as this trunk wants it.
-    fn user_part(&self, to: &Destination) -> String {
-        let number = match to {
-            Destination::Internal(number) => number.clone(),
-            Destination::E164(number) => {
-                let digits = number.reveal().trim_start_matches('+');
-                match self.number_format {
-                    NumberFormat::PlusE164 => format!("+{digits}"),
-                    NumberFormat::E164 => digits.to_owned(),
-                    NumberFormat::DoubleZero => format!("00{digits}"),
-                }
-            }
-        };
-        format!("{}{number}", self.tech_prefix)
-    }
 }
 
 /// What the shell took for this call.
-pub(super) struct Wire {
-    pub(super) call_id: String,
-    /// Of the target, as configured.
-    pub(super) host: String,
-    pub(super) target: SocketAddr,
+pub(crate) struct Wire {
+    pub(crate) call_id: String,
+    /// The first target to try.
+    pub(crate) first: Place,
+    /// The others, each with what it knows us by.
+    pub(crate) further: Vec<(Place, Local)>,
     /// Sources of in-dialog requests beside the target.
-    pub(super) peers: Vec<SocketAddr>,
-    pub(super) local_sip: SocketAddr,
-    pub(super) local_media: SocketAddr,
+    pub(crate) peers: Vec<SocketAddr>,
+    pub(crate) local_sip: Local,
+    pub(crate) local_media: SocketAddr,
 }
 
 pub(super) fn call_spec(
@@ -185,16 +162,17 @@ pub(super) fn call_spec(
     } else {
         message_vars(&voice, &verification.message)?
     };
-    let public = shared.config.public_address;
+    let public = wire.local_sip.public.map(|public| public.ip());
+    let public = public.or(shared.config.public_address);
     let advertised = |ip: IpAddr| public.filter(|p| p.is_ipv4() == ip.is_ipv4()).unwrap_or(ip);
     // A socket bound to all addresses says where it really is: what the kernel picks for this target.
     let media_ip = if wire.local_media.ip().is_unspecified() {
-        wire.local_sip.ip()
+        wire.local_sip.address.ip()
     } else {
         wire.local_media.ip()
     };
     let spec = CallSpec {
-        invite: invite(shared, trunk, verification, &wire),
+        invite: invite(&shared.config, trunk, &verification.to, &wire),
         local_media: SocketAddr::new(advertised(media_ip), wire.local_media.port()),
         codecs: trunk.codecs.clone(),
         rtcp_mux: trunk.rtcp_mux,
@@ -213,36 +191,25 @@ pub(super) fn call_spec(
     Ok(spec)
 }
 
-fn invite(shared: &Shared, trunk: &Trunk, verification: &Verification, wire: &Wire) -> InviteConfig {
-    let user = trunk.user_part(&verification.to);
-    let port = (wire.target.port() != 5060).then(|| wire.target.port());
-    let host: Host = wire.host.parse().unwrap_or_else(|_| wire.target.ip().into());
-    let request_uri = Uri::sip(Some(&user), host.clone(), port);
-    let caller = trunk.caller_id_for(verification.to.country());
-    let from_uri = match &trunk.from_domain {
-        Some(domain) => Uri::sip(Some(caller), domain.clone(), None),
-        None => Uri::sip(Some(caller), host, None),
-    };
-    let mut extra_headers = trunk.headers.clone();
-    if let Some(header) = trunk.identity_header {
-        extra_headers.push((header.to_owned(), NameAddr::new(from_uri.clone()).to_string()));
-    }
+/// The INVITE that this trunk gets for this number.
+pub(crate) fn invite(config: &DialerConfig, trunk: &Trunk, to: &Called, wire: &Wire) -> InviteConfig {
+    let target = &wire.first.destination;
+    let caller = trunk.caller_id_for(to.country());
+    let presented = trunk
+        .presentation
+        .present(to, caller, &wire.first.host(), wire.first.uri_port());
     InviteConfig {
-        target: wire.target,
-        local: wire.local_sip,
-        public: shared
-            .config
-            .public_address
-            .filter(|ip| ip.is_ipv4() == wire.target.is_ipv4())
-            .map(|ip| SocketAddr::new(ip, wire.local_sip.port())),
-        transport: Transport::Udp,
-        request_uri: request_uri.clone(),
-        from: NameAddr::new(from_uri),
-        to: NameAddr::new(request_uri),
+        target: target.address,
+        local: wire.local_sip.address,
+        public: wire.local_sip.public,
+        transport: target.transport,
+        request_uri: presented.request_uri,
+        from: presented.from,
+        to: presented.to,
         contact_user: caller.trim_start_matches('+').to_owned(),
         route: Vec::new(),
-        extra_headers,
-        user_agent: shared.config.user_agent.clone(),
+        extra_headers: presented.headers,
+        user_agent: config.user_agent.clone(),
         call_id: wire.call_id.clone(),
         credentials: trunk.credentials.clone(),
         peers: trunk
@@ -257,8 +224,23 @@ fn invite(shared: &Shared, trunk: &Trunk, verification: &Verification, wire: &Wi
             .collect(),
         rel100: trunk.rel100,
         timers: TimerConfig {
-            t1: shared.config.t1,
+            t1: config.t1,
             ..TimerConfig::default()
+        },
+        failover: Failover {
+            further: wire
+                .further
+                .iter()
+                .map(|(place, local)| Hop {
+                    destination: place.destination.clone(),
+                    local: local.address,
+                    public: local.public,
+                    request_uri: trunk
+                        .presentation
+                        .request_uri(to, &place.host(), place.uri_port()),
+                })
+                .collect(),
+            on_silence: trunk.failover_on_timeout,
         },
     }
 }
@@ -283,7 +265,7 @@ mod tests {
     fn the_country_chooses_the_language_of_a_request_that_names_none() {
         let (voices, _) = Catalogue::load(&CatalogueOptions::default()).unwrap();
         let spoken = |prompts: Option<&str>, request: Option<&str>, to: &str| {
-            let to = Destination::E164(PhoneNumber::parse(to, None, NumberValidation::Shape).unwrap());
+            let to = Called::E164(PhoneNumber::parse(to, None, NumberValidation::Shape).unwrap());
             voices
                 .voice(plan(prompts).wanted(request, to.country()))
                 .locale

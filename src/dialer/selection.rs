@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 use super::call_task::{self, TaskEnd};
+use super::health::Standing;
 use super::ledger::{self, Ledger};
 use super::{Shared, Start};
 use crate::call::NextTrunk;
@@ -35,6 +36,8 @@ struct Desk {
     picked: BTreeSet<AttemptId>,
     /// Attempts that were picked, not dialled, and are still due.
     held: BTreeMap<AttemptId, Hold>,
+    /// Trunks that carry no call now nor soon: nothing waits for them.
+    down: Vec<String>,
 }
 
 /// What an attempt that is still due has met.
@@ -54,12 +57,24 @@ impl Desk {
             board: TrunkBoard::new(rules),
             picked: BTreeSet::new(),
             held: BTreeMap::new(),
+            down: Vec::new(),
+        }
+    }
+
+    /// Takes the health of a trunk's targets over.
+    fn stands(&mut self, trunk: &str, standing: Standing) {
+        self.down.retain(|name| name != trunk);
+        match standing {
+            Standing::Up => {}
+            Standing::Rests(until) => self.board.down(trunk, until),
+            Standing::Down => self.down.push(trunk.to_owned()),
         }
     }
 
     /// The trunk for this attempt, and how many could carry it after that one.
     fn choose(&mut self, due: &DueAttempt, now: Instant) -> (Selection, usize) {
         let mut tried = due.tried_trunks.clone();
+        tried.extend(self.down.iter().cloned());
         if let Some(hold) = self.held.get(&due.id) {
             if let Some(until) = hold.until.filter(|until| *until > now) {
                 return (Selection::Wait { until: Some(until) }, 0);
@@ -207,7 +222,11 @@ fn pick(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, due: &DueAttempt) -> Pick
     if guard.picked.len() >= shared.config.calls_max {
         return Picked::Wait(None);
     }
-    let (selection, untried) = guard.choose(due, Instant::now());
+    let now = Instant::now();
+    for trunk in &shared.config.trunks {
+        guard.stands(&trunk.name, shared.health.standing(&trunk.name, now));
+    }
+    let (selection, untried) = guard.choose(due, now);
     let name = match selection {
         Selection::Start { trunk } => trunk,
         Selection::Wait { until } => return Picked::Wait(until),
@@ -251,10 +270,13 @@ async fn attend(shared: Arc<Shared>, desk: Arc<Mutex<Desk>>, start: Start, cance
     };
     {
         let mut guard = lock(&desk);
-        guard.ended(&picked, end, Instant::now());
-        if let Some((outcome, rest)) = rest_after(end) {
-            shared.rotate(&trunk);
-            guard.board.down(&trunk.name, Instant::now() + rest);
+        let now = Instant::now();
+        guard.ended(&picked, end, now);
+        // With another target in order the trunk goes on: the call has told which ones are not.
+        if let Some((outcome, rest)) = rest_after(end)
+            && shared.health.standing(&trunk.name, now) != Standing::Up
+        {
+            guard.board.down(&trunk.name, now + rest);
             tracing::warn!(trunk = %trunk.name, %outcome, "the trunk rests for {} s", rest.as_secs());
         }
     }
@@ -406,6 +428,22 @@ mod tests {
         desk.ended(&picking(&one, "b"), TaskEnd::Unreachable, later);
         assert_eq!(desk.choose(&one, later).0, Selection::NoTrunk);
         assert_eq!(desk.choose(&due(3), now + PENALTY), (start("a"), 1));
+    }
+
+    #[test]
+    fn nothing_waits_for_a_trunk_that_is_down_and_a_short_rest_is_waited_for() {
+        let now = Instant::now();
+        let due = due(1);
+        let mut desk = desk(&["a", "b"]);
+        desk.stands("a", Standing::Down);
+        assert_eq!(desk.choose(&due, now), (start("b"), 0));
+        desk.stands("b", Standing::Down);
+        assert_eq!(desk.choose(&due, now).0, Selection::NoTrunk);
+        let until = now + Duration::from_secs(3);
+        desk.stands("b", Standing::Rests(until));
+        assert_eq!(desk.choose(&due, now).0, Selection::Wait { until: Some(until) });
+        desk.stands("a", Standing::Up);
+        assert_eq!(desk.choose(&due, now), (start("a"), 1));
     }
 
     #[test]

@@ -214,6 +214,28 @@ impl PhoneNumber {
         }
     }
 
+    /// As it is dialled in `region`: `030123456` in Germany, `14255550123` in North America, abroad with the
+    /// international prefix that is used there (`0014255550123`, `0114930123456`). `None`: in the number's own
+    /// country. Where no plan knows it, E.164 with `+`.
+    #[must_use]
+    pub fn reveal_dialled_in(&self, region: Option<&str>) -> String {
+        let region = region.or(self.country()).and_then(|code| code.parse().ok());
+        let number = rlibphonenumber::PhoneNumber::parse(&self.e164, None);
+        let (Some(region), Ok(number)) = (region, number) else {
+            return self.e164.clone();
+        };
+        let written = number.format_out_of_country_calling_number(region);
+        let keeps_plus = written.starts_with('+');
+        let digits = written.chars().filter(char::is_ascii_digit);
+        let dialled: String = keeps_plus.then_some('+').into_iter().chain(digits).collect();
+        // In North America the metadata writes the trunk prefix 1 for some regions only.
+        let digits = self.e164.trim_start_matches('+');
+        if self.calling_code == 1 && digits.strip_prefix('1') == Some(&dialled) {
+            return digits.to_owned();
+        }
+        dialled
+    }
+
     /// `+1•••••••0123` → all but the country code and the last two digits hidden.
     #[must_use]
     pub fn masked(&self) -> String {

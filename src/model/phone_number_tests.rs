@@ -191,6 +191,29 @@ fn line_types_come_from_the_plan() {
 }
 
 #[test]
+fn a_number_is_written_as_it_is_dialled_at_home_and_abroad() {
+    for (number, region, dialled) in [
+        ("+4930123456", None, "030123456"),
+        ("+14255550123", None, "14255550123"),
+        ("+442079460123", None, "02079460123"),
+        // Italy has no trunk prefix: the zero is part of the number.
+        ("+390612345678", None, "0612345678"),
+        ("+34911234567", None, "911234567"),
+        ("+4930123456", Some("DE"), "030123456"),
+        ("+14255550123", Some("DE"), "0014255550123"),
+        ("+4930123456", Some("US"), "0114930123456"),
+        ("+16045550123", Some("US"), "16045550123"),
+        ("+442079460123", Some("AU"), "0011442079460123"),
+        // Of no country.
+        ("+80012345678", None, "+80012345678"),
+        ("+80012345678", Some("DE"), "0080012345678"),
+    ] {
+        let parsed = PhoneNumber::parse(number, None, Shape).unwrap();
+        assert_eq!(parsed.reveal_dialled_in(region), dialled, "{number} {region:?}");
+    }
+}
+
+#[test]
 fn an_erased_number_keeps_its_country_and_nothing_else() {
     let number = PhoneNumber::parse("+442079460958", None, Strict).unwrap();
     let erased = number.erased();

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::outcome::words;
 use super::{
-    AttemptId, Destination, Digit, Digits, Extension, HangupCause, Masked, Outcome, Stage, Status,
+    AttemptId, Destination, Digit, Digits, Extension, Forwarded, HangupCause, Masked, Outcome, Stage, Status,
     UnixMillis, UnknownWord, VerificationId,
 };
 
@@ -110,8 +110,11 @@ pub struct AttemptReport {
     pub ring_ms: Option<u32>,
     /// 2xx to BYE, milliseconds.
     pub talk_ms: Option<u32>,
-    /// Words that explain: `dtmf_mismatch`, `call_blocked`, `unwanted`, `possible_double_ring`.
+    /// Words that explain: `dtmf_mismatch`, `call_blocked`, `unwanted`, `forwarded`, `possible_double_ring`.
     pub flags: Vec<String>,
+    pub forwarded: Option<Forwarded>,
+    /// P-Asserted-Identity of the telephone that was reached, masked.
+    pub answered_as: Option<String>,
 }
 
 impl Eq for AttemptReport {}

@@ -11,59 +11,40 @@
 //! Invariants:
 //! - Every queue is bounded; what does not fit is dropped and counted (SIP retransmits).
 //! - A stranger never gets an octet from here, and can make us parse only a bounded number of messages a second.
-mod allowance;
+pub(super) mod allowance;
 mod metrics;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
-use std::collections::hash_map::{Entry, RandomState};
-use std::hash::BuildHasher;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::AbortHandle;
 
 pub use self::metrics::SipUdpMetrics;
 
 use self::allowance::Allowances;
-use self::metrics::Counters;
+pub(super) use self::metrics::Counters;
+use super::sip_router::Router;
+pub use super::sip_router::{Flow, Inbound, PeerCheck, RegisterError, RouteGuard, routes_for};
 use super::sip_trace::SipTrace;
-use crate::sip::message::{Headers, Message, ParseError};
+use crate::sip::message::{Message, ParseError};
 use crate::sip::transaction::datagram_response_target;
 use crate::sip::transaction::timer::Transport;
 
 /// No UDP datagram is longer.
 const DATAGRAM_OCTETS_MAX: usize = 65_536;
 
-/// A call that is over keeps its route until its transactions are (Timer D and Timer M: 32 s), and its line is free
-/// long before.
-const ROUTES_PER_CALL: usize = 64;
-
-/// The fewest and the most routes, whatever the calls. A route is its Call-ID and a queue, about 10 KiB.
-const ROUTES_MIN: usize = 4096;
-const ROUTES_MAX: usize = 65_536;
-
-/// Messages that wait for one call. A call has tens in its whole life.
-const CALL_QUEUE_MAX: usize = 64;
-
-/// Requests that wait for whoever answers outside calls.
-const OUT_OF_CALL_QUEUE_MAX: usize = 1024;
-
 /// Asked of the kernel, which may grant less: one second of a busy trunk's messages.
 const SOCKET_BUFFER_OCTETS: usize = 4 << 20;
 
 /// Rest after an error of `recv`, so that a broken socket does not burn a core.
 const RECEIVE_ERROR_REST: Duration = Duration::from_millis(10);
-
-/// Tells a trunk's addresses from strangers'.
-pub type PeerCheck = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
 /// How the listeners are built.
 #[derive(Clone)]
@@ -73,15 +54,6 @@ pub struct SipUdpConfig {
     /// Call-IDs registered at a time, see [`routes_for`].
     pub routes_max: usize,
     pub is_peer: PeerCheck,
-}
-
-/// A message with the way it came.
-#[derive(Debug, Clone)]
-pub struct Inbound {
-    pub message: Message,
-    pub source: SocketAddr,
-    /// The listener's bound address; [`SipUdp::send_from`] answers from it.
-    pub local: SocketAddr,
 }
 
 /// Why there is no listener.
@@ -97,24 +69,6 @@ pub enum BindError {
     },
 }
 
-/// Why a Call-ID was not registered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RegisterError {
-    #[error("expected a new Call-ID, this one belongs to a live call")]
-    Taken,
-    #[error("expected at most {0} registered Call-IDs")]
-    Full(usize),
-}
-
-/// Routes that `calls_max` live calls need beside those of calls that have ended: never fewer than calls.
-#[must_use]
-pub fn routes_for(calls_max: usize) -> usize {
-    calls_max
-        .saturating_mul(ROUTES_PER_CALL)
-        .clamp(ROUTES_MIN, ROUTES_MAX)
-        .max(calls_max)
-}
-
 /// Handle of the listeners; clones share them. They end when the last clone is dropped.
 #[derive(Clone)]
 pub struct SipUdp(Arc<Inner>);
@@ -126,24 +80,12 @@ struct Inner {
 
 struct Shared {
     listeners: Vec<Listener>,
-    routes: Mutex<HashMap<String, mpsc::Sender<Inbound>>>,
-    routes_max: usize,
-    out_of_call: mpsc::Sender<Inbound>,
-    is_peer: PeerCheck,
-    tag_keys: [RandomState; 2],
-    counters: Counters,
-    trace: SipTrace,
+    router: Arc<Router>,
 }
 
 struct Listener {
     socket: UdpSocket,
     local: SocketAddr,
-}
-
-/// Keeps a Call-ID routed; dropping it ends that.
-pub struct RouteGuard {
-    call_id: String,
-    shared: Arc<Shared>,
 }
 
 impl SipUdp {
@@ -157,29 +99,28 @@ impl SipUdp {
         config: SipUdpConfig,
         trace: SipTrace,
     ) -> Result<(Self, mpsc::Receiver<Inbound>), BindError> {
-        let mut listeners = Vec::with_capacity(config.bind.len());
-        for address in config.bind {
+        if config.bind.is_empty() {
+            return Err(BindError::NoAddress);
+        }
+        let (router, requests) = Router::new(config.routes_max, config.is_peer, trace);
+        Ok((Self::beside(router, config.bind)?, requests))
+    }
+
+    /// The same for a router that other transports share; without an address there is nothing to receive.
+    pub(super) fn beside(
+        router: Arc<Router>,
+        bind: impl IntoIterator<Item = SocketAddr>,
+    ) -> Result<Self, BindError> {
+        let mut listeners = Vec::new();
+        for address in bind {
             let listener = Listener::bind(address).map_err(|source| BindError::Socket { address, source })?;
             listeners.push(listener);
         }
-        if listeners.is_empty() {
-            return Err(BindError::NoAddress);
-        }
-        let (out_of_call, requests) = mpsc::channel(OUT_OF_CALL_QUEUE_MAX);
-        let shared = Arc::new(Shared {
-            listeners,
-            routes: Mutex::default(),
-            routes_max: config.routes_max,
-            out_of_call,
-            is_peer: config.is_peer,
-            tag_keys: [RandomState::new(), RandomState::new()],
-            counters: Counters::default(),
-            trace,
-        });
+        let shared = Arc::new(Shared { listeners, router });
         let tasks = (0..shared.listeners.len())
             .map(|index| tokio::spawn(receive(Arc::clone(&shared), index)).abort_handle())
             .collect();
-        Ok((Self(Arc::new(Inner { shared, tasks })), requests))
+        Ok(Self(Arc::new(Inner { shared, tasks })))
     }
 
     /// The bound addresses, in the order of the configuration.
@@ -194,14 +135,7 @@ impl SipUdp {
         if !listener.local.ip().is_unspecified() {
             return Ok(listener.local);
         }
-        let any: IpAddr = match target {
-            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        // Connecting a UDP socket sends nothing; it only makes the kernel choose.
-        let probe = std::net::UdpSocket::bind((any, 0))?;
-        probe.connect(target)?;
-        Ok(SocketAddr::new(probe.local_addr()?.ip(), listener.local.port()))
+        Ok(SocketAddr::new(local_ip_for(target)?, listener.local.port()))
     }
 
     /// Sends from the first listener of the target's address family. Waits while the socket's buffer is full.
@@ -222,21 +156,7 @@ impl SipUdp {
 
     /// Routes every message of this Call-ID to the returned queue for as long as the guard lives.
     pub fn register(&self, call_id: &str) -> Result<(RouteGuard, mpsc::Receiver<Inbound>), RegisterError> {
-        let shared = &self.0.shared;
-        let mut routes = shared.routes();
-        if routes.len() >= shared.routes_max {
-            return Err(RegisterError::Full(shared.routes_max));
-        }
-        let Entry::Vacant(vacant) = routes.entry(call_id.to_owned()) else {
-            return Err(RegisterError::Taken);
-        };
-        let (queue_in, queue) = mpsc::channel(CALL_QUEUE_MAX);
-        vacant.insert(queue_in);
-        let guard = RouteGuard {
-            call_id: call_id.to_owned(),
-            shared: Arc::clone(shared),
-        };
-        Ok((guard, queue))
+        self.0.shared.router.register(call_id)
     }
 
     /// Routes a message again: one that waited in the out-of-call queue while its call was being registered.
@@ -246,13 +166,13 @@ impl SipUdp {
         reason = "the message goes back to its owner, not up as an error"
     )]
     pub fn reroute(&self, inbound: Inbound) -> Result<(), Inbound> {
-        self.0.shared.to_call(inbound)
+        self.0.shared.router.to_call(inbound)
     }
 
     #[must_use]
     pub fn metrics(&self) -> SipUdpMetrics {
-        let calls = self.0.shared.routes().len();
-        self.0.shared.counters.snapshot(calls)
+        let router = &self.0.shared.router;
+        router.counters.snapshot(router.calls())
     }
 }
 
@@ -267,18 +187,6 @@ impl Drop for Inner {
         for task in &self.tasks {
             task.abort();
         }
-    }
-}
-
-impl Drop for RouteGuard {
-    fn drop(&mut self) {
-        self.shared.routes().remove(&self.call_id);
-    }
-}
-
-impl std::fmt::Debug for RouteGuard {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("RouteGuard").field(&self.call_id).finish()
     }
 }
 
@@ -308,7 +216,7 @@ async fn receive(shared: Arc<Shared>, index: usize) {
                 shared.take(listener, source, datagram, &mut allowances).await;
             }
             Err(error) => {
-                shared.counters.receive_errors.add();
+                shared.router.counters.receive_errors.add();
                 tracing::debug!(local = %listener.local, %error, "cannot receive SIP");
                 tokio::time::sleep(RECEIVE_ERROR_REST).await;
             }
@@ -324,27 +232,29 @@ impl Shared {
         datagram: &[u8],
         allowances: &mut Allowances,
     ) {
-        self.counters.received.add();
+        self.router.counters.received.add();
         if is_keep_alive(datagram) {
-            self.counters.keep_alives.add();
+            self.router.counters.keep_alives.add();
             return;
         }
-        let is_peer = (self.is_peer)(source.ip().to_canonical());
+        let is_peer = self.router.is_peer(source.ip());
         if !is_peer && !allowances.take(source.ip(), Instant::now()) {
-            self.counters.strangers_limited.add();
+            self.router.counters.strangers_limited.add();
             return;
         }
         let parsed = Message::parse(datagram);
-        self.trace
+        self.router
+            .trace
             .received(Transport::Udp, source, listener.local, datagram.len(), &parsed);
         match parsed {
-            Ok(message) => self.route(Inbound {
+            Ok(message) => self.router.route(Inbound {
                 message,
                 source,
                 local: listener.local,
+                flow: Flow::Datagram,
             }),
             Err(error) => {
-                self.counters.unparsable.add();
+                self.router.counters.unparsable.add();
                 tracing::debug!(%source, %error, "dropped a datagram that is not SIP");
                 if is_peer {
                     self.refuse(listener, source, datagram.len(), &error).await;
@@ -353,83 +263,29 @@ impl Shared {
         }
     }
 
-    fn route(&self, inbound: Inbound) {
-        let Err(inbound) = self.to_call(inbound) else {
-            return;
-        };
-        if let Message::Response(_) = inbound.message {
-            // A call that is over absorbs nothing any more; RFC 3261 §18.1.2 lets a stray response be dropped.
-            self.counters.stray_responses.add();
-            return;
-        }
-        match self.out_of_call.try_send(inbound) {
-            Ok(()) => self.counters.out_of_call.add(),
-            Err(TrySendError::Full(_)) => self.counters.out_of_call_dropped.add(),
-            Err(TrySendError::Closed(_)) => {}
-        }
-    }
-
-    #[expect(
-        clippy::result_large_err,
-        reason = "the message goes back to its owner, not up as an error"
-    )]
-    fn to_call(&self, inbound: Inbound) -> Result<(), Inbound> {
-        let queue = match inbound.message.headers().call_id() {
-            Ok(call_id) => self.routes().get(call_id).cloned(),
-            Err(_) => None,
-        };
-        let Some(queue) = queue else { return Err(inbound) };
-        match queue.try_send(inbound) {
-            Ok(()) => {
-                self.counters.routed.add();
-                Ok(())
-            }
-            Err(TrySendError::Full(_)) => {
-                self.counters.call_queue_dropped.add();
-                Ok(())
-            }
-            // The call's task has ended and its guard is about to drop.
-            Err(TrySendError::Closed(inbound)) => Err(inbound),
-        }
-    }
-
     /// A known peer learns what was wrong, when its message said enough to be answered; nobody else does.
     async fn refuse(&self, listener: &Listener, source: SocketAddr, octets_in: usize, error: &ParseError) {
         let ParseError::BadRequest(bad) = error else {
             return;
         };
-        let Some(refusal) = bad.reply(&self.to_tag_for(&bad.headers)) else {
+        let Some(octets) = self.router.refusal_of(bad, source, octets_in) else {
             return;
         };
         let to = datagram_response_target(&bad.headers, source);
-        let mut stamped = refusal.clone();
-        stamped.headers.stamp_source(source);
-        let mut octets = stamped.to_bytes();
-        // What is written into Via may not make the answer longer than an answer may be (SAFETY 5).
-        if octets.len() * 2 > octets_in * 3 {
-            octets = refusal.to_bytes();
-        }
         if self.send(listener, to, &octets).await.is_ok() {
-            self.counters.refused.add();
+            self.router.counters.refused.add();
         }
-    }
-
-    /// The same tag for a request and its retransmissions, without state, and unguessable (RFC 3261 §8.2.7).
-    fn to_tag_for(&self, headers: &Headers) -> String {
-        let request = [headers.get("Via"), headers.get("Call-ID"), headers.get("CSeq")];
-        let [high, low] = self.tag_keys.each_ref().map(|key| key.hash_one(request));
-        format!("{high:016x}{low:016x}")
     }
 
     async fn send(&self, listener: &Listener, to: SocketAddr, octets: &[u8]) -> io::Result<()> {
         match listener.socket.send_to(octets, to).await {
             Ok(_) => {
-                self.counters.sent.add();
-                self.trace.sent(Transport::Udp, listener.local, to, octets);
+                self.router.counters.sent.add();
+                self.router.trace.sent(Transport::Udp, listener.local, to, octets);
                 Ok(())
             }
             Err(error) => {
-                self.counters.send_errors.add();
+                self.router.counters.send_errors.add();
                 Err(error)
             }
         }
@@ -443,11 +299,18 @@ impl Shared {
             io::Error::new(io::ErrorKind::AddrNotAvailable, message)
         })
     }
+}
 
-    fn routes(&self) -> MutexGuard<'_, HashMap<String, mpsc::Sender<Inbound>>> {
-        // Nobody panics while holding it.
-        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// The address that the kernel's routing table would leave from.
+pub(super) fn local_ip_for(target: SocketAddr) -> io::Result<IpAddr> {
+    let any: IpAddr = match target {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    // Connecting a UDP socket sends nothing; it only makes the kernel choose.
+    let probe = std::net::UdpSocket::bind((any, 0))?;
+    probe.connect(target)?;
+    Ok(probe.local_addr()?.ip())
 }
 
 /// What peers send to keep a NAT open: nothing, zeros, or line ends (RFC 5626 §3.5.1).

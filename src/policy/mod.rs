@@ -1,7 +1,8 @@
 //! Who may be called, how often, over which trunk.
 //!
 //! Does: refuse numbers (emergency, short, premium, shared-cost, satellite, country), make the limits that a
-//! request is held against, choose a trunk, pace it, decide whether a failed attempt goes to the next one.
+//! request is held against, choose a trunk, pace it, judge the health of its targets, decide whether a failed attempt
+//! goes to the next one.
 //! Does not: count – `store` does, in the transaction of stop 1 – nor read a clock: `now` is an argument.
 //!
 //! Invariants:
@@ -10,12 +11,14 @@
 //! - A trunk never starts two calls closer together than `1 / cps`.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod health;
 mod pacer;
 mod quota;
 mod refusal;
 mod rules;
 mod trunk;
 
+pub use health::{CallFailure, Change, Pinged, REST_MAX, TrunkHealth};
 pub use pacer::Pacer;
 pub use quota::{NumberLimits, Quota, QuotaKind};
 pub use refusal::{Limit, ProblemCode, Refusal};

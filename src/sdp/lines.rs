@@ -104,6 +104,14 @@ impl MediaLine {
         values(&self.raw.attributes, name).next()
     }
 
+    /// `a=fmtp:<payload type> <parameters>`.
+    pub(super) fn format_parameters(&self, payload_type: u8) -> Option<&str> {
+        values(&self.raw.attributes, "fmtp").find_map(|value| {
+            let (number, parameters) = value.split_once(' ').unwrap_or((value, ""));
+            (number.parse() == Ok(payload_type)).then_some(parameters)
+        })
+    }
+
     pub(super) fn has(&self, name: &str) -> bool {
         self.raw
             .attributes

@@ -19,6 +19,10 @@ mod negotiate;
 mod write;
 
 #[cfg(test)]
+mod rfc4317_vectors;
+#[cfg(test)]
+mod rules_tests;
+#[cfg(test)]
 mod vectors;
 
 use std::net::{IpAddr, SocketAddr};

@@ -7,6 +7,8 @@ use crate::model::Codec;
 
 /// Clock of G.711 and of the telephone-event that goes with it.
 const CLOCK_HZ: u32 = 8000;
+/// `D`, the last of the sixteen keys among the events (RFC 4733 §3.2).
+const KEY_EVENT_LAST: u8 = 15;
 
 /// The answer to our one-stream offer: the first m-line counts.
 pub(super) fn accept_answer(local: &LocalMedia, answer: &Description) -> Result<Negotiated, SdpError> {
@@ -122,8 +124,25 @@ fn codec_of(media: &MediaLine, payload_type: u8) -> Option<Codec> {
 /// Number of telephone-event at the audio's clock. A peer that lists only /16000 or /48000 means other codecs.
 fn telephone_event(media: &MediaLine) -> Option<u8> {
     let listed = media.formats.iter().filter_map(|pt| media.map(*pt));
-    let mut events = listed.filter(|m| m.encoding.eq_ignore_ascii_case("telephone-event"));
-    events.find(|m| m.clock_hz == CLOCK_HZ).map(|m| m.payload_type)
+    let mut events = listed
+        .filter(|m| m.encoding.eq_ignore_ascii_case("telephone-event") && m.clock_hz == CLOCK_HZ)
+        .map(|m| m.payload_type);
+    events.find(|payload_type| has_keys(media, *payload_type))
+}
+
+/// RFC 4733 §2.4.1: the events of `a=fmtp:101 0-11,16`. Without them, or where they cannot be read, the keys are meant.
+fn has_keys(media: &MediaLine, payload_type: u8) -> bool {
+    let Some(listed) = media.format_parameters(payload_type) else {
+        return true;
+    };
+    let listed = listed.trim().trim_start_matches("events=");
+    let range = |text: &str| {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let (first, last) = (first.trim().parse::<u8>().ok()?, last.trim().parse::<u8>().ok()?);
+        (first <= last).then_some(first)
+    };
+    let starts: Option<Vec<u8>> = listed.split(',').map(range).collect();
+    starts.is_none_or(|starts| starts.into_iter().any(|first| first <= KEY_EVENT_LAST))
 }
 
 fn describe_formats(media: &MediaLine) -> String {

@@ -14,8 +14,9 @@ use super::record::Records;
 use crate::media::voice::Voice;
 use crate::model::{Codec, Entropy};
 use crate::net::media_engine::{EngineConfig, EngineError, MediaEngine};
-use crate::net::sip_udp::{BindError, Inbound, SipUdp, SipUdpConfig, routes_for};
+use crate::net::sip_net::{BindError, Flow, Inbound, SipNet, SipNetConfig, TlsServerConfig, routes_for};
 use crate::sip::message::{Message, Method, Request, Response};
+use crate::sip::transport::SipTransport;
 use crate::telemetry::{NoEntropy, entropy, wallclock};
 
 /// Numbers that have a callee.
@@ -26,6 +27,10 @@ const CALLEES_MAX: usize = 10_000;
 pub struct SimConfig {
     /// SIP over UDP; port 0 lets the kernel choose.
     pub sip: SocketAddr,
+    /// SIP over TCP and TLS as well.
+    pub streams: Vec<(SipTransport, SocketAddr)>,
+    /// For TLS.
+    pub tls: Option<TlsServerConfig>,
     pub rtp_ports: RangeInclusive<u16>,
     /// By called number, as it stands in the Request-URI with a `+`.
     pub callees: BTreeMap<String, Callee>,
@@ -48,7 +53,7 @@ pub enum SimError {
 
 /// What every call and the HTTP side share.
 pub(super) struct Exchange {
-    pub(super) sip: SipUdp,
+    pub(super) sip: SipNet,
     pub(super) media: MediaEngine,
     pub(super) memory: Memory,
     pub(super) voices: Vec<Arc<Voice>>,
@@ -90,12 +95,12 @@ impl Simulator {
             entropy: entropy()?,
         })?;
         // A test carrier answers whoever calls it.
-        let (sip, inbound) = SipUdp::bind(SipUdpConfig {
-            bind: vec![config.sip],
-            routes_max: routes_for(config.calls_max),
-            is_peer: Arc::new(|_: IpAddr| true),
-        })?;
-        let address = sip.locals().next().unwrap_or(config.sip);
+        let listen = std::iter::once((SipTransport::Udp, config.sip)).chain(config.streams);
+        let mut transports =
+            SipNetConfig::plain(listen, routes_for(config.calls_max), Arc::new(|_: IpAddr| true));
+        transports.tls = config.tls;
+        let (sip, inbound) = SipNet::bind(transports)?;
+        let address = sip.local_of(SipTransport::Udp).unwrap_or(config.sip);
         let exchange = Arc::new(Exchange {
             sip,
             media,
@@ -115,6 +120,12 @@ impl Simulator {
             exchange,
             carrier,
         })
+    }
+
+    /// Where SIP over TCP or TLS listens.
+    #[must_use]
+    pub fn listens(&self, transport: SipTransport) -> Option<SocketAddr> {
+        self.exchange.sip.local_of(transport)
     }
 
     pub(super) fn exchange(&self) -> Arc<Exchange> {
@@ -195,9 +206,17 @@ impl Exchange {
     }
 
     /// Answers a request that belongs to no call.
-    pub(super) async fn reply(&self, local: SocketAddr, to: SocketAddr, request: &Request, status: u16) {
+    pub(super) async fn reply(
+        &self,
+        flow: &Flow,
+        local: SocketAddr,
+        to: SocketAddr,
+        request: &Request,
+        status: u16,
+    ) {
         let response = Response::reply_to(request, status, None).with_to_tag(&self.entropy().token());
-        if let Err(error) = self.sip.send_from(local, to, &response.to_bytes()).await {
+        let sent = self.sip.answer(flow, local, to, &response.to_bytes()).await;
+        if let Err(error) = sent {
             tracing::debug!(%error, "an answer was not sent");
         }
     }
@@ -237,12 +256,18 @@ async fn serve(exchange: Arc<Exchange>, mut inbound: mpsc::Receiver<Inbound>) {
         };
         match request.method {
             Method::Invite => ring(&exchange, inbound),
-            Method::Options => exchange.reply(inbound.local, inbound.source, request, 200).await,
+            Method::Options => answer(&exchange, &inbound, request, 200).await,
             // An ACK has no answer.
             Method::Ack => {}
-            _ => exchange.reply(inbound.local, inbound.source, request, 481).await,
+            _ => answer(&exchange, &inbound, request, 481).await,
         }
     }
+}
+
+async fn answer(exchange: &Exchange, inbound: &Inbound, request: &Request, status: u16) {
+    exchange
+        .reply(&inbound.flow, inbound.local, inbound.source, request, status)
+        .await;
 }
 
 /// Gives the call a task, unless one has it: the INVITE may be a repetition that crossed.

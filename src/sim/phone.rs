@@ -15,11 +15,12 @@ use crate::media::frame::Clip;
 use crate::media::tone::{ToneGenerator, to_sample};
 use crate::model::{Codec, Digit, Digits, Entropy, KeyTransport};
 use crate::net::media_engine::MediaLeg;
-use crate::net::sip_udp::{Inbound, RouteGuard};
+use crate::net::sip_net::{Flow as Way, Flows, Inbound, RouteGuard};
 use crate::sdp::{self, LocalMedia};
 use crate::sip::message::{Message, Method};
+use crate::sip::transaction::timer::TimerConfig;
+use crate::sip::transport::SipTransport;
 use crate::sip::uas::{Event, Input, Output, UasConfig, UasSession};
-use crate::sip::{invite::Transport, transaction::timer::TimerConfig};
 
 /// How often the callee listens to what has come.
 const LISTEN_EVERY: Duration = Duration::from_millis(40);
@@ -77,10 +78,13 @@ pub(super) async fn run(
     if callee.steps.first() == Some(&Step::Silent) {
         return stay_silent(&exchange, &record, &mut messages).await;
     }
+    let mut flows = Flows::default();
+    flows.note(&invite);
     let Inbound {
         message: Message::Request(request),
         source,
         local,
+        flow,
     } = invite
     else {
         return;
@@ -89,7 +93,7 @@ pub(super) async fn run(
         Ok(leg) => leg,
         Err(error) => {
             tracing::warn!(%error, "the simulator has no room for a call");
-            exchange.reply(local, source, &request, 503).await;
+            exchange.reply(&flow, local, source, &request, 503).await;
             record.state(CallState::Ended);
             return exchange.records.touch();
         }
@@ -98,7 +102,7 @@ pub(super) async fn run(
     let mut out = Vec::new();
     let started = UasSession::start(
         Instant::now(),
-        uas_config(local),
+        uas_config(local, flow.transport()),
         request,
         source,
         exchange.entropy(),
@@ -118,6 +122,8 @@ pub(super) async fn run(
         leg,
         messages,
         local,
+        flow,
+        flows,
         entropy,
         offer,
         local_media,
@@ -142,11 +148,11 @@ pub(super) async fn run(
     phone.hang_up_media().await;
 }
 
-fn uas_config(local: SocketAddr) -> UasConfig {
+fn uas_config(local: SocketAddr, transport: SipTransport) -> UasConfig {
     UasConfig {
         local,
         public: None,
-        transport: Transport::Udp,
+        transport,
         contact_user: "callee".to_owned(),
         user_agent: concat!("Ringproof-Sim/", env!("CARGO_PKG_VERSION")).to_owned(),
         peers: Vec::new(),
@@ -200,6 +206,10 @@ struct Phone {
     leg: MediaLeg,
     messages: mpsc::Receiver<Inbound>,
     local: SocketAddr,
+    /// That the INVITE came by: requests of ours go back there.
+    flow: Way,
+    /// Where the answers go.
+    flows: Flows,
     entropy: Entropy,
     offer: Option<Vec<u8>>,
     local_media: LocalMedia,
@@ -377,6 +387,7 @@ impl Phone {
 
     async fn receive(&mut self, inbound: Inbound) {
         self.record.message("in", &inbound.message);
+        self.flows.note(&inbound);
         let is_cancel = matches!(&inbound.message, Message::Request(r) if r.method == Method::Cancel);
         if is_cancel && self.seen.answer_cancel {
             // The answer leaves first: 200 crossing CANCEL.
@@ -451,10 +462,15 @@ impl Phone {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .sip_loss_per_mille;
-        if self.entropy.below(1000) < u64::from(loss) {
+        let (flow, local) = self
+            .flows
+            .of(bytes)
+            .unwrap_or_else(|| (self.flow.clone(), self.local));
+        // A stream loses nothing by itself.
+        if flow.transport() == SipTransport::Udp && self.entropy.below(1000) < u64::from(loss) {
             return;
         }
-        if let Err(error) = self.exchange.sip.send_from(self.local, to, bytes).await {
+        if let Err(error) = self.exchange.sip.answer(&flow, local, to, bytes).await {
             tracing::debug!(%error, "the callee could not send");
         }
     }

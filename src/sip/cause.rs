@@ -1,6 +1,8 @@
-//! Why a call ended, as the peer said it: status line and Reason (RFC 3326, RFC 6432) → [`HangupCause`].
+//! Why a call ended, as the peer said it: status line, Reason (RFC 3326, RFC 6432) and, for want of a Reason's text,
+//! Warning (RFC 3261 §20.43) → [`HangupCause`].
 use crate::model::{HangupCause, HungUpBy};
 use crate::sip::message::{Headers, Request, Response};
+use crate::sip::wire::unquote;
 
 const TEXT_CHARS_MAX: usize = 128;
 
@@ -8,6 +10,7 @@ const TEXT_CHARS_MAX: usize = 128;
 #[must_use]
 pub(crate) fn of_response(response: &Response) -> HangupCause {
     let (q850, reason_text) = reason_of(&response.headers);
+    let reason_text = reason_text.or_else(|| warning_of(&response.headers));
     let hung_up_by = match response.status {
         // The answers that a person or a telephone gives.
         486 | 600 | 603 | 607 => HungUpBy::Callee,
@@ -61,6 +64,18 @@ fn reason_of(headers: &Headers) -> (Option<u16>, Option<String>) {
     (cause, text.and_then(shortened))
 }
 
+/// `305 carrier.example "Incompatible media format"`: its code and its text.
+fn warning_of(headers: &Headers) -> Option<String> {
+    let warning = headers.all("Warning").next()?;
+    let (code, _) = warning.split_once(' ')?;
+    let is_code = code.len() == 3 && code.bytes().all(|b| b.is_ascii_digit());
+    let text = unquote(warning.get(warning.find('"')?..)?);
+    is_code
+        .then(|| format!("{code} {text}"))
+        .as_deref()
+        .and_then(shortened)
+}
+
 fn shortened(text: &str) -> Option<String> {
     let text: String = text
         .chars()
@@ -87,6 +102,31 @@ mod tests {
         assert_eq!(cause.sip_reason.as_deref(), Some("Not here"));
         assert_eq!(cause.reason_text.as_deref(), Some("No answer"));
         assert_eq!(cause.hung_up_by, Some(HungUpBy::Network));
+    }
+
+    #[test]
+    fn a_warning_explains_where_no_reason_does() {
+        let mut response = Response::new(488, None);
+        response.headers.push(
+            "Warning",
+            "305 carrier.example \"Incompatible \\\"media\\\" format\", 399 x \"more\"",
+        );
+        assert_eq!(
+            of_response(&response).reason_text.as_deref(),
+            Some("305 Incompatible \"media\" format")
+        );
+        response
+            .headers
+            .push("Reason", "Q.850;cause=88;text=\"Incompatible destination\"");
+        assert_eq!(
+            of_response(&response).reason_text.as_deref(),
+            Some("Incompatible destination")
+        );
+        for odd in ["305", "305 x", "30 x \"y\"", "abc x \"y\"", "\"", "305 x \""] {
+            let mut response = Response::new(488, None);
+            response.headers.push("Warning", odd);
+            let _ = of_response(&response);
+        }
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //! server side for the simulator.
 //!
 //! Algorithms MD5, SHA-256, SHA-512-256 and their `-sess` forms; qop `auth`, `auth-int` and none (RFC 2069). Of
-//! several challenges the strongest is answered. `userhash` and `charset` are not used, as SIP does not.
+//! several challenges of one realm the strongest is answered; a proxy and a server that ask in one response both get
+//! their answer. `nextnonce` is heeded. `userhash` and `charset` are ignored: names and passwords are hashed as UTF-8
+//! and the name goes as it is, which every server must take (RFC 7616 §3.4.4).
 //!
 //! Invariants:
 //! - A password leaves [`Credentials`] only into a hash.
@@ -31,4 +33,8 @@ pub struct Credentials {
 }
 
 #[cfg(test)]
+mod session_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

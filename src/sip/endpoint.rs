@@ -5,14 +5,14 @@
 //!
 //! Invariants:
 //! - Every request of ours gets a new branch of 128 random bits.
-//! - Credentials leave only towards the address of the trunk's own target.
+//! - Credentials leave only towards the address of the trunk's own targets.
 //! - Names of hosts are not resolved here: a hop known by name only is reached where the INVITE went.
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::dialog::Dialog;
-use super::digest::{Challenge, Credentials, DigestClient, RequestChallenges};
+use super::digest::{Challenge, Challenger, Credentials, DigestClient, RequestChallenges};
 use super::message::{CSeq, MAGIC_COOKIE, Method, NameAddr, Request, Response, Via};
 use super::peer::IpNet;
 use super::transaction::table::{ClientId, Transactions};
@@ -25,6 +25,8 @@ pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE,
 pub(crate) const SDP: &str = "application/sdp";
 /// Bodies we understand; the Accept header field.
 pub(crate) const ACCEPT: &str = "application/sdp, application/dtmf-relay, application/dtmf";
+/// Late legs of targets that were left; an INVITE has at most as many answered legs.
+const FORMER_DIALOGS_MAX: usize = 16;
 const CREDENTIALS: [&str; 2] = ["Authorization", "Proxy-Authorization"];
 
 #[derive(Debug, Clone)]
@@ -49,7 +51,29 @@ pub(crate) struct Endpoint {
     pub(crate) transactions: Transactions,
     pub(crate) entropy: Entropy,
     config: EndpointConfig,
+    /// Where requests outside the dialogs' routes go: the target, or where it has sent us.
+    hop: SocketAddr,
     digest: Option<DigestClient>,
+    former: Former,
+}
+
+/// Targets that the first request went to before the present one (RFC 3263 §4.3).
+#[derive(Debug, Default)]
+struct Former {
+    addresses: Vec<SocketAddr>,
+    /// Where they had sent us.
+    hops: Vec<SocketAddr>,
+    /// Dialogs that such a target made after all, by their remote tag, and where they are reached.
+    dialogs: Vec<(String, SocketAddr)>,
+    /// How each of the addresses and hops knows us.
+    sides: Vec<(SocketAddr, Side)>,
+}
+
+/// Our side of the way to a target: what Via says.
+#[derive(Debug, Clone, Copy)]
+struct Side {
+    advertised: SocketAddr,
+    transport: Transport,
 }
 
 impl Endpoint {
@@ -58,8 +82,10 @@ impl Endpoint {
         Self {
             transactions: Transactions::new(config.timers, config.transport),
             entropy,
+            hop: config.target,
             digest: config.credentials.clone().map(DigestClient::new),
             config,
+            former: Former::default(),
         }
     }
 
@@ -70,7 +96,55 @@ impl Endpoint {
 
     #[must_use]
     pub(crate) fn target(&self) -> SocketAddr {
-        self.config.target
+        self.hop
+    }
+
+    /// The address in this URI, if it is the target's or one of the trunk's `peers`, over our own transport.
+    #[must_use]
+    pub(crate) fn hop_within_trunk(&self, uri: &Uri) -> Option<SocketAddr> {
+        let hop = self.address_of(uri)?;
+        let same_transport = uri
+            .param("transport")
+            .is_none_or(|name| name.eq_ignore_ascii_case(self.config.transport.via_name()));
+        let is_ours = hop.ip() == self.config.target.ip().to_canonical()
+            || self.config.peers.iter().any(|net| net.contains(hop.ip()));
+        (same_transport && is_ours).then_some(hop)
+    }
+
+    /// A redirection within the trunk. Credentials stay with the target.
+    pub(crate) fn redirect_to(&mut self, hop: SocketAddr) {
+        self.hop = hop;
+    }
+
+    /// From now on requests outside a dialog go to another target of the same trunk, wherever the old one had sent us.
+    /// What still comes from there is listened to.
+    pub(crate) fn retarget(
+        &mut self,
+        target: SocketAddr,
+        local: SocketAddr,
+        public: Option<SocketAddr>,
+        transport: Transport,
+    ) {
+        let side = self.side();
+        self.former.addresses.push(self.config.target);
+        self.former.sides.push((self.config.target, side));
+        self.former.sides.push((self.hop, side));
+        if self.hop != self.config.target {
+            self.former.hops.push(self.hop);
+        }
+        self.hop = target;
+        self.config.target = target;
+        self.config.local = local;
+        self.config.public = public;
+        self.config.transport = transport;
+        self.transactions.set_transport(transport);
+    }
+
+    /// The dialog with this remote tag was made by a target that had been left.
+    pub(crate) fn belongs_to(&mut self, remote_tag: &str, target: SocketAddr) {
+        if self.former.dialogs.len() < FORMER_DIALOGS_MAX {
+            self.former.dialogs.push((remote_tag.to_owned(), target));
+        }
     }
 
     /// Sends a request of a dialog where the dialog's route leads.
@@ -81,8 +155,12 @@ impl Endpoint {
         mut request: Request,
     ) -> Option<ClientId> {
         let to = self.next_hop(dialog);
-        self.complete(&mut request, to);
-        self.transactions.request(now, request, to)
+        let side = self.side_of(dialog);
+        self.complete(&mut request, to, side);
+        self.transactions.set_transport(side.transport);
+        let id = self.transactions.request(now, request, to);
+        self.transactions.set_transport(self.config.transport);
+        id
     }
 
     /// Sends a request to the target.
@@ -91,8 +169,8 @@ impl Endpoint {
         now: Instant,
         mut request: Request,
     ) -> Option<(ClientId, Arc<Request>)> {
-        let to = self.config.target;
-        self.complete(&mut request, to);
+        let to = self.hop;
+        self.complete(&mut request, to, self.side());
         let id = self.transactions.request(now, request, to)?;
         Some((id, self.transactions.sent_request(id)?))
     }
@@ -102,7 +180,7 @@ impl Endpoint {
     pub(crate) fn ack_bytes(&mut self, dialog: &Dialog, invite: &Request) -> Vec<u8> {
         let seq = invite.headers.cseq().map_or(dialog.local_seq, |cseq| cseq.seq);
         let mut ack = dialog.ack(seq);
-        let via = self.new_via();
+        let via = self.new_via(self.side_of(dialog));
         ack.headers.push_front("Via", via.to_string());
         if self.is_trusted_with_credentials(self.next_hop(dialog).ip()) {
             for name in CREDENTIALS {
@@ -152,7 +230,7 @@ impl Endpoint {
         let digest = self.digest.as_mut()?;
         let challenges = Challenge::parse_all(&response.headers, response.status);
         let mut again = without_via(request);
-        let answer = digest.authorize(
+        let answered = digest.answer(
             asked,
             &challenges,
             &again.method,
@@ -160,22 +238,36 @@ impl Endpoint {
             &again.body,
             &mut self.entropy,
         );
-        let answer = answer.ok()?;
+        let answered = answered.ok()?;
         let carried = CREDENTIALS.iter().any(|name| again.headers.contains(name));
         // A second realm asks: what the first one got is written anew, since a nonce count may not repeat.
         let answers = if carried {
             digest.headers_for(&again.method, &again.uri, &again.body)
         } else {
-            vec![answer]
+            answered
         };
         put_credentials(&mut again, answers);
         Some(again)
     }
 
+    /// The nonce that the trunk wants next, as a success of one of our requests says it.
+    pub(crate) fn heed_authentication_info(&mut self, response: &Response) {
+        let Some(digest) = &mut self.digest else { return };
+        if !response.is_success() {
+            return;
+        }
+        for challenger in [Challenger::Server, Challenger::Proxy] {
+            for info in response.headers.lines(challenger.info_header()) {
+                digest.heed_info(challenger, info);
+            }
+        }
+    }
+
     /// Where the next request of this dialog goes.
     #[must_use]
     pub(crate) fn next_hop(&self, dialog: &Dialog) -> SocketAddr {
-        self.address_of(dialog.next_hop()).unwrap_or(self.config.target)
+        self.address_of(dialog.next_hop())
+            .unwrap_or_else(|| self.home_of(&dialog.remote_tag))
     }
 
     /// A message of this call may come from the target, the trunk's peers, the route set and the remote target.
@@ -186,7 +278,8 @@ impl Endpoint {
         mut dialogs: impl Iterator<Item = &'a Dialog>,
     ) -> bool {
         let ip = source.ip().to_canonical();
-        ip == self.config.target.ip().to_canonical()
+        self.is_target(ip)
+            || self.is_hop(ip)
             || self.config.peers.iter().any(|net| net.contains(ip))
             || dialogs.any(|dialog| {
                 let routes = dialog.route_set.iter().map(|route| &route.uri);
@@ -208,6 +301,12 @@ impl Endpoint {
         })
     }
 
+    /// The value of a Warning field (RFC 3261 §20.43).
+    #[must_use]
+    pub(crate) fn warning(&self, (code, text): (u16, &str)) -> String {
+        format!("{code} {} \"{text}\"", self.advertised())
+    }
+
     /// RFC 3261 §14.1: who made the Call-ID waits 2.1–4 s after a 491, the other side up to 2 s, in steps of 10 ms.
     pub(crate) fn glare_pause(&mut self, owns_call_id: bool) -> Duration {
         let steps = if owns_call_id {
@@ -219,8 +318,8 @@ impl Endpoint {
     }
 
     /// Via on top, Contact where the request has one, User-Agent, Allow, Supported, known credentials.
-    fn complete(&mut self, request: &mut Request, to: SocketAddr) {
-        let via = self.new_via();
+    fn complete(&mut self, request: &mut Request, to: SocketAddr, side: Side) {
+        let via = self.new_via(side);
         request.headers.push_front("Via", via.to_string());
         if matches!(request.method, Method::Invite | Method::Update) && !request.headers.contains("Contact") {
             request.headers.push("Contact", self.contact().to_string());
@@ -256,9 +355,28 @@ impl Endpoint {
         }
     }
 
-    fn new_via(&mut self) -> Via {
+    fn new_via(&mut self, side: Side) -> Via {
         let branch = format!("{MAGIC_COOKIE}{}", self.entropy.token());
-        Via::new(self.config.transport.via_name(), self.advertised(), &branch)
+        Via::new(side.transport.via_name(), side.advertised, &branch)
+    }
+
+    fn side(&self) -> Side {
+        Side {
+            advertised: self.advertised(),
+            transport: self.config.transport,
+        }
+    }
+
+    /// A dialog of a target that was left goes on over that target's transport.
+    fn side_of(&self, dialog: &Dialog) -> Side {
+        let left = self
+            .former
+            .dialogs
+            .iter()
+            .find(|(tag, _)| *tag == dialog.remote_tag);
+        let side = |home: SocketAddr| self.former.sides.iter().find(|(address, _)| *address == home);
+        left.and_then(|(_, home)| side(*home))
+            .map_or_else(|| self.side(), |(_, side)| *side)
     }
 
     fn advertised(&self) -> SocketAddr {
@@ -268,7 +386,32 @@ impl Endpoint {
     /// Not `peers`: whom we listen to is a wider circle than whom the password concerns (SAFETY 4), and the far end
     /// chooses its Contact and Record-Route within it.
     fn is_trusted_with_credentials(&self, ip: IpAddr) -> bool {
-        ip.to_canonical() == self.config.target.ip().to_canonical()
+        self.is_target(ip)
+    }
+
+    /// The trunk's target, or one that was tried before it.
+    fn is_target(&self, ip: IpAddr) -> bool {
+        [self.config.target]
+            .iter()
+            .chain(&self.former.addresses)
+            .any(|target| target.ip().to_canonical() == ip.to_canonical())
+    }
+
+    /// Where the target, or one that was tried before it, has sent us.
+    fn is_hop(&self, ip: IpAddr) -> bool {
+        [self.hop]
+            .iter()
+            .chain(&self.former.hops)
+            .any(|hop| hop.ip().to_canonical() == ip.to_canonical())
+    }
+
+    /// Where the INVITE went that made this dialog.
+    fn home_of(&self, remote_tag: &str) -> SocketAddr {
+        self.former
+            .dialogs
+            .iter()
+            .find(|(tag, _)| tag == remote_tag)
+            .map_or(self.hop, |(_, target)| *target)
     }
 
     /// The address in a URI, if a packet of ours may go there.

@@ -4,7 +4,8 @@
 //!   start
 //!     |            491: wait, then INVITE again
 //!     v           +---------> Pausing ---+
-//!  Inviting ------+  <-------------------+     401, 407, 422, 494: INVITE again at once
+//!  Inviting ------+  <-------------------+     3xx, 401, 407, 422, 494: INVITE again at once;
+//!                                              503, Timer B, not sent: INVITE to the next target
 //!   | | | |
 //!   | | | +-- 2xx (Answered) ---------> Confirmed --BYE either way--> Closing
 //!   | | +---- 3xx–6xx (Rejected) ----> Closing
@@ -18,9 +19,12 @@
 //! | file | part |
 //! |---|---|
 //! | `setup` | the INVITE, and the INVITE again |
+//! | `redirect` | 3xx: what is followed |
+//! | `party` | forwarding and asserted identity, as responses tell them |
 //! | `inviting` | 1xx, early dialogs, PRACK, CANCEL, rejections |
 //! | `legs` | 2xx: ACK, further legs ACKed and ended |
 //! | `late` | what still comes after Timer B |
+//! | `failover` | the next target of the trunk |
 //! | `inbound` | the peer's requests |
 //!
 //! It knows no media: session descriptions are octets that go through. The ring timeout is the owner's.
@@ -31,6 +35,7 @@
 //! Invariants:
 //! - Every 2xx is acknowledged, each repetition with the same ACK; every leg that is not the session gets a BYE.
 //! - A CANCEL never leaves before a 1xx came, and at most one for each INVITE.
+//! - Never to another target once a 1xx other than 100 came, or once the call was cancelled.
 //! - `Answered` comes at most once; `Ended` exactly once, last but for `LateResponse`.
 //! - A message without our Call-ID, tags, branch and CSeq, or from a source that is no peer, changes nothing.
 use std::fmt;
@@ -48,18 +53,25 @@ use crate::model::{Entropy, HangupCause};
 
 pub use super::transaction::timer::{TimerConfig, Transport};
 
+mod failover;
 mod inbound;
 mod inviting;
 mod late;
 mod legs;
+mod party;
+mod redirect;
 mod setup;
 
 #[cfg(test)]
 mod tests;
 
+pub use failover::{Failover, Hop, TargetFailure};
+
+use failover::Targets;
 use inviting::{Inviting, Pausing};
 use late::LateWindow;
 use legs::AckedLeg;
+pub use party::Party;
 
 /// One call's signalling, as the trunk wants it.
 #[derive(Clone)]
@@ -87,6 +99,7 @@ pub struct InviteConfig {
     /// Offer reliable provisional responses (RFC 3262).
     pub rel100: bool,
     pub timers: TimerConfig,
+    pub failover: Failover,
 }
 
 /// What happens to the session.
@@ -133,12 +146,13 @@ pub enum Output {
 pub enum Event {
     /// 100: the next hop has the INVITE.
     Trying,
-    /// 101–199. `forwarded`: 181, or a Diversion or History-Info says that the call went elsewhere.
+    /// What the 1xx or 2xx whose event follows says of the telephone that is reached.
+    Party(Box<Party>),
+    /// 101–199.
     Provisional {
         status: u16,
         sdp: Option<Vec<u8>>,
         dialog: EarlyDialogId,
-        forwarded: bool,
     },
     /// A 2xx, already acknowledged.
     Answered {
@@ -148,6 +162,12 @@ pub enum Event {
     Rejected {
         response: Box<Response>,
         cause: HangupCause,
+    },
+    /// A target failed before any telephone could ring, and the INVITE has gone to the next one.
+    NextTarget {
+        /// 0 is [`InviteConfig::target`], then [`Failover::further`].
+        failed: usize,
+        failure: TargetFailure,
     },
     /// Timer B: nothing at all came back.
     TimedOut,
@@ -200,7 +220,9 @@ struct Core {
     legs: Vec<InviteUsage>,
     /// Early dialogs that lost.
     retired: Vec<InviteUsage>,
-    late: Option<LateWindow>,
+    /// At most one for each target.
+    late: Vec<LateWindow>,
+    targets: Targets,
 }
 
 #[derive(Debug)]
@@ -235,7 +257,8 @@ impl InviteSession {
             acked: Vec::new(),
             legs: Vec::new(),
             retired: Vec::new(),
-            late: None,
+            late: Vec::new(),
+            targets: Targets::new(config.failover.clone()),
         });
         let mut events = Vec::new();
         let state = Inviting::start(now, &config, &mut core, &mut events);
@@ -272,11 +295,10 @@ impl InviteSession {
             State::Closing | State::Ended => None,
         };
         let legs = self.core.legs.iter().map(InviteUsage::poll_timeout);
-        let rest = [
-            self.core.ua.transactions.poll_timeout(),
-            self.core.late.as_ref().map(LateWindow::deadline),
-        ];
-        legs.chain(rest).fold(state, earliest)
+        let late = self.core.late.iter().map(|late| Some(late.deadline()));
+        legs.chain(late)
+            .chain([self.core.ua.transactions.poll_timeout()])
+            .fold(state, earliest)
     }
 
     /// All of our requests are answered and [`Event::Ended`] has come: what is left absorbs repetitions, and catches a
@@ -300,7 +322,7 @@ impl State {
         for completion in completions {
             state = state.completion(now, completion, core, events);
         }
-        core.late.take_if(|late| late.deadline().0 <= now);
+        core.late.retain(|late| late.deadline().0 > now);
         let mut dropped = Vec::new();
         for leg in &mut core.legs {
             leg.handle_timeout(now, &mut core.ua, &mut dropped);
@@ -411,6 +433,7 @@ impl fmt::Debug for InviteConfig {
             .field("request_uri", &self.request_uri)
             .field("call_id", &self.call_id)
             .field("rel100", &self.rel100)
+            .field("further", &self.failover.further.len())
             .finish_non_exhaustive()
     }
 }

@@ -7,10 +7,13 @@
 //! | [`message`] | requests, responses and their header fields; **the only file that names `rsip`** |
 //! | [`digest`] | challenges and credentials (RFC 7616, 8760), client and server side |
 //! | [`transaction`] | the four machines of §17 and their timers |
+//! | [`transport`] | the way to a server: transport, address, name |
 //! | [`dialog`] | tags, CSeq, route set, remote target: requests made and checked |
 //! | [`invite`] | our INVITE session as UAC |
 //! | [`uas`] | the INVITE session of the side that answers, for the simulator |
 //! | [`out_of_call`] | stateless answers to what belongs to no call |
+//! | [`locate`] | RFC 3263: a URI and the records of its name → destinations in order |
+//! | [`ping`] | one OPTIONS, to learn whether a target lives |
 //! | [`peer`] | address ranges of peers |
 //!
 //! Invariants:
@@ -28,9 +31,12 @@ pub mod wire;
 // Machines: transactions, dialogs, sessions.
 pub mod dialog;
 pub mod invite;
+pub mod locate;
 pub mod out_of_call;
 pub mod peer;
+pub mod ping;
 pub mod transaction;
+pub mod transport;
 pub mod uas;
 
 mod cause;

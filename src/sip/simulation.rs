@@ -435,6 +435,7 @@ fn caller_config() -> InviteConfig {
         peers: Vec::new(),
         rel100: true,
         timers: TimerConfig::default(),
+        failover: invite::Failover::default(),
     }
 }
 

@@ -205,7 +205,7 @@ impl InviteUsage {
         self.repeat_2xx(now, ua, out);
         self.give_up_reinvite(now, ua, out);
         self.offer_after_glare(now, ua);
-        self.refresh_session(now, ua);
+        self.refresh_session(now, ua, out);
     }
 
     /// A new request with this dialog's tags: accepts it into a transaction and answers it, or hands it up.

@@ -225,6 +225,7 @@ name = "peer"
 targets = ["sip:{target}"]
 caller_id = {{ default = "+18005550199" }}
 cps = 100.0
+options_s = 0
 {trunk}
 [policy]
 internal_numbers = ["1\\d{{3}}"]

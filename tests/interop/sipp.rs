@@ -9,7 +9,7 @@ use super::process::{self, Process};
 /// Where Debian's sip-tester keeps its own captures of keys.
 const PEER_CAPTURES: &str = "/usr/share/sip-tester";
 /// SIP ports of the far ends; the RTP ports lie 1000 above.
-pub(crate) const PORTS: RangeInclusive<u16> = 7000..=7499;
+pub(crate) const PORTS: RangeInclusive<u16> = 7000..=7699;
 /// SIPp takes media ports in fours.
 const PORTS_PER_CASE: u16 = 10;
 
@@ -21,6 +21,8 @@ pub(crate) struct Sipp {
 /// How a scenario is to be played.
 pub(crate) struct Setup<'a> {
     pub(crate) scenario: &'a str,
+    /// `udp` or `tcp`.
+    pub(crate) transport: &'a str,
     /// Place in the table: gives the ports.
     pub(crate) index: u16,
     pub(crate) directory: &'a Path,
@@ -41,6 +43,7 @@ impl Sipp {
     pub(crate) fn start(setup: &Setup<'_>) -> Result<Self, String> {
         let Setup {
             scenario,
+            transport,
             index,
             directory,
             sounds,
@@ -72,6 +75,7 @@ impl Sipp {
             Command::new("sipp")
                 .current_dir(directory)
                 .args(["-sf", &file, "-i", "127.0.0.1", "-p", &port_text])
+                .args(["-t", if transport == "tcp" { "t1" } else { "u1" }])
                 .args(["-mi", "127.0.0.1", "-mp", &media_port, "-d", &pause])
                 .args(["-m", "1", "-nostdin", "-timeout", "110s", "-timeout_error"])
                 .args(["-trace_err", "-trace_msg", "-trace_logs"])

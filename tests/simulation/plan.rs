@@ -33,6 +33,16 @@ pub(crate) struct TrunkPlan {
     pub(crate) has_credentials: bool,
     pub(crate) rel100: bool,
     pub(crate) failover_on_timeout: bool,
+    /// A target that is tried before the one that works.
+    pub(crate) front: Option<Front>,
+}
+
+/// What is wrong with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Front {
+    Silent,
+    /// 503 to every INVITE.
+    Unavailable,
 }
 
 #[derive(Debug, Clone)]

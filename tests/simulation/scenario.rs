@@ -5,7 +5,7 @@ use ringproof::policy::ATTEMPTS_MAX;
 use crate::calls::{self, Ending};
 use crate::dice::Dice;
 use crate::link::Link;
-use crate::plan::{Plan, Receipt, ReceiverPlan, RequestPlan, Trouble, TrunkPlan};
+use crate::plan::{Front, Plan, Receipt, ReceiverPlan, RequestPlan, Trouble, TrunkPlan};
 use crate::script::{CallScript, Habit, OnCancel, Step};
 use crate::transition::SpoofKind;
 
@@ -77,8 +77,25 @@ pub(crate) fn draw(seed: u64, profile: Profile) -> Plan {
         mute_legs_percent: if any && dice.chance(5) { 50 } else { 0 },
         send_errors_per_mille: if any && dice.chance(4) { 30 } else { 0 },
         fraud_block: dice.chance(50),
-        trunks,
+        trunks: with_fronts(&mut dice, profile, trunks),
     }
+}
+
+/// Drawn last, so that the rest of a seed stays what it was before there were any.
+fn with_fronts(dice: &mut Entropy, profile: Profile, mut trunks: Vec<TrunkPlan>) -> Vec<TrunkPlan> {
+    let fronts: &[(u64, Option<Front>)] = match profile {
+        Profile::Any => &[
+            (80, None),
+            (12, Some(Front::Unavailable)),
+            (8, Some(Front::Silent)),
+        ],
+        Profile::Calm | Profile::Lossy => &[(85, None), (15, Some(Front::Unavailable))],
+        Profile::CancelCrossesAnswer | Profile::Killed | Profile::Voicemail => &[(1, None)],
+    };
+    for trunk in &mut trunks {
+        trunk.front = dice.weighted(fronts);
+    }
+    trunks
 }
 
 fn draw_trunks(dice: &mut Entropy, profile: Profile) -> Vec<TrunkPlan> {
@@ -118,6 +135,7 @@ fn draw_trunks(dice: &mut Entropy, profile: Profile) -> Vec<TrunkPlan> {
             has_credentials,
             rel100,
             failover_on_timeout,
+            front: None,
         })
         .collect()
 }

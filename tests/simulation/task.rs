@@ -1,5 +1,5 @@
 //! One call task, as `dialer` runs it: a media leg, the Call-ID, the claim, and only then the call and its pump.
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +10,9 @@ use ringproof::media::command::{DtmfMode, MediaEvent};
 use ringproof::model::{AttemptId, AttemptReport, Codec, Masked, Outcome, Reason, Verification};
 use ringproof::policy::{Attempts, Failover, goes_to_next_trunk};
 use ringproof::sip::digest::Credentials;
-use ringproof::sip::invite::{InviteConfig, TimerConfig, Transport};
+use ringproof::sip::invite::{self, Hop, InviteConfig, TimerConfig, Transport};
 use ringproof::sip::message::{Message, NameAddr};
+use ringproof::sip::transport::{Destination, SipTransport};
 use ringproof::sip::uri::Uri;
 use ringproof::store::{Claim, Claimed, DueAttempt, StoreError};
 
@@ -53,8 +54,8 @@ pub(crate) struct Running {
     pub(crate) ledger: Ledger,
     outcome: Option<Outcome>,
     next_trunk: NextTrunk,
-    /// Something has left for the network.
-    has_sent: bool,
+    /// Where an INVITE has left for.
+    invited: BTreeSet<SocketAddr>,
     /// The ledger has been told that the phone is quiet.
     frees_number: bool,
     /// When an unanswered call ends, told once.
@@ -199,7 +200,7 @@ impl World<'_> {
             ledger: Ledger::new(),
             outcome: None,
             next_trunk: NextTrunk::No,
-            has_sent: false,
+            invited: BTreeSet::new(),
             frees_number: false,
             expires_at: Some(self.now().plus(verification.expires_at.since(self.clock.wall()))),
             settled: false,
@@ -378,13 +379,15 @@ impl World<'_> {
                     if refused {
                         self.lose(task.attempt, &task.leg, &bytes);
                         // Once an INVITE has left, a phone may ring: then only the transaction's timers decide.
-                        if !running.has_sent {
+                        if is_invite(&bytes) && !running.invited.contains(&to) {
                             running
                                 .call
                                 .handle_input(self.clock.instant(), Input::TransportError);
                         }
                     } else {
-                        running.has_sent = true;
+                        if is_invite(&bytes) {
+                            running.invited.insert(to);
+                        }
                         self.emit(task.attempt, Some(&task.leg), to, bytes);
                     }
                 }
@@ -422,8 +425,15 @@ impl World<'_> {
                     if let Some(facts) = self.facts.attempts.get_mut(&task.attempt) {
                         facts.double_ring = true;
                     }
-                    running.last_report.flag("possible_double_ring");
-                    running.ledger.report(running.last_report.clone());
+                    // Before the end the report that comes with it has the flag.
+                    if running.finished_at.is_some() {
+                        running.last_report.flag("possible_double_ring");
+                        running.ledger.report(running.last_report.clone());
+                    }
+                }
+                Output::NextTarget { failed, failure } => {
+                    let name = self.name_of(task.attempt);
+                    self.note(format_args!("{name} -> target {failed} failed: {failure:?}"));
                 }
                 Output::Finished { outcome, report, .. } => {
                     let name = self.name_of(task.attempt);
@@ -511,9 +521,27 @@ impl World<'_> {
             password: Masked::new(PASSWORD.to_owned()),
             realm: None,
         });
+        let further: Vec<Hop> = trunk
+            .front
+            .iter()
+            .map(|_| Hop {
+                destination: Destination {
+                    transport: SipTransport::Udp,
+                    address: peer.edge,
+                    host: peer.edge.ip().to_string(),
+                },
+                local: LOCAL,
+                public: None,
+                request_uri: request_uri.clone(),
+            })
+            .collect();
         CallSpec {
             invite: InviteConfig {
-                target: peer.edge,
+                target: if trunk.front.is_some() {
+                    peer.front
+                } else {
+                    peer.edge
+                },
                 local: LOCAL,
                 public: None,
                 transport: Transport::Udp,
@@ -529,6 +557,10 @@ impl World<'_> {
                 peers: vec![ringproof::sip::peer::IpNet::host(peer.core.ip())],
                 rel100: trunk.rel100,
                 timers: TimerConfig::default(),
+                failover: invite::Failover {
+                    further,
+                    on_silence: trunk.failover_on_timeout,
+                },
             },
             local_media: SocketAddr::new(LOCAL.ip(), task.leg.port),
             codecs: vec![Codec::Pcmu, Codec::Pcma],
@@ -565,6 +597,10 @@ pub(crate) enum Owed {
     AckOfAnswer(String),
     /// An ACK in the transaction of this branch.
     AckOfRejection(String),
+}
+
+fn is_invite(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"INVITE ")
 }
 
 fn describe(input: &Input) -> String {

@@ -10,7 +10,7 @@ use crate::dice::Dice;
 use crate::link::Datagram;
 use crate::media::Leg;
 use crate::peer::{Effect, tag_of, top_branch};
-use crate::plan::Plant;
+use crate::plan::{Front, Plant};
 use crate::script::CallScript;
 use crate::task::{Owed, Phase, Task};
 use crate::transition::{SpoofKind, Transition};
@@ -89,7 +89,27 @@ impl World<'_> {
         }
     }
 
+    /// A target that does not work: nothing comes of it, or a 503.
+    fn send_to_front(&mut self, trunk: usize, bytes: &[u8]) {
+        let Ok(Message::Request(request)) = Message::parse(bytes) else {
+            return self.violate(0, "a response leaves for one that asked nothing".to_owned());
+        };
+        if self.plan.trunks[trunk].front != Some(Front::Unavailable) || request.method != Method::Invite {
+            return;
+        }
+        let response = Response::reply_to(&request, 503, None).with_to_tag("front");
+        let datagram = Datagram {
+            from: self.peers[trunk].front,
+            to: LOCAL,
+            bytes: response.to_bytes(),
+        };
+        self.after(Duration::from_millis(5), Transition::Arrives(datagram));
+    }
+
     fn send(&mut self, to: SocketAddr, bytes: Vec<u8>) {
+        if let Some(trunk) = self.peers.iter().position(|peer| peer.front == to) {
+            return self.send_to_front(trunk, &bytes);
+        }
         let Some(trunk) = self.peers.iter().position(|peer| peer.owns(to)) else {
             return self.violate(0, format!("a message leaves for {to}, where nobody is"));
         };

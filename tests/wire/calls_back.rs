@@ -98,7 +98,7 @@ impl Caller {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_calls_back_hears_a_sentence_and_one_more_is_told_to_be_patient() {
     let house = House::start_with("inbound = \"announce\"\ninbound_max = 1").await;
-    let server = house.app.sip[0];
+    let (_, server) = house.app.sip[0];
     let caller = Caller::new(server, "back-1").await;
     caller.invites().await;
     let (answer, tag) = caller.hears().await;
@@ -131,7 +131,7 @@ async fn who_calls_back_hears_a_sentence_and_one_more_is_told_to_be_patient() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn by_default_who_calls_back_is_declined() {
     let house = House::start().await;
-    let caller = Caller::new(house.app.sip[0], "back-4").await;
+    let caller = Caller::new(house.app.sip[0].1, "back-4").await;
     caller.invites().await;
     let (answer, _) = caller.hears().await;
     assert!(answer.starts_with("SIP/2.0 603 "), "{answer}");

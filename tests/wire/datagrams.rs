@@ -244,7 +244,7 @@ fn status_of(datagram: &[u8]) -> Option<u16> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_trunk_gets_the_exact_answer_and_a_stranger_none() {
     let house = House::start().await;
-    let server = house.app.sip[0];
+    let (_, server) = house.app.sip[0];
     let mut trunk = Peer::at([127, 0, 0, 1], server).await;
     let stranger = Peer::at([127, 0, 0, 2], server).await;
     let table = table();
@@ -304,7 +304,7 @@ async fn forged_messages_do_not_touch_a_live_call() {
         line.unwrap_or_default().trim().to_owned()
     };
     let (via, from) = (field("Via:"), field("From:"));
-    let server = house.app.sip[0];
+    let (_, server) = house.app.sip[0];
     let mut trunk = Peer::at([127, 0, 0, 1], server).await;
     let stranger = Peer::at([127, 0, 0, 2], server).await;
     let forged = |line: &str, via: &str, from: &str, to: &str, cseq: &str| {

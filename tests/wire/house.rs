@@ -34,11 +34,20 @@ impl House {
 
     /// `trunks`: names and hosts, in order of preference; without a host it is the simulated carrier.
     pub(crate) async fn start_over(sip: &str, trunks: &[(&str, Option<&str>)]) -> Self {
+        Self::start_as(sip, |carrier| trunks_of(carrier, trunks)).await
+    }
+
+    /// `trunk`: what a trunk says beside its name, its pace and, unless it has one, its caller ID.
+    pub(crate) async fn start_by(sip: &str, trunk: impl FnOnce(&Carrier) -> String) -> Self {
+        Self::start_as(sip, |carrier| trunk_of(&trunk(carrier))).await
+    }
+
+    async fn start_as(sip: &str, trunks: impl FnOnce(&Carrier) -> String) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let voices = voices();
         let carrier = Carrier::start(voices.clone()).await;
         let hooks = Hooks::start().await;
-        let text = configuration(scratch.path(), &hooks, sip) + &trunks_of(&carrier, trunks);
+        let text = configuration(scratch.path(), &hooks, sip) + &trunks(&carrier);
         let config = config::parse(&text, "test", scratch.path(), std::iter::empty()).unwrap();
         let app = App::start(&config, None).await.unwrap();
         let key = create_key(&app).await;
@@ -75,14 +84,23 @@ async fn create_key(app: &App) -> String {
     made.text.into_inner()
 }
 
+/// Each trunk with its targets, one after the other; `carrier` stands for the simulated one, which is the default.
 fn trunks_of(carrier: &Carrier, trunks: &[(&str, Option<&str>)]) -> String {
     let trunk = |(name, host): &(&str, Option<&str>)| {
-        let target = host.map_or_else(|| carrier.sip.to_string(), str::to_owned);
+        let targets: Vec<String> = host
+            .unwrap_or("carrier")
+            .split(' ')
+            .map(|word| match word {
+                "carrier" => format!("\"sip:{}\"", carrier.sip),
+                other => format!("\"sip:{other}\""),
+            })
+            .collect();
+        let targets = targets.join(", ");
         format!(
             r#"
 [[trunk]]
 name = "{name}"
-targets = ["sip:{target}"]
+targets = [{targets}]
 caller_id = {{ default = "+18005550199" }}
 cps = 50.0
 max_calls = 200
@@ -90,6 +108,20 @@ max_calls = 200
         )
     };
     trunks.iter().map(trunk).collect()
+}
+
+/// The last line of `own` belongs to the trunk that gets the rest.
+fn trunk_of(own: &str) -> String {
+    format!(
+        r#"
+[[trunk]]
+name = "first"
+{own}
+caller_id = {{ default = "+18005550199" }}
+cps = 50.0
+max_calls = 200
+"#
+    )
 }
 
 /// As a file would say it: nothing is limited, waits for keys are short.
@@ -121,6 +153,7 @@ wait_key_s = 1.5
 [webhook]
 secret = "{SECRET}"
 allow_private = ["127.0.0.0/8"]
+progress_events = ["trunk.down", "trunk.up"]
 "#,
         directory = directory.display(),
         hooks = hooks.url,

@@ -1,13 +1,16 @@
 //! Both ends of a test's line: the simulated carrier with its HTTP API, and a client of the API under test.
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Method, Response, StatusCode};
 use ringproof::media::voice::Voice;
 use ringproof::model::Codec;
+use ringproof::net::sip_tls::{Identity, TlsServerConfig};
 use ringproof::prompt::{Catalogue, CatalogueOptions, Wanted};
 use ringproof::sim::{SimConfig, Simulator, defaults, router};
+use ringproof::sip::transport::SipTransport;
 use serde_json::{Value, json};
 
 /// Nothing here takes longer unless it hangs.
@@ -26,17 +29,55 @@ pub(crate) fn voices() -> Vec<Arc<Voice>> {
     vec![voice("en-US"), voice("en-GB")]
 }
 
+/// A port that UDP and TCP both have free; only a moment lies between the look and the use.
+fn free_for_both() -> SocketAddr {
+    loop {
+        let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = udp.local_addr().unwrap();
+        if std::net::TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
+
+/// A certificate for sip.carrier.example that is its own authority, in files.
+fn certificate(directory: &Path) -> (Identity, PathBuf) {
+    let made = rcgen::generate_simple_self_signed(vec!["sip.carrier.example".to_owned()]).unwrap();
+    let identity = Identity {
+        cert_file: directory.join("carrier.pem"),
+        key_file: directory.join("carrier.key"),
+    };
+    std::fs::write(&identity.cert_file, made.cert.pem()).unwrap();
+    std::fs::write(&identity.key_file, made.signing_key.serialize_pem()).unwrap();
+    let ca_file = identity.cert_file.clone();
+    (identity, ca_file)
+}
+
 /// The simulated carrier.
 pub(crate) struct Carrier {
     pub(crate) sip: SocketAddr,
+    /// Of SIP over TLS; over TCP it is the port of UDP.
+    pub(crate) sip_tls: SocketAddr,
+    /// The authority of its certificate, which is for sip.carrier.example.
+    pub(crate) ca_file: PathBuf,
     pub(crate) http: Http,
     _simulator: Simulator,
+    _files: tempfile::TempDir,
 }
 
 impl Carrier {
     pub(crate) async fn start(voices: Vec<Arc<Voice>>) -> Self {
+        let files = tempfile::tempdir().unwrap();
+        let (identity, ca_file) = certificate(files.path());
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let sip = free_for_both();
         let simulator = Simulator::start(SimConfig {
-            sip: SocketAddr::from(([127, 0, 0, 1], 0)),
+            sip,
+            streams: vec![(SipTransport::Tcp, sip), (SipTransport::Tls, any)],
+            tls: Some(TlsServerConfig {
+                identity,
+                client_ca_file: None,
+            }),
             rtp_ports: 45_000..=46_999,
             callees: defaults(),
             voices,
@@ -50,6 +91,9 @@ impl Carrier {
         tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         Self {
             sip: simulator.sip,
+            sip_tls: simulator.listens(SipTransport::Tls).unwrap(),
+            ca_file,
+            _files: files,
             http: Http::new(base, ""),
             _simulator: simulator,
         }

@@ -130,3 +130,21 @@ fn an_announcement_and_then_480_is_no_answer() {
     assert_eq!(world.reason(), Some(Reason::NoAnswer));
     assert_eq!(world.finished().unwrap().1.quality.packets_sent, 100);
 }
+
+#[test]
+fn a_forwarded_call_says_so_in_its_report() {
+    let mut world = World::new(spec(Method::PressKey));
+    world.at(100, Act::Provisional(181, None));
+    world.at(300, Act::Provisional(180, None));
+    world.at(
+        900,
+        Act::Reject(486, vec![("Warning", "399 pbx.example \"Do not disturb\"")]),
+    );
+    world.run_to(2000);
+    let report = &world.finished().unwrap().1;
+    let by = report.forwarded.as_ref().map(|forwarded| forwarded.by);
+    assert_eq!(by, Some(crate::model::ForwardedBy::Status181));
+    assert_eq!(report.flags, ["forwarded"]);
+    assert_eq!(report.cause.reason_text.as_deref(), Some("399 Do not disturb"));
+    world.run_out();
+}

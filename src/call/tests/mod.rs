@@ -2,6 +2,7 @@
 mod answer;
 mod early;
 mod ends;
+mod failing_over;
 mod keys;
 mod random_input;
 mod reoffer;
@@ -19,7 +20,7 @@ use crate::media::frame::Clip;
 use crate::media::press::DtmfMode;
 use crate::media::voice::Voice;
 use crate::model::{Codec, Digits, Masked, Method};
-use crate::sip::invite::{InviteConfig, TimerConfig, Transport};
+use crate::sip::invite::{Failover, InviteConfig, TimerConfig, Transport};
 use crate::sip::message::NameAddr;
 use world::{Act, World};
 
@@ -76,6 +77,7 @@ fn spec(method: Method) -> CallSpec {
             peers: Vec::new(),
             rel100: true,
             timers: TimerConfig::default(),
+            failover: Failover::default(),
         },
         local_media: address("192.0.2.1:20000"),
         codecs: vec![Codec::Pcmu, Codec::Pcma],

@@ -2,6 +2,7 @@
 use super::world::World;
 use crate::media::command::StreamConfig;
 use crate::model::{AttemptReport, Outcome, Reason, Stage};
+use crate::sip::invite::TargetFailure;
 use crate::sip::uas;
 
 /// One line of what happened.
@@ -23,6 +24,9 @@ pub(super) enum Seen {
     Decided(Outcome, Box<AttemptReport>),
     Finished(Outcome, Box<AttemptReport>, bool),
     DoubleRing,
+    NextTarget(usize, TargetFailure),
+    /// The method of a request to the target from which nothing comes.
+    SentToDead(String),
     /// What the peer's side told its owner.
     Peer(uas::Event),
 }

@@ -9,10 +9,11 @@ use crate::media::command::{MediaCommand, MediaEvent};
 use crate::media::frame::Clip;
 use crate::media::press::Press;
 use crate::model::{Digit, Entropy, KeyTransport, QualityReport, Reason};
-use crate::sip::message::{Message, Method, Response};
+use crate::sip::message::{Message, Method, Request, Response};
 use crate::sip::uas::{self, UasConfig, UasSession};
 
 const LINK_MS: u64 = 10;
+pub(super) const DEAD: &str = "192.0.2.66:5060";
 
 pub(super) const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.20\r\ns=-\r\nc=IN IP4 192.0.2.20\r\nt=0 0\r\n\
     m=audio 30000 RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n";
@@ -32,6 +33,8 @@ pub(super) enum Act {
     Cancel(Reason),
     TransportError,
     Committed,
+    /// The dead target answers the INVITE after all.
+    Dead(u16),
 }
 
 enum Due {
@@ -53,6 +56,9 @@ pub(super) struct World {
     play: Option<u32>,
     /// After how long an outcome is durable; `None`: never.
     pub(super) commit_ms: Option<u64>,
+    /// A target from which nothing comes.
+    dead: SocketAddr,
+    dead_invite: Option<Request>,
     /// Whether the peer answers anything at all.
     pub(super) peer_hears: bool,
     pub(super) loss_percent: u64,
@@ -88,6 +94,8 @@ impl World {
             log: Vec::new(),
             play: None,
             commit_ms: Some(5),
+            dead: address(DEAD),
+            dead_invite: None,
             peer_hears: true,
             loss_percent: 0,
             back_ms: LINK_MS,
@@ -239,6 +247,14 @@ impl World {
             Act::Cancel(reason) => self.call.handle_input(self.now, Input::Cancel(reason)),
             Act::TransportError => self.call.handle_input(self.now, Input::TransportError),
             Act::Committed => self.call.handle_input(self.now, Input::Committed),
+            Act::Dead(status) => {
+                let invite = self.dead_invite.as_ref().unwrap();
+                let mut response = Response::reply_to(invite, status, None).with_to_tag("dead");
+                response.headers.push("Contact", "<sip:late@192.0.2.66>");
+                let message = Message::parse(&response.to_bytes()).unwrap();
+                let source = self.dead;
+                self.call.handle_input(self.now, Input::Sip { message, source });
+            }
         }
     }
 
@@ -381,14 +397,25 @@ impl World {
                     report,
                     next_trunk,
                 } => self.see(Seen::Finished(outcome, Box::new(report), next_trunk)),
+                Output::NextTarget { failed, failure } => self.see(Seen::NextTarget(failed, failure)),
                 Output::PossibleDoubleRing => self.see(Seen::DoubleRing),
             }
         }
     }
 
     fn send(&mut self, to: SocketAddr, bytes: &[u8]) {
-        assert_eq!(to, address("192.0.2.10:5060"));
         let message = Message::parse(bytes).unwrap();
+        if to == self.dead {
+            let Message::Request(request) = &message else {
+                panic!("a response to one who asked nothing")
+            };
+            self.see(Seen::SentToDead(request.method.to_string()));
+            if request.method == Method::Invite {
+                self.dead_invite = Some(request.clone());
+            }
+            return;
+        }
+        assert_eq!(to, address("192.0.2.10:5060"));
         let name = match &message {
             Message::Request(request) => request.method.to_string(),
             Message::Response(response) => {

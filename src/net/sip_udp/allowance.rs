@@ -14,7 +14,7 @@ const BURST: f64 = 100.0;
 const SOURCES_MAX: usize = 4096;
 
 #[derive(Debug)]
-pub(super) struct Allowances {
+pub(in crate::net) struct Allowances {
     sources: HashMap<IpAddr, Bucket>,
     others: Bucket,
 }
@@ -26,7 +26,7 @@ struct Bucket {
 }
 
 impl Allowances {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(in crate::net) fn new(now: Instant) -> Self {
         Self {
             sources: HashMap::new(),
             others: Bucket::full(now),
@@ -34,7 +34,7 @@ impl Allowances {
     }
 
     /// Takes one datagram from the source's allowance; false when it is used up.
-    pub(super) fn take(&mut self, source: IpAddr, now: Instant) -> bool {
+    pub(in crate::net) fn take(&mut self, source: IpAddr, now: Instant) -> bool {
         let key = network_of(source);
         if let Some(bucket) = self.sources.get_mut(&key) {
             return bucket.take(now);

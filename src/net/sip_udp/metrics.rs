@@ -2,10 +2,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 #[derive(Debug, Default)]
-pub(super) struct Counter(AtomicU64);
+pub(in crate::net) struct Counter(AtomicU64);
 
 impl Counter {
-    pub(super) fn add(&self) {
+    pub(in crate::net) fn add(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -17,8 +17,8 @@ impl Counter {
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
         #[derive(Debug, Default)]
-        pub(super) struct Counters {
-            $(pub(super) $name: Counter,)*
+        pub(in crate::net) struct Counters {
+            $(pub(in crate::net) $name: Counter,)*
         }
 
         /// A snapshot of the listeners' counters.
@@ -30,7 +30,7 @@ macro_rules! counters {
         }
 
         impl Counters {
-            pub(super) fn snapshot(&self, calls: usize) -> SipUdpMetrics {
+            pub(in crate::net) fn snapshot(&self, calls: usize) -> SipUdpMetrics {
                 SipUdpMetrics {
                     calls,
                     $($name: self.$name.value(),)*

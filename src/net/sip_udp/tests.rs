@@ -3,6 +3,7 @@ use std::net::Ipv4Addr;
 use tokio::time::timeout;
 
 use super::*;
+use crate::net::sip_router::CALL_QUEUE_MAX;
 use crate::sip::message::Method;
 
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);

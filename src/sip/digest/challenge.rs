@@ -46,6 +46,15 @@ impl Challenger {
         }
     }
 
+    /// What a success may say of the next nonce (RFC 7615 §3, §4).
+    #[must_use]
+    pub const fn info_header(self) -> &'static str {
+        match self {
+            Self::Server => "Authentication-Info",
+            Self::Proxy => "Proxy-Authentication-Info",
+        }
+    }
+
     #[must_use]
     pub const fn credentials_header(self) -> &'static str {
         match self {

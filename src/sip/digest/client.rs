@@ -1,11 +1,12 @@
 //! Answers challenges.
 //!
 //! ```text
-//!  request ──401/407──▶ authorize ──▶ request with credentials ──2xx…──▶ done
-//!                           ▲                    │
-//!                           └── second challenge ┘ (another realm, or stale); a third is refused
+//!  request ──401/407──▶ answer ──▶ request with credentials ──2xx…──▶ done
+//!                         ▲                    │               └─ nextnonce: used from the next request on
+//!                         └── second challenge ┘ (another realm, or stale); a third is refused
 //! ```
 use super::hash::Input;
+use super::params::AuthParams;
 use super::{Algorithm, Challenge, Challenger, Credentials, Qop};
 use crate::model::Entropy;
 use crate::sip::message::Method;
@@ -29,9 +30,18 @@ struct Session {
     challenge: Challenge,
     algorithm: Algorithm,
     qop: Option<Qop>,
-    /// Kept as long as the nonce: a `-sess` key is bound to it.
+    /// Of the challenge itself: a `-sess` key stays bound to it when a `nextnonce` follows (RFC 2617 §3.2.2.2).
+    key_nonce: String,
+    /// Kept as long as the challenge: a `-sess` key is bound to it too.
     cnonce: String,
     nc: u32,
+}
+
+/// One challenge that we can answer, and how.
+struct Chosen<'a> {
+    challenge: &'a Challenge,
+    algorithm: Algorithm,
+    qop: Option<Qop>,
 }
 
 /// What one request, with its repetitions, was challenged with so far. Each open request has its own: a PRACK may
@@ -65,9 +75,7 @@ impl DigestClient {
         }
     }
 
-    /// Answers the strongest challenge we may answer: the header field to add to the request that is sent again.
-    /// Where the request already carried credentials for another realm, write those anew with
-    /// [`DigestClient::headers_for`] instead, so that no nonce count repeats.
+    /// The first of what [`DigestClient::answer`] gives, for a request that meets one party only.
     pub fn authorize(
         &mut self,
         asked: &mut RequestChallenges,
@@ -77,35 +85,97 @@ impl DigestClient {
         body: &[u8],
         entropy: &mut Entropy,
     ) -> Result<(&'static str, String), DigestError> {
-        if asked.answered >= CHALLENGES_MAX {
+        let answers = self.answer(asked, challenges, method, uri, body, entropy)?;
+        answers.into_iter().next().ok_or(DigestError::Unsupported)
+    }
+
+    /// Answers, for each party and realm that asks, its strongest challenge (RFC 3261 §22.3: a forking proxy may have
+    /// gathered several): the header fields to add to the request that is sent again. Where the request already
+    /// carried credentials for another realm, write those anew with [`DigestClient::headers_for`] instead, so that
+    /// no nonce count repeats.
+    pub fn answer(
+        &mut self,
+        asked: &mut RequestChallenges,
+        challenges: &[Challenge],
+        method: &Method,
+        uri: &Uri,
+        body: &[u8],
+        entropy: &mut Entropy,
+    ) -> Result<Vec<(&'static str, String)>, DigestError> {
+        let left = CHALLENGES_MAX.saturating_sub(asked.answered);
+        if left == 0 {
             return Err(DigestError::TooManyChallenges);
         }
-        let (challenge, algorithm, qop) = self.choose(challenges)?;
-        let place = self.sessions.iter().position(|session| session.is_of(challenge));
-        let realm = (challenge.challenger, challenge.realm.clone());
-        if asked.realms.contains(&realm) && !challenge.stale {
+        let chosen = self.choose(challenges)?;
+        let repeated = |chosen: &&Chosen<'_>| {
+            let realm = (chosen.challenge.challenger, chosen.challenge.realm.clone());
+            asked.realms.contains(&realm) && !chosen.challenge.stale
+        };
+        if let Some(refused) = chosen.iter().find(repeated) {
             return Err(DigestError::Refused {
-                realm: challenge.realm.clone(),
+                realm: refused.challenge.realm.clone(),
             });
         }
-        asked.answered += 1;
-        asked.realms.push(realm);
-        let mut session = Session {
-            challenge: challenge.clone(),
+        let mut answers = Vec::new();
+        for Chosen {
+            challenge,
             algorithm,
             qop,
-            cnonce: entropy.token(),
-            nc: 0,
-        };
-        let header = session.header(&self.credentials, method, uri, body);
-        match place.and_then(|at| self.sessions.get_mut(at)) {
+        } in chosen.into_iter().take(left.into())
+        {
+            asked.answered += 1;
+            asked.realms.push((challenge.challenger, challenge.realm.clone()));
+            let mut session = Session {
+                challenge: challenge.clone(),
+                algorithm,
+                qop,
+                key_nonce: challenge.nonce.clone(),
+                cnonce: entropy.token(),
+                nc: 0,
+            };
+            answers.push(session.header(&self.credentials, method, uri, body));
+            self.remember(session);
+        }
+        Ok(answers)
+    }
+
+    fn remember(&mut self, session: Session) {
+        match self
+            .sessions
+            .iter_mut()
+            .find(|known| known.is_of(&session.challenge))
+        {
             Some(known) => *known = session,
             None => {
                 self.sessions.truncate(SESSIONS_MAX - 1);
                 self.sessions.insert(0, session);
             }
         }
-        Ok(header)
+    }
+
+    /// Authentication-Info or Proxy-Authentication-Info of a success (RFC 7616 §3.5, RFC 7615): `nextnonce` replaces
+    /// the nonce, and its count begins anew. Without a realm it is taken only where one session can be meant.
+    pub fn heed_info(&mut self, challenger: Challenger, info: &str) {
+        let line = format!("Digest {info}");
+        let schemes = AuthParams::read(&line);
+        let Some(params) = schemes.first() else {
+            return;
+        };
+        let Some(nonce) = params.owned("nextnonce").filter(|nonce| !nonce.is_empty()) else {
+            return;
+        };
+        let realm = params.get("realm");
+        let mut meant = self.sessions.iter_mut().filter(|session| {
+            session.challenge.challenger == challenger
+                && realm.is_none_or(|realm| realm == session.challenge.realm)
+        });
+        // A repeated success says it again: the count goes on.
+        if let (Some(session), None) = (meant.next(), meant.next())
+            && session.challenge.nonce != nonce
+        {
+            session.challenge.nonce = nonce;
+            session.nc = 0;
+        }
     }
 
     /// Credentials for every realm known so far, each nonce counted up: for the next request of the session, and
@@ -118,35 +188,51 @@ impl DigestClient {
             .collect()
     }
 
-    fn choose<'a>(
-        &self,
-        challenges: &'a [Challenge],
-    ) -> Result<(&'a Challenge, Algorithm, Option<Qop>), DigestError> {
+    /// The strongest challenge of each party and realm, in the order in which they ask.
+    fn choose<'a>(&self, challenges: &'a [Challenge]) -> Result<Vec<Chosen<'a>>, DigestError> {
         let first = challenges.first().ok_or(DigestError::NoChallenge)?;
-        let ours = |challenge: &&Challenge| match &self.credentials.realm {
-            Some(realm) => *realm == challenge.realm,
-            None => true,
-        };
         if let Some(expected) = &self.credentials.realm
-            && !challenges.iter().any(|challenge| ours(&challenge))
+            && !challenges.iter().any(|challenge| challenge.realm == *expected)
         {
             return Err(DigestError::Realm {
                 expected: expected.clone(),
                 came: first.realm.clone(),
             });
         }
-        challenges
-            .iter()
-            .filter(ours)
-            .filter_map(|challenge| {
-                challenge
-                    .method()
-                    .map(|(algorithm, qop)| (challenge, algorithm, qop))
-            })
-            // Of equals the first counts, and `max_by_key` would take the last.
-            .rev()
-            .max_by_key(|(_, algorithm, _)| algorithm.hash)
-            .ok_or(DigestError::Unsupported)
+        let mut chosen: Vec<Chosen<'a>> = Vec::new();
+        for challenge in challenges.iter().filter(|challenge| self.may_answer(challenge)) {
+            let Some((algorithm, qop)) = challenge.method() else {
+                continue;
+            };
+            let this = Chosen {
+                challenge,
+                algorithm,
+                qop,
+            };
+            match chosen.iter_mut().find(|other| other.is_of(challenge)) {
+                Some(other) if other.algorithm.hash < algorithm.hash => *other = this,
+                // Of equals the first counts.
+                Some(_) => {}
+                None => chosen.push(this),
+            }
+        }
+        if chosen.is_empty() {
+            return Err(DigestError::Unsupported);
+        }
+        Ok(chosen)
+    }
+
+    fn may_answer(&self, challenge: &Challenge) -> bool {
+        match &self.credentials.realm {
+            Some(realm) => *realm == challenge.realm,
+            None => true,
+        }
+    }
+}
+
+impl Chosen<'_> {
+    fn is_of(&self, challenge: &Challenge) -> bool {
+        self.challenge.challenger == challenge.challenger && self.challenge.realm == challenge.realm
     }
 }
 
@@ -170,6 +256,7 @@ impl Session {
             username: &credentials.username,
             realm: &self.challenge.realm,
             password: credentials.password.reveal(),
+            key_nonce: &self.key_nonce,
             nonce: &self.challenge.nonce,
             cnonce: &self.cnonce,
             nc: &nc,

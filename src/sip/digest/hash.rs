@@ -98,6 +98,8 @@ pub(super) struct Input<'a> {
     pub(super) username: &'a str,
     pub(super) realm: &'a str,
     pub(super) password: &'a str,
+    /// The nonce that a `-sess` key is bound to: that of the challenge.
+    pub(super) key_nonce: &'a str,
     pub(super) nonce: &'a str,
     pub(super) cnonce: &'a str,
     /// Eight hex digits, as on the wire.
@@ -113,7 +115,7 @@ impl Input<'_> {
         let hash = self.algorithm.hash;
         let mut secret = joined(hash, &[self.username, self.realm, self.password]);
         if self.algorithm.session {
-            secret = joined(hash, &[&secret, self.nonce, self.cnonce]);
+            secret = joined(hash, &[&secret, self.key_nonce, self.cnonce]);
         }
         let request = match self.qop {
             Some(Qop::AuthInt) => joined(hash, &[self.method, self.uri, &hex(hash, &[self.body])]),
@@ -130,7 +132,7 @@ impl Input<'_> {
 }
 
 /// The hash of the parts with colons between.
-fn joined(hash: Hash, parts: &[&str]) -> String {
+pub(super) fn joined(hash: Hash, parts: &[&str]) -> String {
     let mut octets: Vec<&[u8]> = Vec::with_capacity(parts.len() * 2);
     for part in parts {
         if !octets.is_empty() {

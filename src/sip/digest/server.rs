@@ -85,6 +85,7 @@ impl Authorization {
             username: &self.username,
             realm: &self.realm,
             password: password.reveal(),
+            key_nonce: &self.nonce,
             nonce: &self.nonce,
             cnonce: self.cnonce.as_deref().unwrap_or_default(),
             nc: self.nc.as_deref().unwrap_or_default(),
@@ -149,14 +150,7 @@ impl DigestServer {
     /// The values of WWW-Authenticate or Proxy-Authenticate, one header field for each algorithm, under one new
     /// nonce.
     pub fn challenge(&mut self, stale: bool, entropy: &mut Entropy) -> Vec<String> {
-        let nonce = entropy.token();
-        if self.order.len() == NONCES_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.nonces.remove(&oldest);
-        }
-        self.order.push_back(nonce.clone());
-        self.nonces.insert(nonce.clone(), 0);
+        let nonce = self.new_nonce(entropy);
         let qop = self
             .qop
             .iter()
@@ -178,6 +172,23 @@ impl DigestServer {
                 )
             })
             .collect()
+    }
+
+    /// The value of Authentication-Info or Proxy-Authentication-Info: the nonce that the next request shall use.
+    pub fn next_nonce(&mut self, entropy: &mut Entropy) -> String {
+        format!("nextnonce=\"{}\"", self.new_nonce(entropy))
+    }
+
+    fn new_nonce(&mut self, entropy: &mut Entropy) -> String {
+        let nonce = entropy.token();
+        if self.order.len() == NONCES_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.nonces.remove(&oldest);
+        }
+        self.order.push_back(nonce.clone());
+        self.nonces.insert(nonce.clone(), 0);
+        nonce
     }
 
     /// Judges the value of Authorization or Proxy-Authorization of a request.

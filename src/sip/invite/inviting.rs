@@ -2,9 +2,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::failover::TargetFailure;
 use super::late::LateWindow;
 use super::setup::{self, Again};
-use super::{Core, EarlyDialogId, Event, InviteConfig, State};
+use super::{Core, EarlyDialogId, Event, InviteConfig, State, party};
 use crate::sip::cause;
 use crate::sip::dialog::Dialog;
 use crate::sip::digest::{CHALLENGES_MAX, RequestChallenges};
@@ -76,6 +77,20 @@ pub(super) struct RetryBudget {
     pub(super) intervals: u8,
     pub(super) glares: u8,
     pub(super) agreements: u8,
+    pub(super) redirects: u8,
+}
+
+impl RetryBudget {
+    fn new() -> Self {
+        Self {
+            challenges: CHALLENGES_MAX,
+            asked: RequestChallenges::default(),
+            intervals: 1,
+            glares: 1,
+            agreements: 1,
+            redirects: 1,
+        }
+    }
 }
 
 impl Inviting {
@@ -86,14 +101,7 @@ impl Inviting {
         events: &mut Vec<Event>,
     ) -> State {
         let invite = setup::first_invite(config, core);
-        let budget = RetryBudget {
-            challenges: CHALLENGES_MAX,
-            asked: RequestChallenges::default(),
-            intervals: 1,
-            glares: 1,
-            agreements: 1,
-        };
-        Self::send(now, invite, budget, core, events)
+        Self::send(now, invite, RetryBudget::new(), core, events)
     }
 
     #[must_use]
@@ -120,9 +128,10 @@ impl Inviting {
         match &self.intent {
             Intent::Cancelled { give_up_at, .. } if now >= *give_up_at => {
                 core.ua.transactions.forget(self.id);
-                core.late = Some(LateWindow::cancelled(
+                core.late.push(LateWindow::cancelled(
                     now,
                     Arc::clone(&self.invite),
+                    core.ua.target(),
                     core.ua.timers(),
                 ));
                 self.close(now, core)
@@ -161,23 +170,36 @@ impl Inviting {
                 State::Inviting(self)
             }
             Reply::Response(response) => self.rejected(now, response, core, events),
-            Reply::TimedOut => {
-                events.push(Event::TimedOut);
-                core.late = Some(LateWindow::silent(
-                    now,
-                    Arc::clone(&self.invite),
-                    core.ua.timers(),
-                ));
-                self.close(now, core)
-            }
+            Reply::TimedOut => self.unanswered(now, TargetFailure::Silent, Event::TimedOut, core, events),
             Reply::TransportFailed => {
-                events.push(Event::TransportFailed);
-                core.late = Some(LateWindow::silent(
-                    now,
-                    Arc::clone(&self.invite),
-                    core.ua.timers(),
-                ));
-                self.close(now, core)
+                self.unanswered(now, TargetFailure::Unsent, Event::TransportFailed, core, events)
+            }
+        }
+    }
+
+    /// No response at all: the INVITE may have arrived all the same.
+    fn unanswered(
+        self,
+        now: Instant,
+        failure: TargetFailure,
+        event: Event,
+        core: &mut Core,
+        events: &mut Vec<Event>,
+    ) -> State {
+        core.late.push(LateWindow::silent(
+            now,
+            Arc::clone(&self.invite),
+            core.ua.target(),
+            core.ua.timers(),
+        ));
+        let (id, invite) = (self.id, Arc::clone(&self.invite));
+        let wanted = matches!(self.intent, Intent::Answer);
+        let closed = self.close(now, core);
+        match core.next_target(id, &invite, failure, wanted, events) {
+            Some(request) => Self::send(now, request, RetryBudget::new(), core, events),
+            None => {
+                events.push(event);
+                closed
             }
         }
     }
@@ -235,6 +257,9 @@ impl Inviting {
     fn provisional(&mut self, now: Instant, response: &Response, core: &mut Core, events: &mut Vec<Event>) {
         let first = self.heard == Heard::Nothing;
         self.heard = Heard::Provisional;
+        if response.status > 100 {
+            core.targets.rings();
+        }
         match &mut self.intent {
             Intent::CancelWhenHeard { reason } => {
                 let reason = reason.take();
@@ -285,12 +310,8 @@ impl Inviting {
             let early = self.early.swap_remove(index);
             core.retire(now, early.usage);
         }
-        events.push(Event::Provisional {
-            status,
-            sdp,
-            dialog,
-            forwarded: was_forwarded(response),
-        });
+        events.extend(party::told(response));
+        events.push(Event::Provisional { status, sdp, dialog });
     }
 
     /// The place of the early dialog of this response, made if it is new.
@@ -332,6 +353,9 @@ impl Inviting {
         if !matches!(response.status, 401 | 407) {
             budget.asked = RequestChallenges::default();
         }
+        let (id, invite) = (self.id, Arc::clone(&self.invite));
+        let failure = TargetFailure::of_response(&response);
+        let wanted = matches!(self.intent, Intent::Answer);
         let closed = self.close(now, core);
         match again {
             Again::Now(request) => Self::send(now, request, budget, core, events),
@@ -342,8 +366,14 @@ impl Inviting {
                 budget,
             })),
             Again::No => {
-                events.push(rejection(response));
-                closed
+                let next = failure.and_then(|failure| core.next_target(id, &invite, failure, wanted, events));
+                match next {
+                    Some(request) => Self::send(now, request, RetryBudget::new(), core, events),
+                    None => {
+                        events.push(rejection(response));
+                        closed
+                    }
+                }
             }
         }
     }
@@ -385,11 +415,4 @@ impl EarlyDialog {
 fn rejection(response: Box<Response>) -> Event {
     let cause = cause::of_response(&response);
     Event::Rejected { response, cause }
-}
-
-/// RFC 5806 and RFC 7044: a second entry in History-Info is a retargeting.
-fn was_forwarded(response: &Response) -> bool {
-    response.status == 181
-        || response.headers.contains("Diversion")
-        || response.headers.all("History-Info").nth(1).is_some()
 }

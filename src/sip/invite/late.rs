@@ -5,7 +5,9 @@
 //!     └────── 2xx: ACK + BYE, 3xx–6xx: ACK ──────┘   64·T1 after the last of them: over
 //! ```
 //!
-//! The same window follows a CANCEL that had no effect.
+//! The same window follows a CANCEL that had no effect. Each target that gave no answer has a window of its own, beside
+//! the INVITE to the next one.
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +20,8 @@ use crate::sip::transaction::timer::TimerConfig;
 #[derive(Debug)]
 pub(super) struct LateWindow {
     invite: Arc<Request>,
+    /// Where the INVITE went.
+    to: SocketAddr,
     until: Instant,
     length: Duration,
     cancel: Cancel,
@@ -32,10 +36,11 @@ enum Cancel {
 impl LateWindow {
     /// No response came, so no CANCEL could be sent.
     #[must_use]
-    pub(super) fn silent(now: Instant, invite: Arc<Request>, timers: TimerConfig) -> Self {
+    pub(super) fn silent(now: Instant, invite: Arc<Request>, to: SocketAddr, timers: TimerConfig) -> Self {
         let length = timers.t1_64();
         Self {
             invite,
+            to,
             until: now + length,
             length,
             cancel: Cancel::NotSent,
@@ -44,10 +49,10 @@ impl LateWindow {
 
     /// The CANCEL is out, its effect missing.
     #[must_use]
-    pub(super) fn cancelled(now: Instant, invite: Arc<Request>, timers: TimerConfig) -> Self {
+    pub(super) fn cancelled(now: Instant, invite: Arc<Request>, to: SocketAddr, timers: TimerConfig) -> Self {
         Self {
             cancel: Cancel::Sent,
-            ..Self::silent(now, invite, timers)
+            ..Self::silent(now, invite, to, timers)
         }
     }
 
@@ -80,7 +85,7 @@ impl State {
         core: &mut Core,
         events: &mut Vec<Event>,
     ) -> Self {
-        let Some(late) = core.late.as_mut().filter(|late| late.matches(response)) else {
+        let Some(late) = core.late.iter_mut().find(|late| late.matches(response)) else {
             // The transaction of the INVITE is over, its 2xx still repeated: only a known leg is answered.
             if response.is_success() && is_of_call(response, core) {
                 core.repeat_ack(response);
@@ -88,11 +93,10 @@ impl State {
             return self;
         };
         late.until = late.until.max(now + late.length);
-        let invite = Arc::clone(&late.invite);
+        let (invite, to) = (Arc::clone(&late.invite), late.to);
         match (response.status, late.cancel) {
             (100..=199, Cancel::NotSent) => {
                 late.cancel = Cancel::Sent;
-                let to = core.ua.target();
                 core.ua.transactions.request(now, cancel_of(&invite), to);
                 events.push(Event::LateResponse {
                     status: response.status,
@@ -100,9 +104,11 @@ impl State {
                 self
             }
             (100..=199, Cancel::Sent) => self,
-            (200..=299, _) => self.answered(now, None, &invite, response, core, events),
+            (200..=299, _) => {
+                core.leg_of_former_target(response, to);
+                self.answered(now, None, &invite, response, core, events)
+            }
             _ => {
-                let to = core.ua.target();
                 core.ua
                     .transactions
                     .send(to, ack_of_rejection(&invite, response).to_bytes());

@@ -1,9 +1,10 @@
 //! 2xx to the INVITE (RFC 3261 §13.2.2.4): the first one we want is the session; every other leg is acknowledged
 //! and ended, so that no telephone stays off the hook.
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::inviting::Intent;
-use super::{Core, Event, State};
+use super::{Core, Event, State, party};
 use crate::sip::dialog::Dialog;
 use crate::sip::endpoint::SDP;
 use crate::sip::message::{Method, Request, Response};
@@ -30,6 +31,9 @@ impl State {
         core: &mut Core,
         events: &mut Vec<Event>,
     ) -> Self {
+        if let Reply::Response(response) = &completion.reply {
+            core.ua.heed_authentication_info(response);
+        }
         match completion.request.method {
             Method::Invite if is_outside_dialog(&completion.request) => {
                 self.invite_completion(now, completion, core, events)
@@ -74,6 +78,7 @@ impl State {
                 match intent {
                     Intent::Answer => {
                         let sdp = response.body_of_type(SDP).map(<[u8]>::to_vec).or(early_sdp);
+                        events.extend(party::told(response));
                         events.push(Event::Answered { sdp });
                         Self::Confirmed(Box::new(usage))
                     }
@@ -89,7 +94,7 @@ impl State {
                     usage.confirm(now, response);
                     core.acknowledge(&usage, request);
                     core.end_leg(now, usage, None);
-                    if core.late.is_some() {
+                    if id.is_none_or(|id| core.targets.was_left(id)) {
                         events.push(Event::LateResponse {
                             status: response.status,
                         });
@@ -108,14 +113,21 @@ impl State {
         events: &mut Vec<Event>,
     ) -> Self {
         match (completion.reply, self) {
-            (Reply::Response(response), state) if response.is_success() => state.answered(
-                now,
-                Some(completion.id),
-                &completion.request,
-                &response,
-                core,
-                events,
-            ),
+            (Reply::Response(response), state) if response.is_success() => {
+                if core.targets.was_left(completion.id)
+                    && let Some(to) = core.ua.transactions.destination(completion.id)
+                {
+                    core.leg_of_former_target(&response, to);
+                }
+                state.answered(
+                    now,
+                    Some(completion.id),
+                    &completion.request,
+                    &response,
+                    core,
+                    events,
+                )
+            }
             (reply, Self::Inviting(inviting)) if inviting.id == completion.id => {
                 inviting.reply(now, reply, core, events)
             }
@@ -172,6 +184,15 @@ impl Core {
         usage.abandon(now, &mut self.ua);
         if self.retired.len() < LEGS_MAX {
             self.retired.push(usage);
+        }
+    }
+
+    /// Its dialog is reached where its own INVITE went, not where the present target is.
+    pub(super) fn leg_of_former_target(&mut self, response: &Response, to: SocketAddr) {
+        if to != self.ua.target()
+            && let Ok(remote) = response.headers.to()
+        {
+            self.ua.belongs_to(remote.tag().unwrap_or_default(), to);
         }
     }
 

@@ -1,8 +1,8 @@
-//! The INVITE (RFC 3261 §13.2.1), and the INVITE again after 401, 407, 422, 491 and 494.
+//! The INVITE (RFC 3261 §13.2.1), and the INVITE again after 3xx, 401, 407, 422, 491 and 494.
 use std::time::Instant;
 
 use super::inviting::RetryBudget;
-use super::{Core, InviteConfig};
+use super::{Core, InviteConfig, redirect};
 use crate::sip::dialog::MAX_FORWARDS;
 use crate::sip::endpoint::{SDP, set_seq, without_credentials, without_via};
 use crate::sip::message::{CSeq, Method, Request, Response};
@@ -93,6 +93,9 @@ pub(super) fn again(
     let request = match response.status {
         401 | 407 if take_one(&mut budget.challenges) => {
             core.ua.answer_challenge(invite, response, &mut budget.asked)
+        }
+        300..=399 if take_one(&mut budget.redirects) => {
+            redirect::followed(invite, response, core).map(|uri| Request { uri, ..fresh(invite) })
         }
         422 if take_one(&mut budget.intervals) => longer_interval(invite, response),
         491 if take_one(&mut budget.glares) => Some(fresh(invite)),

@@ -9,8 +9,14 @@ use crate::sip::message::{CSeq, Method, Request};
 mod answering;
 mod authentication;
 mod cancelling;
+mod failing_over;
 mod in_dialog;
+mod nonces;
+mod party;
 mod provisional;
+mod redirect;
+mod reliable;
+mod session_timer;
 mod spoofing;
 
 const TARGET: &str = "192.0.2.10:5060";
@@ -39,6 +45,7 @@ fn config() -> InviteConfig {
         peers: Vec::new(),
         rel100: true,
         timers: TimerConfig::default(),
+        failover: Failover::default(),
     }
 }
 

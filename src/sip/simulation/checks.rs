@@ -263,6 +263,7 @@ fn name(event: &invite::Event) -> &'static str {
         invite::Event::Provisional { .. } => "Provisional",
         invite::Event::Answered { .. } => "Answered",
         invite::Event::Rejected { .. } => "Rejected",
+        invite::Event::NextTarget { .. } => "NextTarget",
         invite::Event::TimedOut => "TimedOut",
         invite::Event::TransportFailed => "TransportFailed",
         invite::Event::AnsweredAfterCancel => "AnsweredAfterCancel",
@@ -271,6 +272,7 @@ fn name(event: &invite::Event) -> &'static str {
         invite::Event::SdpAnswer { .. } => "SdpAnswer",
         invite::Event::Info { .. } => "Info",
         invite::Event::PeerBye { .. } => "PeerBye",
+        invite::Event::Party(_) => "Party",
         invite::Event::Ended => "Ended",
     }
 }

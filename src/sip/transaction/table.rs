@@ -87,6 +87,20 @@ impl Transactions {
         }
     }
 
+    /// For the transactions that follow: another target may be reached another way.
+    pub(crate) fn set_transport(&mut self, transport: Transport) {
+        self.rules.reliability = transport.reliability();
+    }
+
+    /// Where the request of this transaction went.
+    #[must_use]
+    pub(crate) fn destination(&self, id: ClientId) -> Option<SocketAddr> {
+        self.clients
+            .iter()
+            .find(|client| client.id == id)
+            .map(|client| client.to)
+    }
+
     /// Sends a request with its Via in place. `None` when too many are under way.
     pub(crate) fn request(&mut self, now: Instant, request: Request, to: SocketAddr) -> Option<ClientId> {
         if self.clients.len() >= CLIENTS_MAX {

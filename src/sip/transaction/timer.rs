@@ -19,6 +19,8 @@
 //! [`Backoff`] with T1 and T2.
 use std::time::{Duration, Instant};
 
+pub use crate::sip::transport::SipTransport as Transport;
+
 /// The base values of RFC 3261 §17.1.1.1 and §17.1.2.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimerConfig {
@@ -105,35 +107,6 @@ impl TimerConfig {
 pub enum Reliability {
     Unreliable,
     Reliable,
-}
-
-/// Transport of a hop, as its Via names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Transport {
-    #[default]
-    Udp,
-    Tcp,
-    Tls,
-}
-
-impl Transport {
-    #[must_use]
-    pub const fn reliability(self) -> Reliability {
-        match self {
-            Self::Udp => Reliability::Unreliable,
-            Self::Tcp | Self::Tls => Reliability::Reliable,
-        }
-    }
-
-    /// The token of a Via: `UDP`.
-    #[must_use]
-    pub const fn via_name(self) -> &'static str {
-        match self {
-            Self::Udp => "UDP",
-            Self::Tcp => "TCP",
-            Self::Tls => "TLS",
-        }
-    }
 }
 
 /// A retransmission deadline that doubles.

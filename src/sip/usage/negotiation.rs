@@ -6,6 +6,8 @@ use crate::sip::endpoint::{Endpoint, SDP};
 use crate::sip::message::{Method, Request, Response};
 use crate::sip::transaction::table::{ClientId, Completion, Reply, ServerId, Transmit};
 
+/// RFC 3261 §20.43: why a description is refused.
+const INCOMPATIBLE_MEDIA: (u16, &str) = (305, "Incompatible media format");
 const NO_ANSWER: &str = "a re-INVITE got no answer";
 
 /// The one offer that may be open.
@@ -85,7 +87,10 @@ impl InviteUsage {
             return;
         };
         let status = if (400..700).contains(&status) { status } else { 488 };
-        let response = ua.reply(&request, status);
+        let mut response = ua.reply(&request, status);
+        if matches!(status, 488 | 606) {
+            response.headers.push("Warning", ua.warning(INCOMPATIBLE_MEDIA));
+        }
         ua.transactions.respond(now, id, &response);
     }
 
@@ -239,6 +244,7 @@ impl InviteUsage {
                 self.negotiation = Negotiation::OursLater { at, offer };
             }
             408 | 481 => self.lose(now, "the peer does not know the dialog", ua, out),
+            422 if self.refresh.raise(now, response) => {}
             status => out.push(UsageEvent::OfferRejected { status }),
         }
     }

@@ -1,7 +1,7 @@
 //! Session timers, RFC 4028: accepted as the peer asks, and refreshed by us where we are the refresher.
 //!
 //! We ask for none ourselves. As refresher we send UPDATE without a body, or re-INVITE with our present
-//! description to a peer that does not allow UPDATE.
+//! description to a peer that does not allow UPDATE. A session that nobody refreshes in time is over: BYE (§10).
 use std::time::{Duration, Instant};
 
 use super::{InviteUsage, Negotiation, SOON, UsageEvent};
@@ -14,21 +14,29 @@ const MIN_SE_S: u32 = 90;
 /// An interval above one day is a day.
 const MAX_SE_S: u32 = 86_400;
 
+/// §10: how long before the end a BYE leaves where the peer has not refreshed, at most.
+const EARLY_END_S: u32 = 32;
+
 /// Who refreshes, and how the peer may be asked to.
 #[derive(Debug)]
 pub(super) struct Refresh {
     duty: Duty,
     method: Method,
+    /// What a 422 asked for; it goes with every later request (§7.4).
+    min_se_s: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Duty {
-    /// No session timer, or the peer's work.
+    /// No session timer.
     None,
     Ours {
         interval_s: u32,
         at: Instant,
+        ends_at: Instant,
     },
+    /// The peer's work.
+    Theirs { ends_at: Instant },
 }
 
 impl Refresh {
@@ -36,6 +44,7 @@ impl Refresh {
         Self {
             duty: Duty::None,
             method: Method::Invite,
+            min_se_s: None,
         }
     }
 
@@ -50,12 +59,14 @@ impl Refresh {
     /// A 2xx to a request of ours: we are the refresher unless it says `uas`.
     pub(super) fn renew(&mut self, now: Instant, ok: &Response) {
         self.duty = match ok.headers.session_expires() {
-            Some(agreed) if agreed.refresher != Some(Refresher::Uas) => ours(now, agreed.seconds),
-            Some(_) | None => Duty::None,
+            Some(agreed) if agreed.refresher == Some(Refresher::Uas) => theirs(now, agreed.seconds),
+            Some(agreed) => ours(now, agreed.seconds),
+            None => Duty::None,
         };
     }
 
-    /// Our 2xx to a request of the peer: accepted as asked (§9); the sender refreshes if it did not choose.
+    /// Our 2xx to a request of the peer: accepted as asked (§9). Where it did not choose, the sender refreshes if it
+    /// can; where a proxy asked for a sender that cannot, we do.
     pub(super) fn grant(&mut self, now: Instant, request: &Request, ok: &mut Response) {
         self.learn_method(&request.headers);
         let Some(asked) = request.headers.session_expires() else {
@@ -64,7 +75,8 @@ impl Refresh {
         };
         let (side, duty) = match asked.refresher {
             Some(Refresher::Uas) => ("uas", ours(now, asked.seconds)),
-            Some(Refresher::Uac) | None => ("uac", Duty::None),
+            None if !request.headers.supports("timer") => ("uas", ours(now, asked.seconds)),
+            Some(Refresher::Uac) | None => ("uac", theirs(now, asked.seconds)),
         };
         ok.headers
             .push("Session-Expires", format!("{};refresher={side}", asked.seconds));
@@ -91,13 +103,39 @@ impl Refresh {
             request
                 .headers
                 .push("Session-Expires", format!("{interval_s};refresher=uac"));
+            if let Some(min_se_s) = self.min_se_s {
+                request.headers.push("Min-SE", min_se_s.to_string());
+            }
         }
+    }
+
+    /// A 422 to our refresh: one more at once, with the interval that it names (§7.3). Says whether there is one.
+    pub(super) fn raise(&mut self, now: Instant, refusal: &Response) -> bool {
+        let Duty::Ours { interval_s, at, .. } = &mut self.duty else {
+            return false;
+        };
+        let asked = refusal.headers.min_se().filter(|asked| *asked <= MAX_SE_S);
+        let (None, Some(min_se_s)) = (self.min_se_s, asked) else {
+            return false;
+        };
+        self.min_se_s = Some(min_se_s);
+        *interval_s = min_se_s.max(*interval_s);
+        *at = now;
+        true
     }
 
     pub(super) fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         match self.duty {
             Duty::None => None,
-            Duty::Ours { at, .. } => Some((at, "session refresh")),
+            Duty::Ours { at, ends_at, .. } => Some((at.min(ends_at), "session refresh")),
+            Duty::Theirs { ends_at } => Some((ends_at, "session expiry")),
+        }
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        match self.duty {
+            Duty::None => false,
+            Duty::Ours { ends_at, .. } | Duty::Theirs { ends_at } => now >= ends_at,
         }
     }
 
@@ -119,17 +157,41 @@ fn ours(now: Instant, seconds: u32) -> Duty {
     let interval_s = seconds.clamp(MIN_SE_S, MAX_SE_S);
     Duty::Ours {
         interval_s,
-        at: now + Duration::from_secs(u64::from(interval_s / 2)),
+        at: after(now, interval_s / 2),
+        ends_at: after(now, interval_s),
     }
 }
 
+/// §10: a third of the interval, or 32 s, before the end.
+fn theirs(now: Instant, seconds: u32) -> Duty {
+    let interval_s = seconds.clamp(MIN_SE_S, MAX_SE_S);
+    Duty::Theirs {
+        ends_at: after(now, interval_s - EARLY_END_S.min(interval_s / 3)),
+    }
+}
+
+fn after(now: Instant, seconds: u32) -> Instant {
+    now + Duration::from_secs(seconds.into())
+}
+
 impl InviteUsage {
-    pub(super) fn refresh_session(&mut self, now: Instant, ua: &mut Endpoint) {
-        let due = self.is_confirmed() && self.refresh.poll_timeout().is_some_and(|(at, _)| now >= at);
-        let Duty::Ours { interval_s, .. } = self.refresh.duty else {
+    pub(super) fn refresh_session(&mut self, now: Instant, ua: &mut Endpoint, out: &mut Vec<UsageEvent>) {
+        if !self.is_confirmed() {
+            return;
+        }
+        if self.refresh.is_over(now) {
+            self.refresh.duty = Duty::None;
+            return self.lose(now, "nobody refreshed the session", ua, out);
+        }
+        let Duty::Ours {
+            interval_s,
+            at,
+            ends_at,
+        } = self.refresh.duty
+        else {
             return;
         };
-        if !due {
+        if now < at {
             return;
         }
         if !matches!(self.negotiation, Negotiation::Stable) || self.unacked.is_some() {
@@ -137,7 +199,11 @@ impl InviteUsage {
             return;
         }
         // Until the answer says when, the next try is half an interval away.
-        self.refresh.duty = ours(now, interval_s);
+        self.refresh.duty = Duty::Ours {
+            interval_s,
+            at: after(now, interval_s / 2),
+            ends_at,
+        };
         if self.refresh.method == Method::Update {
             let mut update = self.dialog.next_request(Method::Update);
             self.refresh.ask(&mut update);
@@ -165,10 +231,9 @@ impl InviteUsage {
                 self.refresh.renew(now, response);
             }
             408 | 481 => self.lose(now, "the peer does not know the dialog", ua, out),
+            // Without a second try the session goes on until its end.
             422 => {
-                let min_se = response.headers.min_se().unwrap_or(MIN_SE_S);
-                self.refresh.duty = ours(now, min_se);
-                self.refresh.again_at(now + SOON);
+                self.refresh.raise(now, response);
             }
             491 | 500 | 504 => {
                 let pause = ua.glare_pause(true);

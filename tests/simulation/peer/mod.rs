@@ -91,6 +91,8 @@ pub(crate) struct Peer {
     pub(crate) name: String,
     /// Where our INVITE goes.
     pub(crate) edge: SocketAddr,
+    /// A target of the same trunk that does not work, where the plan has one.
+    pub(crate) front: SocketAddr,
     /// Behind it: a second element, which may be the one that speaks in a dialog.
     pub(crate) core: SocketAddr,
     pub(crate) media: std::net::Ipv4Addr,
@@ -144,6 +146,7 @@ impl Peer {
             name: format!("trunk-{index}"),
             edge: address(10 + index * 10),
             core: address(11 + index * 10),
+            front: address(12 + index * 10),
             media: std::net::Ipv4Addr::new(198, 51, 100, 10 + index),
             exchanges: Vec::new(),
             password: password.to_owned(),

@@ -3,7 +3,7 @@ use super::*;
 use crate::model::Masked;
 use crate::sip::digest::{DigestServer, Verdict};
 
-fn with_account(realm: Option<&str>) -> InviteConfig {
+pub(super) fn with_account(realm: Option<&str>) -> InviteConfig {
     InviteConfig {
         credentials: Some(Credentials {
             username: "trunk".to_owned(),
@@ -14,7 +14,7 @@ fn with_account(realm: Option<&str>) -> InviteConfig {
     }
 }
 
-fn server(realm: &str) -> (DigestServer, Entropy) {
+pub(super) fn server(realm: &str) -> (DigestServer, Entropy) {
     (
         DigestServer::new(realm).with_user("trunk", "secret"),
         Entropy::from_number(9),
@@ -34,7 +34,7 @@ fn challenge(rig: &mut Rig, method: &Method, status: u16, server: &mut (DigestSe
     rig.receive(response);
 }
 
-fn verdict(server: &mut DigestServer, request: &Request, name: &str) -> Verdict {
+pub(super) fn verdict(server: &mut DigestServer, request: &Request, name: &str) -> Verdict {
     server.verify(
         request.headers.get(name),
         &request.method,
@@ -43,7 +43,7 @@ fn verdict(server: &mut DigestServer, request: &Request, name: &str) -> Verdict 
     )
 }
 
-fn accepted() -> Verdict {
+pub(super) fn accepted() -> Verdict {
     Verdict::Accepted {
         username: "trunk".to_owned(),
     }

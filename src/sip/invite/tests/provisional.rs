@@ -1,14 +1,9 @@
 //! 1xx: early dialogs, early media, PRACK, forwarding.
 use super::*;
 
-fn provisional(rig: &Rig, index: usize) -> (u16, Option<Vec<u8>>, EarlyDialogId, bool) {
+fn provisional(rig: &Rig, index: usize) -> (u16, Option<Vec<u8>>, EarlyDialogId) {
     match &rig.events[index] {
-        Event::Provisional {
-            status,
-            sdp,
-            dialog,
-            forwarded,
-        } => (*status, sdp.clone(), *dialog, *forwarded),
+        Event::Provisional { status, sdp, dialog } => (*status, sdp.clone(), *dialog),
         other => panic!("expected a provisional response, got {other:?}"),
     }
 }
@@ -80,29 +75,6 @@ fn a_description_inside_multipart_is_found() {
         .with_body("multipart/mixed;boundary=x", body.to_vec());
     rig.receive(early);
     assert_eq!(provisional(&rig, 0).1.as_deref(), Some(&b"v=0"[..]));
-}
-
-#[test]
-fn forwarding_is_seen_in_181_diversion_and_history() {
-    let mut rig = Rig::new();
-    rig.respond(180, "a");
-    rig.respond(181, "a");
-    let mut diverted = rig.response(&Method::Invite, 180, "a");
-    diverted
-        .headers
-        .push("Diversion", "<sip:x@example.com>;reason=no-answer");
-    rig.receive(diverted);
-    let mut history = rig.response(&Method::Invite, 180, "a");
-    history
-        .headers
-        .push("History-Info", "<sip:x@example.com>;index=1");
-    rig.receive(history.clone());
-    history
-        .headers
-        .push("History-Info", "<sip:y@example.com>;index=1.1");
-    rig.receive(history);
-    let seen: Vec<bool> = (0..5).map(|n| provisional(&rig, n).3).collect();
-    assert_eq!(seen, [false, true, true, false, true]);
 }
 
 #[test]
