@@ -57,7 +57,7 @@ fn ours(octets: &[u8]) -> Vec<u8> {
     black_box(headers.cseq().unwrap());
     black_box(headers.contacts().unwrap());
     black_box(headers.session_expires());
-    black_box(response.sdp());
+    black_box(response.body_of_type("application/sdp"));
     response.to_bytes()
 }
 

@@ -24,7 +24,7 @@ use ringproof::sip::uri::Uri;
 use ringproof::sip::wire::StreamFramer;
 
 /// Name → target.
-pub const ALL: [(&str, fn(&[u8])); 7] = [
+pub(crate) const ALL: [(&str, fn(&[u8])); 7] = [
     ("wire", wire),
     ("uri", uri),
     ("sdp_negotiation", sdp_negotiation),
@@ -35,7 +35,7 @@ pub const ALL: [(&str, fn(&[u8])); 7] = [
 ];
 
 /// A datagram, and the same octets as a stream that comes in pieces.
-pub fn wire(data: &[u8]) {
+pub(crate) fn wire(data: &[u8]) {
     if let Ok(message) = Message::parse(data) {
         look_at(message.headers());
         let _ = message.masked();
@@ -99,7 +99,7 @@ fn look_at(headers: &Headers) {
     }
 }
 
-pub fn uri(data: &[u8]) {
+pub(crate) fn uri(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
@@ -120,7 +120,7 @@ pub fn uri(data: &[u8]) {
 }
 
 /// As the peer's offer, as its answer, and as an offer after an answer.
-pub fn sdp_negotiation(data: &[u8]) {
+pub(crate) fn sdp_negotiation(data: &[u8]) {
     let local = LocalMedia {
         address: "192.0.2.1".parse().expect("an address"),
         port: 20_000,
@@ -141,7 +141,7 @@ pub fn sdp_negotiation(data: &[u8]) {
 }
 
 /// A 401 or 407 whose challenges are the lines of the octets.
-pub fn digest_challenge(data: &[u8]) {
+pub(crate) fn digest_challenge(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     for status in [401, 407] {
         let mut response = Response::new(status, None);
@@ -194,7 +194,7 @@ fn address(text: &str) -> SocketAddr {
 }
 
 /// Datagrams, each behind its length and the milliseconds since the one before.
-pub fn rtp(data: &[u8]) {
+pub(crate) fn rtp(data: &[u8]) {
     let mut now = Instant::now();
     let mut stream = Stream::new(now, stream_config(), Entropy::from_number(1));
     let mut events = Vec::new();
@@ -222,7 +222,7 @@ pub fn rtp(data: &[u8]) {
     stream.command(now, MediaCommand::Close, &mut events);
 }
 
-pub fn telephone_event(data: &[u8]) {
+pub(crate) fn telephone_event(data: &[u8]) {
     let mut now = Instant::now();
     let mut receiver = EventReceiver::new(20);
     let mut out = Vec::new();
@@ -313,7 +313,7 @@ const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.20\r\ns=-\r\nc=IN IP4 192.0.2.2
 
 /// One call and a world that does what the octets say, two at a time: what, and which. Whatever happens, the call decides
 /// once, ends, and every octet that it sends is a message.
-pub fn call(data: &[u8]) {
+pub(crate) fn call(data: &[u8]) {
     let [first, steps @ ..] = data else { return };
     let methods = [
         Method::PressKey,
