@@ -10,5 +10,6 @@ mod torture {
     mod attacks;
     mod dice;
     mod messages;
+    mod replay;
     mod server;
 }

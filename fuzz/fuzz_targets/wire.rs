@@ -1,0 +1,6 @@
+#![no_main]
+#[allow(dead_code, reason = "each target uses one of its functions")]
+#[path = "../targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::wire(data));
