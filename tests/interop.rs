@@ -1,5 +1,5 @@
-//! Peers that we did not write: SIPp plays the far end by scenario, baresip is a softphone that answers, tshark reads
-//! the capture of it all.
+//! Peers that we did not write: SIPp plays the far end by scenario, Kamailio is the proxy before it, baresip is a softphone
+//! that answers, tshark reads the capture of it all.
 //!
 //! Run by `tests/run interop`, in network namespaces of its own (raw sockets without root, nothing leaves). A missing
 //! peer is a failure. Arguments: parts of names to run only those, `--keep` to keep all logs. Each case starts its own `ringproof serve` and looks at the webhook that arrives.
@@ -16,6 +16,8 @@ mod capture;
 mod cases;
 #[path = "interop/digest.rs"]
 mod digest;
+#[path = "interop/kamailio.rs"]
+mod kamailio;
 #[path = "interop/process.rs"]
 mod process;
 #[path = "interop/server.rs"]
@@ -56,13 +58,16 @@ async fn main() -> ExitCode {
     let wanted = |name: &str| only.is_empty() || only.iter().any(|o| name.contains(o.as_str()));
     let permits = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
     let mut running = tokio::task::JoinSet::new();
-    for (index, case) in (0..).zip(cases::all()) {
-        if wanted(case.name) {
-            let (permits, directory, common) =
-                (Arc::clone(&permits), work.path().join(case.name), common.clone());
+    for entry in entries() {
+        if wanted(entry.name()) {
+            let (permits, directory, common) = (
+                Arc::clone(&permits),
+                work.path().join(entry.name()),
+                common.clone(),
+            );
             running.spawn(async move {
                 let _permit = permits.acquire_owned().await;
-                played(case, index, directory, common).await
+                played(entry, directory, common).await
             });
         }
     }
@@ -78,12 +83,12 @@ async fn main() -> ExitCode {
     // These calls run in real time, and eight at once may starve one another: what failed is played once more, alone.
     for (name, why) in again {
         println!("\n--- {name}, to be played again alone\n{why}\n");
-        let (index, case) = (0..)
-            .zip(cases::all())
-            .find(|(_, case)| case.name == name)
+        let entry = entries()
+            .into_iter()
+            .find(|entry| entry.name() == name)
             .expect("it was played before");
         let directory = work.path().join(format!("{name}-alone"));
-        let played = played(case, index, directory, common.clone()).await;
+        let played = played(entry, directory, common.clone()).await;
         tell(&played);
         match played.result {
             Ok(_) => passed += 1,
@@ -114,6 +119,29 @@ async fn main() -> ExitCode {
     }
 }
 
+/// One line of a table, with its place there.
+enum Entry {
+    Direct(u16, cases::Case),
+    BehindKamailio(u16, kamailio::Case),
+}
+
+impl Entry {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Direct(_, case) => case.name,
+            Self::BehindKamailio(_, case) => case.name,
+        }
+    }
+}
+
+fn entries() -> Vec<Entry> {
+    let direct = (0..).zip(cases::all()).map(|(at, case)| Entry::Direct(at, case));
+    let behind = (0..)
+        .zip(kamailio::all())
+        .map(|(at, case)| Entry::BehindKamailio(at, case));
+    direct.chain(behind).collect()
+}
+
 /// One case, played.
 struct Played {
     name: &'static str,
@@ -122,9 +150,15 @@ struct Played {
     result: Result<String, String>,
 }
 
-async fn played(case: cases::Case, index: u16, directory: PathBuf, common: cases::Common) -> Played {
-    let (began, name) = (Instant::now(), case.name);
-    let result = tokio::time::timeout(CASE_MAX, cases::run(case, index, directory, common)).await;
+async fn played(entry: Entry, directory: PathBuf, common: cases::Common) -> Played {
+    let (began, name) = (Instant::now(), entry.name());
+    let plays = async {
+        match entry {
+            Entry::Direct(at, case) => cases::run(case, at, directory, common).await,
+            Entry::BehindKamailio(at, case) => kamailio::run(case, at, directory, common).await,
+        }
+    };
+    let result = tokio::time::timeout(CASE_MAX, plays).await;
     Played {
         name,
         took: began.elapsed(),

@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::baresip;
+use super::kamailio;
 use super::process::{self, Process};
 use super::sipp;
 
@@ -71,10 +72,9 @@ impl Capture {
         let mut tshark = Command::new("tshark");
         // Twice over the file: RTP may come before the SDP that announces it.
         tshark.arg("-2").arg("-r").arg(&self.file);
-        tshark.args([
-            "-d",
-            &format!("udp.port=={}-{},sip", sipp::PORTS.start(), sipp::PORTS.end()),
-        ]);
+        for ports in [sipp::PORTS, kamailio::PORTS] {
+            tshark.args(["-d", &format!("udp.port=={}-{},sip", ports.start(), ports.end())]);
+        }
         tshark.args(["-d", &format!("udp.port=={},sip", baresip::SIP_PORT)]);
         tshark.args(["-Y", filter, "-T", "fields"]);
         for field in [

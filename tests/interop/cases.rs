@@ -83,14 +83,14 @@ const fn by_call(
     }
 }
 
-const RFC4733: &[(&str, Expected)] = &[
+pub(crate) const RFC4733: &[(&str, Expected)] = &[
     ("key_transport", Text("rfc4733")),
     ("key", Text("#")),
     ("codec", Text("PCMU")),
     ("packets_sent", AtLeast(200)),
 ];
 
-const AUTH: &str = "auth = { username = \"lab\", password = \"open sesame\" }";
+pub(crate) const AUTH: &str = "auth = { username = \"lab\", password = \"open sesame\" }";
 
 /// The far end asks who we are.
 const fn with_account(name: &'static str) -> Case {
@@ -246,8 +246,8 @@ pub(crate) fn all() -> Vec<Case> {
 /// What all cases share.
 #[derive(Clone)]
 pub(crate) struct Common {
-    sounds: Vec<PathBuf>,
-    press_after: Duration,
+    pub(crate) sounds: Vec<PathBuf>,
+    pub(crate) press_after: Duration,
 }
 
 impl Common {
@@ -274,6 +274,7 @@ pub(crate) async fn run(
         sounds: &common.sounds,
         press_after: common.press_after,
         calls: None,
+        host: "127.0.0.1",
     };
     let settings = Settings {
         target: format!("127.0.0.1:{};transport={}", sipp::port_of(index), case.transport),
@@ -326,7 +327,7 @@ async fn by_command_line(
     if let Err(words) = peer.finish().await {
         wrong.push(words);
     }
-    wrong.extend(differences(case, &verification));
+    wrong.extend(differences(case.attempt, &verification));
     if wrong.is_empty() {
         return Ok(told);
     }
@@ -370,17 +371,18 @@ async fn by_server(
     let log = server.log();
     let verification = server.settled(&id).await?;
     server.stop().await?;
-    wrong.extend(differences(case, &verification));
+    wrong.extend(differences(case.attempt, &verification));
     if wrong.is_empty() {
         return Ok(told);
     }
     Err(format!("{}\n{verification:#}\n{log}", wrong.join("\n")))
 }
 
-fn differences(case: &Case, verification: &Value) -> Vec<String> {
+/// What is not as expected in the last attempt.
+pub(crate) fn differences(expected: &[(&str, Expected)], verification: &Value) -> Vec<String> {
     let attempts = verification["attempts"].as_array();
     let attempt = attempts.and_then(|a| a.last()).cloned().unwrap_or_default();
-    case.attempt
+    expected
         .iter()
         .filter_map(|(key, expected)| differs(&attempt, key, *expected))
         .collect()

@@ -32,6 +32,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) press_after: Duration,
     /// Whom the scenario calls, `host:port`; `None` where it waits for a call.
     pub(crate) calls: Option<&'a str>,
+    /// Its own address, for SIP and media.
+    pub(crate) host: &'a str,
 }
 
 /// The SIP port of the far end at this place in the table.
@@ -49,6 +51,7 @@ impl Sipp {
             sounds,
             press_after,
             calls,
+            host,
         } = *setup;
         let port = port_of(index);
         let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/scenarios");
@@ -74,9 +77,9 @@ impl Sipp {
         let process = Process::start(
             Command::new("sipp")
                 .current_dir(directory)
-                .args(["-sf", &file, "-i", "127.0.0.1", "-p", &port_text])
+                .args(["-sf", &file, "-i", host, "-p", &port_text])
                 .args(["-t", if transport == "tcp" { "t1" } else { "u1" }])
-                .args(["-mi", "127.0.0.1", "-mp", &media_port, "-d", &pause])
+                .args(["-mi", host, "-mp", &media_port, "-d", &pause])
                 .args(["-m", "1", "-nostdin", "-timeout", "110s", "-timeout_error"])
                 .args(["-trace_err", "-trace_msg", "-trace_logs"])
                 .args(calls)
