@@ -113,10 +113,7 @@ async fn dial(
         entropy,
     } = prepared;
     let further = places.further(&shared);
-    let destinations = std::iter::once(&places.first)
-        .chain(further.iter().map(|(place, _)| place))
-        .map(|place| place.destination.clone())
-        .collect();
+    let destinations = places.destinations(&further);
     let spec = plan::call_spec(
         &shared,
         &start.trunk,
@@ -225,6 +222,14 @@ impl Places {
             first: places.next()?,
             rest: places.collect(),
         })
+    }
+
+    /// In the order in which the call tries them.
+    fn destinations(&self, further: &[(Place, SocketAddr)]) -> Vec<Destination> {
+        std::iter::once(&self.first)
+            .chain(further.iter().map(|(place, _)| place))
+            .map(|place| place.destination.clone())
+            .collect()
     }
 
     /// What no socket of ours reaches any more is left out.
