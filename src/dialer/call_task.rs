@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::carriage::{Carriage, Carriages};
 use super::ledger::{Ledger, Written};
-use super::plan::{self, PlanError};
+use super::plan::{self, PlanError, Trunk};
 use super::reach::{Place, Reached, TargetError};
 use super::{Shared, Start};
 use crate::call::{Call, Input, NextTrunk, Output, asked_once};
@@ -118,16 +118,7 @@ async fn dial(
         local,
         entropy,
     } = prepared;
-    let ways = || std::iter::once(&first).chain(further.iter().map(|(place, _)| place));
-    let destinations = ways().map(|place| place.destination.clone()).collect();
-    let carriages = ways()
-        .map(|place| {
-            let switches = place.may_switch && start.trunk.tcp_switch;
-            let to = place.destination.clone();
-            Carriage::new(shared.sip.clone(), to, start.trunk.tls.clone(), switches)
-        })
-        .collect();
-    let carriages = Carriages::new(shared.sip.clone(), carriages);
+    let (carriages, destinations) = ways(&shared, &start.trunk, &first, &further);
     let spec = plan::call_spec(
         &shared,
         &start.trunk,
@@ -178,6 +169,25 @@ async fn dial(
             not_sent(ledger).await
         }
     }
+}
+
+/// How each target of the call is reached, and where it is, in order.
+fn ways(
+    shared: &Shared,
+    trunk: &Trunk,
+    first: &Place,
+    further: &[(Place, Local)],
+) -> (Carriages, Vec<Destination>) {
+    let places = || std::iter::once(first).chain(further.iter().map(|(place, _)| place));
+    let carriages = places().map(|place| {
+        let (to, may_switch) = (place.destination.clone(), place.may_switch && trunk.tcp_switch);
+        Carriage::new(shared.sip.clone(), to, trunk.tls.clone(), may_switch)
+    });
+    let carriages = Carriages::new(shared.sip.clone(), carriages.collect());
+    (
+        carriages,
+        places().map(|place| place.destination.clone()).collect(),
+    )
 }
 
 /// Claimed, but nothing was sent: an outcome is owed all the same.

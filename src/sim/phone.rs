@@ -128,12 +128,7 @@ pub(super) async fn run(
         offer,
         local_media,
         rtp: callee.rtp,
-        // The detector for tones costs a core's part: only where somebody listens for keys.
-        dtmf: if callee.listens_for_digits() {
-            DtmfMode::Auto
-        } else {
-            DtmfMode::Rfc4733
-        },
+        dtmf: dtmf_of(&callee),
         ear: None,
         seen: Seen::default(),
         began: Instant::now(),
@@ -146,6 +141,15 @@ pub(super) async fn run(
     }
     phone.pump(Until::TheEnd).await;
     phone.hang_up_media().await;
+}
+
+/// The detector for tones costs a core's part: only where somebody listens for keys.
+fn dtmf_of(callee: &Callee) -> DtmfMode {
+    if callee.listens_for_digits() {
+        DtmfMode::Auto
+    } else {
+        DtmfMode::Rfc4733
+    }
 }
 
 fn uas_config(local: SocketAddr, transport: SipTransport) -> UasConfig {
