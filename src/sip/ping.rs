@@ -32,6 +32,10 @@ pub struct PingConfig {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time goes in, and none is kept"
+)]
 pub enum Input {
     Message { message: Message, source: SocketAddr },
     Timeout,
