@@ -26,9 +26,15 @@ pub(crate) struct Capture {
 impl Capture {
     pub(crate) async fn start(directory: &Path) -> Result<Self, String> {
         let file = directory.join("run.pcap");
+        // TCP where SIP goes over it; the rest of TCP is HTTP.
+        let filter = format!(
+            "udp or tcp portrange {}-{}",
+            sipp::PORTS.start(),
+            sipp::PORTS.end()
+        );
         let mut tshark = Process::start(
             Command::new("tshark")
-                .args(["-i", "lo", "-f", "udp", "-q", "-w"])
+                .args(["-i", "lo", "-f", &filter, "-q", "-w"])
                 .arg(&file)
                 .stdout(Stdio::null())
                 .stderr(Stdio::piped()),
@@ -75,6 +81,8 @@ impl Capture {
         for ports in [sipp::PORTS, kamailio::PORTS] {
             tshark.args(["-d", &format!("udp.port=={}-{},sip", ports.start(), ports.end())]);
         }
+        let (first, last) = (sipp::PORTS.start(), sipp::PORTS.end());
+        tshark.args(["-d", &format!("tcp.port=={first}-{last},sip")]);
         tshark.args(["-d", &format!("udp.port=={},sip", baresip::SIP_PORT)]);
         tshark.args(["-Y", filter, "-T", "fields"]);
         for field in [
