@@ -39,6 +39,7 @@ fn answer() -> Vec<u8> {
         Require: timer\r\n\
         Session-Expires: 1800;refresher=uas\r\n\
         P-Asserted-Identity: \"SEATTLE WA\" <sip:+14255550123@carrier.example>\r\n\
+        P-Charging-Vector: icid-value=8f3d1c7a5b2e49608f3d1c7a5b2e4960;icid-generated-at=203.0.113.21;orig-ioi=carrier.example\r\n\
         Server: Carrier-SBC/9.2.1\r\n\
         Content-Type: application/sdp\r\n";
     format!("{head}Content-Length: {}\r\n\r\n{SDP}", SDP.len()).into_bytes()
