@@ -9,6 +9,7 @@
 //! | [`transaction`] | the four machines of §17 and their timers |
 //! | [`dialog`] | tags, CSeq, route set, remote target: requests made and checked |
 //! | [`invite`] | our INVITE session as UAC |
+//! | [`registration`] | our binding at a registrar, kept alive |
 //! | [`uas`] | the INVITE session of the side that answers, for the simulator |
 //! | [`out_of_call`] | stateless answers to what belongs to no call |
 //! | [`peer`] | address ranges of peers |
@@ -30,6 +31,7 @@ pub mod dialog;
 pub mod invite;
 pub mod out_of_call;
 pub mod peer;
+pub mod registration;
 pub mod transaction;
 pub mod uas;
 
