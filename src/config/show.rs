@@ -108,14 +108,24 @@ fn server(out: &mut Printer, config: &Config) {
     out.raw("pin", config.media.pin);
 }
 
+fn target_text(target: &TrunkTarget) -> String {
+    match target.host.contains(':') {
+        true => format!("sip:[{}]:{};transport=udp", target.host, target.port),
+        false => format!("sip:{}:{};transport=udp", target.host, target.port),
+    }
+}
+
+fn register_text(register: &Register) -> String {
+    let registrar = quoted(&target_text(&register.registrar));
+    let (aor, user) = (quoted(&register.aor), quoted(&register.contact_user));
+    let expires_s = register.expires_s;
+    format!("{{ expires_s = {expires_s}, registrar = {registrar}, aor = {aor}, contact_user = {user} }}")
+}
+
 fn show_trunk(out: &mut Printer, trunk: &Trunk) {
     out.table("[[trunk]]");
     out.text("name", &trunk.name);
-    let target = |t: &TrunkTarget| match t.host.contains(':') {
-        true => format!("sip:[{}]:{};transport=udp", t.host, t.port),
-        false => format!("sip:{}:{};transport=udp", t.host, t.port),
-    };
-    out.list("targets", trunk.targets.iter().map(target));
+    out.list("targets", trunk.targets.iter().map(target_text));
     if let Some(auth) = &trunk.auth {
         let realm = auth
             .realm
@@ -128,6 +138,9 @@ fn show_trunk(out: &mut Printer, trunk: &Trunk) {
                 quoted(&auth.username)
             ),
         );
+    }
+    if let Some(register) = &trunk.register {
+        out.raw("register", register_text(register));
     }
     out.list("peers", &trunk.peers);
     out.text("number_format", number_format(trunk.number_format));
