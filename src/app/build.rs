@@ -8,7 +8,9 @@ use super::announcer::AnnouncerConfig;
 use crate::api::{AllowedUrl, ApiConfig, CallerIds, HttpLimits, MessageCheck, MessageFault, Profile};
 use crate::call::CallTimings;
 use crate::config::{self, Config};
-use crate::dialer::{DialerConfig, Diversion, NumberFormat, Presentation, ProfilePlan, Target, Trunk};
+use crate::dialer::{
+    DialerConfig, Diversion, NumberFormat, Presentation, ProfilePlan, Register, Target, Trunk,
+};
 use crate::ivr::{FraudKeys, Keys, Script, phrase};
 use crate::media::command::DtmfMode;
 use crate::model::{Entropy, Masked};
@@ -135,6 +137,11 @@ fn trunk(trunk: &config::Trunk) -> Result<Trunk, AppError> {
             password: auth.password.clone(),
             realm: auth.realm.clone(),
         }),
+        register: trunk
+            .register
+            .as_ref()
+            .map(|wanted| register(&trunk.name, wanted))
+            .transpose()?,
         peers: trunk.peers.clone(),
         caller_id: trunk.caller_id.clone(),
         caller_id_default: trunk.caller_id_default.clone(),
@@ -150,6 +157,24 @@ fn trunk(trunk: &config::Trunk) -> Result<Trunk, AppError> {
         rtcp_mux: trunk.rtcp_mux,
         rel100: trunk.rel100,
         failover_on_timeout: trunk.failover_on_timeout,
+    })
+}
+
+fn register(trunk: &str, register: &config::Register) -> Result<Register, AppError> {
+    let aor = register.aor.parse().map_err(|error| {
+        AppError::Config(format!(
+            "trunk.{trunk}.register.aor: {error}, found {:?}",
+            register.aor
+        ))
+    })?;
+    Ok(Register {
+        registrar: Target {
+            host: register.registrar.host.clone(),
+            port: register.registrar.port,
+        },
+        aor,
+        contact_user: register.contact_user.clone(),
+        expires_s: register.expires_s,
     })
 }
 
@@ -384,7 +409,9 @@ pub(super) async fn peer_check(config: &Config) -> PeerCheck {
     let mut blocks = Vec::new();
     for trunk in &config.trunks {
         blocks.extend(trunk.peers.iter().copied());
-        for target in &trunk.targets {
+        // A registrar sends the calls that come in for what is bound there.
+        let registrar = trunk.register.as_ref().map(|register| &register.registrar);
+        for target in trunk.targets.iter().chain(registrar) {
             match tokio::net::lookup_host((target.host.as_str(), target.port)).await {
                 Ok(found) => addresses.extend(found.map(|a| a.ip().to_canonical())),
                 Err(error) => {

@@ -13,6 +13,7 @@ mod ledger;
 mod plan;
 mod presentation;
 mod probe;
+mod registrar;
 mod selection;
 mod target;
 
@@ -30,6 +31,7 @@ pub use plan::{ProfilePlan, Trunk};
 pub(crate) use plan::{Wire, invite};
 pub use presentation::{Diversion, NumberFormat, Presentation};
 pub use probe::{Answer, Auth, Heard, Probe, probe};
+pub use registrar::{Register, Tried, try_registration};
 pub use target::{Target, TargetError};
 
 use crate::model::{AttemptId, Reason};
@@ -65,6 +67,8 @@ pub(crate) struct Shared {
     sip: SipUdp,
     voices: Arc<Catalogue>,
     resolver: target::Resolver,
+    /// How the trunks that register stand.
+    bindings: registrar::Bindings,
     /// Live calls, so that a cancel finds its task.
     live: Mutex<BTreeMap<AttemptId, mpsc::Sender<Reason>>>,
     /// The target of a trunk that is tried next; a target that gave no answer makes way for the next.
@@ -97,6 +101,7 @@ pub struct Dialer {
     shared: Arc<Shared>,
     accepting: watch::Sender<bool>,
     selection: JoinHandle<()>,
+    registrars: registrar::Registrars,
 }
 
 impl Dialer {
@@ -113,7 +118,9 @@ impl Dialer {
             .iter()
             .map(|t| (t.name.clone(), AtomicUsize::new(0)))
             .collect();
+        let bindings = registrar::Bindings::new(&config.trunks);
         let shared = Arc::new(Shared {
+            bindings,
             config,
             store,
             media,
@@ -127,10 +134,12 @@ impl Dialer {
         });
         let accepting = watch::Sender::new(true);
         let selection = tokio::spawn(selection::run(Arc::clone(&shared), accepting.subscribe()));
+        let registrars = registrar::Registrars::start(&shared);
         Self {
             shared,
             accepting,
             selection,
+            registrars,
         }
     }
 
@@ -140,7 +149,8 @@ impl Dialer {
         self.shared.live().len()
     }
 
-    /// Starts no more attempts, lets live calls finish for `limit`, then cancels them and waits for their outcomes.
+    /// Starts no more attempts, lets live calls finish for `limit`, then cancels them and waits for their outcomes, and
+    /// takes the trunks' registrations away.
     /// Returns how many had to be canceled.
     pub async fn drain(self, limit: Duration) -> usize {
         self.shared.draining.store(true, Ordering::Relaxed);
@@ -154,6 +164,7 @@ impl Dialer {
         // BYE or CANCEL and its answer: Timer F rules; past it the row is told as unknown after the next start.
         self.idle_by(Instant::now() + Duration::from_secs(10)).await;
         self.selection.abort();
+        self.registrars.stop().await;
         told.len()
     }
 

@@ -20,6 +20,7 @@ fn trunk(presentation: Presentation) -> Trunk {
             port: 5060,
         }],
         credentials: None,
+        register: None,
         peers: Vec::new(),
         caller_id: [("DE".to_owned(), "+4930123456".to_owned())].into(),
         caller_id_default: "+18005550199".to_owned(),

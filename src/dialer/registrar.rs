@@ -1,0 +1,431 @@
+//! Keeps a trunk that knows us by a login registered: one task a trunk pumps one
+//! [`Registration`](crate::sip::registration::Registration).
+//!
+//! ```text
+//! look up the registrar ─► Registration ─► datagrams
+//!      ▲                        └─► Registered: the trunk opens, its calls take the Service-Route
+//!      └── looked up again ◄──────── Failed: it closes, unless the binding still stands
+//! ```
+//! What the tasks know is in [`Bindings`]: the selection loop reads from it which trunks carry calls, a call its route.
+//! INVITEs still go to the trunk's own targets, which are the outbound proxy before that route (RFC 3608 §5).
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::target::{Resolver, Target};
+use super::{DialerConfig, Shared, Trunk};
+use crate::model::Entropy;
+use crate::net::sip_udp::{Inbound, RouteGuard, SipUdp};
+use crate::policy::Gate;
+use crate::sip::message::NameAddr;
+use crate::sip::registration::{Event, Failure, Input, Output, Registration, RegistrationConfig};
+use crate::sip::transaction::timer::{TimerConfig, Transport};
+use crate::sip::uri::Uri;
+
+/// Until a name that led nowhere is looked up again.
+const LOOKUP_REST: Duration = Duration::from_secs(30);
+/// How long a stop waits for the registrar's word; the binding ends by itself anyhow.
+const LEAVE_MAX: Duration = Duration::from_secs(4);
+
+/// What a trunk registers, and where.
+#[derive(Debug, Clone)]
+pub struct Register {
+    pub registrar: Target,
+    /// `sip:user@domain`.
+    pub aor: Uri,
+    pub contact_user: String,
+    pub expires_s: u32,
+}
+
+/// How each trunk that registers stands, by name.
+#[derive(Debug, Default)]
+pub(super) struct Bindings(Mutex<BTreeMap<String, Binding>>);
+
+#[derive(Debug, Clone, PartialEq)]
+struct Binding {
+    gate: Gate,
+    service_route: Vec<NameAddr>,
+}
+
+impl Bindings {
+    pub(super) fn new(trunks: &[Trunk]) -> Self {
+        let registering = trunks.iter().filter(|trunk| trunk.register.is_some());
+        let asking = Binding {
+            gate: Gate::Waits,
+            service_route: Vec::new(),
+        };
+        Self(Mutex::new(
+            registering
+                .map(|trunk| (trunk.name.clone(), asking.clone()))
+                .collect(),
+        ))
+    }
+
+    /// Trunks that register; every other is open.
+    pub(super) fn gates(&self) -> Vec<(String, Gate)> {
+        let bindings = self.lock();
+        let gate = |(name, binding): (&String, &Binding)| (name.clone(), binding.gate.clone());
+        bindings.iter().map(gate).collect()
+    }
+
+    /// The preloaded route of this trunk's calls (RFC 3608).
+    pub(super) fn route(&self, trunk: &str) -> Vec<NameAddr> {
+        self.lock()
+            .get(trunk)
+            .map(|binding| binding.service_route.clone())
+            .unwrap_or_default()
+    }
+
+    /// False when that was known.
+    fn set(&self, trunk: &str, gate: Gate, service_route: Vec<NameAddr>) -> bool {
+        let mut bindings = self.lock();
+        let changed = bindings.get(trunk).is_none_or(|known| known.gate != gate);
+        bindings.insert(trunk.to_owned(), Binding { gate, service_route });
+        changed
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Binding>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The tasks of all trunks that register.
+pub(super) struct Registrars {
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Registrars {
+    pub(super) fn start(shared: &Arc<Shared>) -> Self {
+        let stop = watch::Sender::new(false);
+        let registering = shared.config.trunks.iter().filter_map(|trunk| {
+            let register = trunk.register.clone()?;
+            Some(tokio::spawn(keep(
+                Arc::clone(shared),
+                trunk.clone(),
+                register,
+                stop.subscribe(),
+            )))
+        });
+        let tasks = registering.collect();
+        Self { stop, tasks }
+    }
+
+    /// Takes every binding away.
+    pub(super) async fn stop(self) {
+        self.stop.send_replace(true);
+        let deadline = tokio::time::Instant::now() + LEAVE_MAX;
+        for task in self.tasks {
+            let abort = task.abort_handle();
+            if tokio::time::timeout_at(deadline, task).await.is_err() {
+                abort.abort();
+            }
+        }
+    }
+}
+
+/// One address of the registrar, and ours towards it.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    target: SocketAddr,
+    local: SocketAddr,
+    public: Option<SocketAddr>,
+}
+
+/// The address whose turn it is.
+async fn place(
+    resolver: &Resolver,
+    sip: &SipUdp,
+    config: &DialerConfig,
+    registrar: &Target,
+    turn: usize,
+) -> Result<Place, String> {
+    let addresses = resolver
+        .addresses(registrar)
+        .await
+        .map_err(|error| error.to_string())?;
+    let mut failure = format!("{} has no address", registrar.host);
+    let in_turn = addresses.iter().cycle().skip(turn % addresses.len().max(1));
+    for target in in_turn.take(addresses.len()).copied() {
+        match sip.local_for(target) {
+            Ok(local) => {
+                let public = config
+                    .public_address
+                    .filter(|ip| ip.is_ipv4() == target.is_ipv4())
+                    .map(|ip| SocketAddr::new(ip, local.port()));
+                return Ok(Place {
+                    target,
+                    local,
+                    public,
+                });
+            }
+            Err(error) => failure = error.to_string(),
+        }
+    }
+    Err(failure)
+}
+
+fn registration(
+    config: &DialerConfig,
+    trunk: &Trunk,
+    register: &Register,
+    place: Place,
+    call_id: String,
+    entropy: Entropy,
+) -> Registration {
+    // RFC 3261 §10.2: the domain of the address, without a user.
+    let request_uri = match register.aor.host() {
+        Some(host) => Uri::sip(None, host.clone(), register.aor.port()),
+        None => register.aor.clone(),
+    };
+    let config = RegistrationConfig {
+        target: place.target,
+        local: place.local,
+        public: place.public,
+        transport: Transport::Udp,
+        request_uri,
+        aor: register.aor.clone(),
+        contact_user: register.contact_user.clone(),
+        expires_s: register.expires_s,
+        user_agent: config.user_agent.clone(),
+        call_id,
+        credentials: trunk.credentials.clone(),
+        timers: TimerConfig {
+            t1: config.t1,
+            ..TimerConfig::default()
+        },
+    };
+    Registration::start(Instant::now(), config, entropy)
+}
+
+/// The only place where a REGISTER leaves.
+async fn send(sip: &SipUdp, to: SocketAddr, octets: &[u8]) -> std::io::Result<()> {
+    sip.send(to, octets).await
+}
+
+/// Moves octets and messages until the next event; `None` when the machine is over.
+struct Pump<'a> {
+    sip: &'a SipUdp,
+    machine: Registration,
+    inbound: mpsc::Receiver<Inbound>,
+    _route: RouteGuard,
+}
+
+impl Pump<'_> {
+    async fn next(&mut self, stop: &mut watch::Receiver<bool>, stopping: &mut bool) -> Option<Event> {
+        loop {
+            while let Some(output) = self.machine.poll_output() {
+                match output {
+                    Output::Event(event) => return Some(event),
+                    Output::Transmit { to, bytes } => {
+                        if let Err(error) = send(self.sip, to, &bytes).await {
+                            tracing::debug!(%to, %error, "a REGISTER was not sent");
+                            self.machine.handle_input(Instant::now(), Input::TransportError);
+                        }
+                    }
+                }
+            }
+            if self.machine.is_over() {
+                return None;
+            }
+            let input = self.input(stop, stopping).await;
+            self.machine.handle_input(Instant::now(), input);
+        }
+    }
+
+    async fn input(&mut self, stop: &mut watch::Receiver<bool>, stopping: &mut bool) -> Input {
+        let deadline = self.machine.poll_timeout().map(|(at, _)| at);
+        let timer = async {
+            match deadline {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            inbound = self.inbound.recv() => match inbound {
+                Some(Inbound { message, source, .. }) => Input::Message { message, source },
+                // The listeners are gone.
+                None => {
+                    *stopping = true;
+                    Input::Stop
+                }
+            },
+            () = timer => Input::Timeout,
+            // A sender that is gone means the same.
+            _ = stop.changed(), if !*stopping => {
+                *stopping = true;
+                Input::Stop
+            }
+        }
+    }
+}
+
+/// One trunk's task.
+async fn keep(shared: Arc<Shared>, trunk: Trunk, register: Register, mut stop: watch::Receiver<bool>) {
+    let Some(machine) = first(&shared, &trunk, &register, &mut stop).await else {
+        return;
+    };
+    let (mut pump, mut turn, mut stopping) = (machine, 0, false);
+    while let Some(event) = pump.next(&mut stop, &mut stopping).await {
+        note(&shared, &trunk.name, &event);
+        let Event::Failed { why, .. } = event else {
+            continue;
+        };
+        if matches!(why, Failure::Silent | Failure::Transport) {
+            turn += 1;
+        }
+        let found = place(
+            &shared.resolver,
+            &shared.sip,
+            &shared.config,
+            &register.registrar,
+            turn,
+        );
+        // Without an answer from DNS the address that is known serves on.
+        if let Ok(place) = found.await {
+            pump.machine.retarget(place.target, place.local, place.public);
+        }
+    }
+}
+
+/// Looks the registrar up until it has an address; `None` when there is a stop before.
+async fn first<'a>(
+    shared: &'a Shared,
+    trunk: &Trunk,
+    register: &Register,
+    stop: &mut watch::Receiver<bool>,
+) -> Option<Pump<'a>> {
+    loop {
+        match begin(&shared.resolver, &shared.sip, &shared.config, trunk, register).await {
+            Ok(pump) => return Some(pump),
+            Err(error) => closed(shared, &trunk.name, &error, LOOKUP_REST),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOKUP_REST) => {}
+            _ = stop.changed() => return None,
+        }
+    }
+}
+
+async fn begin<'a>(
+    resolver: &Resolver,
+    sip: &'a SipUdp,
+    config: &DialerConfig,
+    trunk: &Trunk,
+    register: &Register,
+) -> Result<Pump<'a>, String> {
+    let mut entropy = crate::telemetry::entropy().map_err(|error| error.to_string())?;
+    let place = place(resolver, sip, config, &register.registrar, 0).await?;
+    let call_id = entropy.token();
+    let (route, inbound) = sip.register(&call_id).map_err(|error| error.to_string())?;
+    Ok(Pump {
+        sip,
+        machine: registration(config, trunk, register, place, call_id, entropy),
+        inbound,
+        _route: route,
+    })
+}
+
+fn note(shared: &Shared, trunk: &str, event: &Event) {
+    match event {
+        Event::Registered {
+            granted,
+            service_route,
+            ..
+        } => {
+            let (seconds, routes) = (granted.as_secs(), service_route.len());
+            if shared.bindings.set(trunk, Gate::Open, service_route.clone()) {
+                tracing::info!(trunk, routes, "registered for {seconds} s");
+            } else {
+                tracing::debug!(trunk, routes, "registered again for {seconds} s");
+            }
+            metrics::gauge!("ringproof_trunk_registered", "trunk" => trunk.to_owned()).set(1.0);
+            shared.room.notify_one();
+        }
+        Event::Failed { why, retry_at, bound } => {
+            let rest = retry_at.saturating_duration_since(Instant::now());
+            metrics::counter!("ringproof_register_failures_total", "trunk" => trunk.to_owned()).increment(1);
+            if bound.is_some() {
+                tracing::warn!(trunk, error = %why, "the registration was not refreshed and still stands; again in {} s", rest.as_secs());
+            } else {
+                closed(shared, trunk, &why.to_string(), rest);
+            }
+        }
+        Event::Lapsed => closed(shared, trunk, "the registration has lapsed", Duration::ZERO),
+        Event::Unregistered => {
+            shared
+                .bindings
+                .set(trunk, Gate::Closed("unregistered".to_owned()), Vec::new());
+            metrics::gauge!("ringproof_trunk_registered", "trunk" => trunk.to_owned()).set(0.0);
+            tracing::info!(trunk, "unregistered");
+        }
+    }
+}
+
+/// Calls go over the next trunk until a REGISTER gets through.
+fn closed(shared: &Shared, trunk: &str, why: &str, rest: Duration) {
+    let gate = Gate::Closed(format!("not registered: {why}"));
+    shared.bindings.set(trunk, gate, Vec::new());
+    metrics::gauge!("ringproof_trunk_registered", "trunk" => trunk.to_owned()).set(0.0);
+    tracing::warn!(
+        trunk,
+        error = why,
+        "the trunk is not registered and carries no calls; again in {} s",
+        rest.as_secs()
+    );
+    shared.room.notify_one();
+}
+
+/// What a trial registration came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tried {
+    Registered {
+        granted: Duration,
+        /// Hops of the Service-Route.
+        routes: usize,
+    },
+    Failed(Failure),
+    /// No answer in this time.
+    Silent(Duration),
+    /// No address, no route, or no place.
+    NotSent(String),
+}
+
+/// Registers the trunk once and takes the binding away again. `None` where it does not register.
+pub async fn try_registration(
+    sip: &SipUdp,
+    config: &DialerConfig,
+    trunk: &Trunk,
+    patience: Duration,
+) -> Option<Tried> {
+    let register = trunk.register.as_ref()?;
+    let mut pump = match begin(&Resolver::default(), sip, config, trunk, register).await {
+        Ok(pump) => pump,
+        Err(error) => return Some(Tried::NotSent(error)),
+    };
+    // Held to the end: a sender that is gone is a stop.
+    let held = watch::Sender::new(false);
+    let (mut stop, mut stopping) = (held.subscribe(), false);
+    let heard = tokio::time::timeout(patience, pump.next(&mut stop, &mut stopping)).await;
+    let tried = match heard {
+        Ok(Some(Event::Registered {
+            granted,
+            service_route,
+            ..
+        })) => Tried::Registered {
+            granted,
+            routes: service_route.len(),
+        },
+        Ok(Some(Event::Failed { why, .. })) => Tried::Failed(why),
+        Ok(Some(Event::Lapsed | Event::Unregistered) | None) | Err(_) => Tried::Silent(patience),
+    };
+    held.send_replace(true);
+    let leave = async { while pump.next(&mut stop, &mut stopping).await.is_some() {} };
+    // The binding ends by itself when nobody answers.
+    let _ = tokio::time::timeout(LEAVE_MAX, leave).await;
+    Some(tried)
+}
