@@ -15,6 +15,7 @@ mod wire {
     mod hooks;
     mod house;
     mod line;
+    mod registration;
     mod requests;
     mod simulator;
     mod trace;

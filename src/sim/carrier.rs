@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -11,6 +12,7 @@ use super::callee::{Callee, Rejection, Step, canonical};
 use super::ear::Memory;
 use super::phone;
 use super::record::Records;
+use super::registrar::{Registered, Registrar, RegistrarRules};
 use crate::media::voice::Voice;
 use crate::model::{Codec, Entropy};
 use crate::net::media_engine::{EngineConfig, EngineError, MediaEngine};
@@ -34,6 +36,7 @@ pub struct SimConfig {
     /// In the order of preference.
     pub codecs: Vec<Codec>,
     pub calls_max: usize,
+    pub registrar: RegistrarRules,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +57,7 @@ pub(super) struct Exchange {
     pub(super) voices: Vec<Arc<Voice>>,
     pub(super) codecs: Vec<Codec>,
     pub(super) records: Records,
+    registrar: Registrar,
     callees: RwLock<BTreeMap<String, Callee>>,
     codes: Mutex<BTreeMap<String, String>>,
     tries: Mutex<BTreeMap<String, u32>>,
@@ -103,6 +107,7 @@ impl Simulator {
             voices: config.voices,
             codecs: config.codecs,
             records: Records::default(),
+            registrar: Registrar::new(config.registrar),
             callees: RwLock::new(config.callees),
             codes: Mutex::default(),
             tries: Mutex::default(),
@@ -194,6 +199,22 @@ impl Exchange {
             })
     }
 
+    /// Bindings that stand.
+    pub(super) fn registrations(&self) -> Vec<Registered> {
+        self.registrar.list(Instant::now())
+    }
+
+    /// Answers a REGISTER.
+    async fn register(&self, local: SocketAddr, to: SocketAddr, request: &Request) {
+        let route_to = self.sip.local_for(to).unwrap_or(local);
+        let response = self
+            .registrar
+            .answer(request, route_to, Instant::now(), &mut self.entropy());
+        if let Err(error) = self.sip.send_from(local, to, &response.to_bytes()).await {
+            tracing::debug!(%error, "an answer to a REGISTER was not sent");
+        }
+    }
+
     /// Answers a request that belongs to no call.
     pub(super) async fn reply(&self, local: SocketAddr, to: SocketAddr, request: &Request, status: u16) {
         let response = Response::reply_to(request, status, None).with_to_tag(&self.entropy().token());
@@ -237,6 +258,7 @@ async fn serve(exchange: Arc<Exchange>, mut inbound: mpsc::Receiver<Inbound>) {
         };
         match request.method {
             Method::Invite => ring(&exchange, inbound),
+            Method::Register => exchange.register(inbound.local, inbound.source, request).await,
             Method::Options => exchange.reply(inbound.local, inbound.source, request, 200).await,
             // An ACK has no answer.
             Method::Ack => {}

@@ -7,7 +7,7 @@ use reqwest::{Method, Response, StatusCode};
 use ringproof::media::voice::Voice;
 use ringproof::model::Codec;
 use ringproof::prompt::{Catalogue, CatalogueOptions, Wanted};
-use ringproof::sim::{SimConfig, Simulator, defaults, router};
+use ringproof::sim::{RegistrarRules, SimConfig, Simulator, defaults, router};
 use serde_json::{Value, json};
 
 /// Nothing here takes longer unless it hangs.
@@ -35,6 +35,10 @@ pub(crate) struct Carrier {
 
 impl Carrier {
     pub(crate) async fn start(voices: Vec<Arc<Voice>>) -> Self {
+        Self::start_with(voices, RegistrarRules::default()).await
+    }
+
+    pub(crate) async fn start_with(voices: Vec<Arc<Voice>>, registrar: RegistrarRules) -> Self {
         let simulator = Simulator::start(SimConfig {
             sip: SocketAddr::from(([127, 0, 0, 1], 0)),
             rtp_ports: 45_000..=46_999,
@@ -42,6 +46,7 @@ impl Carrier {
             voices,
             codecs: vec![Codec::Pcmu, Codec::Pcma],
             calls_max: 1000,
+            registrar,
         })
         .unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
