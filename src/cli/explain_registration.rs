@@ -179,12 +179,6 @@ mod tests {
                 "password",
             ),
             (
-                Tried::Failed(Failure::NoCredentials { realm: realm() }),
-                Verdict::Refuses,
-                "this trunk has none",
-                "auth =",
-            ),
-            (
                 Tried::Silent(Duration::from_secs(6)),
                 Verdict::Unreached,
                 "no answer to REGISTER came within 6.0 s",

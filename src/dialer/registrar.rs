@@ -207,7 +207,7 @@ async fn send(sip: &SipUdp, to: SocketAddr, octets: &[u8]) -> std::io::Result<()
     sip.send(to, octets).await
 }
 
-/// Moves octets and messages until the next event; `None` when the machine is over.
+/// Moves octets and messages for one machine.
 struct Pump<'a> {
     sip: &'a SipUdp,
     machine: Registration,
@@ -216,6 +216,7 @@ struct Pump<'a> {
 }
 
 impl Pump<'_> {
+    /// Until the next event; `None` when the machine is over.
     async fn next(&mut self, stop: &mut watch::Receiver<bool>, stopping: &mut bool) -> Option<Event> {
         loop {
             while let Some(output) = self.machine.poll_output() {
@@ -246,14 +247,8 @@ impl Pump<'_> {
             }
         };
         tokio::select! {
-            inbound = self.inbound.recv() => match inbound {
-                Some(Inbound { message, source, .. }) => Input::Message { message, source },
-                // The listeners are gone.
-                None => {
-                    *stopping = true;
-                    Input::Stop
-                }
-            },
+            // The queue lives as long as the route that is held here.
+            Some(Inbound { message, source, .. }) = self.inbound.recv() => Input::Message { message, source },
             () = timer => Input::Timeout,
             // A sender that is gone means the same.
             _ = stop.changed(), if !*stopping => {
@@ -423,6 +418,10 @@ pub async fn try_registration(
         Ok(Some(Event::Failed { why, .. })) => Tried::Failed(why),
         Ok(Some(Event::Lapsed | Event::Unregistered) | None) | Err(_) => Tried::Silent(patience),
     };
+    if matches!(tried, Tried::Silent(_)) {
+        // Nobody would answer the removal either.
+        return Some(tried);
+    }
     held.send_replace(true);
     let leave = async { while pump.next(&mut stop, &mut stopping).await.is_some() {} };
     // The binding ends by itself when nobody answers.
