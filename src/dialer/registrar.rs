@@ -261,10 +261,11 @@ impl Pump<'_> {
 
 /// One trunk's task.
 async fn keep(shared: Arc<Shared>, trunk: Trunk, register: Register, mut stop: watch::Receiver<bool>) {
-    let Some(machine) = first(&shared, &trunk, &register, &mut stop).await else {
+    metrics::gauge!("ringproof_trunk_registered", "trunk" => trunk.name.clone()).set(0.0);
+    let Some(mut pump) = first(&shared, &trunk, &register, &mut stop).await else {
         return;
     };
-    let (mut pump, mut turn, mut stopping) = (machine, 0, false);
+    let (mut turn, mut stopping) = (0, false);
     while let Some(event) = pump.next(&mut stop, &mut stopping).await {
         note(&shared, &trunk.name, &event);
         let Event::Failed { why, .. } = event else {
