@@ -16,6 +16,7 @@ mod wire {
     mod hooks;
     mod house;
     mod line;
+    mod registration;
     mod requests;
     mod simulator;
     mod trace;

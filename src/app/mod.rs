@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use check::{Checked, check};
-pub use trunk_test::test_trunk;
+pub use trunk_test::{TrunkTest, test_trunk};
 
 use announcer::Announcer;
 

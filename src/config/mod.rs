@@ -5,6 +5,7 @@
 mod presentation;
 mod profile;
 mod reader;
+mod registration;
 mod sections;
 mod show;
 mod sip;

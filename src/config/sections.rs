@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::presentation::*;
 use super::profile::profiles;
 use super::reader::{Report, Section};
+use super::registration::register;
 use super::sip::{sip, trunk_tls};
 use super::tree::Node;
 use super::types::*;
@@ -208,8 +209,10 @@ fn trunk(mut s: Section<'_>, name: String, report: &mut Report<'_>) -> Trunk {
         ("rfc4733", Dtmf::Rfc4733),
         ("inband", Dtmf::Inband),
     ];
+    let auth = auth(s.section("auth", report), report);
     let trunk = Trunk {
-        auth: auth(s.section("auth", report), report),
+        register: register(&mut s, &targets, auth.as_ref(), report),
+        auth,
         peers: s.parsed_list("peers", "an address block such as 198.51.100.0/24", report),
         number_format: s.one_of("number_format", &FORMATS, NumberFormat::PlusE164, report),
         home_country: home_country(&mut s, report),
@@ -244,7 +247,7 @@ fn trunk(mut s: Section<'_>, name: String, report: &mut Report<'_>) -> Trunk {
     trunk
 }
 
-fn target(text: &str) -> Result<TrunkTarget, String> {
+pub(super) fn target(text: &str) -> Result<TrunkTarget, String> {
     let expected =
         || format!("expected sip:HOST[:PORT][;transport=udp|tcp|tls] or sips:HOST[:PORT], found {text:?}");
     let secure = text.strip_prefix("sips:");

@@ -1,6 +1,7 @@
 use super::*;
 
 mod presentation;
+mod registration;
 
 const SMALL: &str = r#"
 [server]

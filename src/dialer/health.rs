@@ -1,7 +1,7 @@
 //! Keeps the health of every trunk's targets: pings them, hears of failed calls, tells who wants to know.
 //!
 //! What makes a target down is in [`policy`](crate::policy::TrunkHealth); here are the clock, the OPTIONS and the events.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,8 @@ pub struct TrunkNotices {
 #[derive(Debug)]
 pub(crate) struct Health {
     trunks: Mutex<BTreeMap<String, TrunkHealth<Destination>>>,
+    /// Trunks that are not registered, whatever their targets do. Taken after `trunks` where both are.
+    unregistered: Mutex<BTreeSet<String>>,
     /// Whether any trunk may be called.
     any_up: watch::Sender<bool>,
 }
@@ -58,6 +60,7 @@ impl Health {
         let of = |trunk: &Trunk| (trunk.name.clone(), TrunkHealth::new(trunk.options_every));
         Self {
             trunks: Mutex::new(trunks.iter().map(of).collect()),
+            unregistered: Mutex::default(),
             any_up: watch::Sender::new(true),
         }
     }
@@ -115,9 +118,25 @@ impl Health {
         self.tell_any_up(&trunks);
     }
 
+    /// A trunk that registers has a binding, or has been told that it gets none.
+    pub(super) fn gate(&self, trunk: &str, is_open: bool) {
+        let trunks = self.trunks();
+        if is_open {
+            self.unregistered().remove(trunk);
+        } else {
+            self.unregistered().insert(trunk.to_owned());
+        }
+        self.tell_any_up(&trunks);
+    }
+
     fn tell_any_up(&self, trunks: &BTreeMap<String, TrunkHealth<Destination>>) {
         let now = Instant::now();
-        let up = trunks.is_empty() || trunks.values().any(|health| !health.is_down(now));
+        let unregistered = self.unregistered();
+        let carries = |(name, health): (&String, &TrunkHealth<Destination>)| {
+            !health.is_down(now) && !unregistered.contains(name)
+        };
+        let up = trunks.is_empty() || trunks.iter().any(carries);
+        drop(unregistered);
         self.any_up
             .send_if_modified(|old| std::mem::replace(old, up) != up);
     }
@@ -137,6 +156,10 @@ impl Health {
     fn trunks(&self) -> MutexGuard<'_, BTreeMap<String, TrunkHealth<Destination>>> {
         // Nobody panics while holding it.
         self.trunks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unregistered(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.unregistered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -16,6 +16,7 @@ mod plan;
 mod presentation;
 mod probe;
 mod reach;
+mod registrar;
 mod selection;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ pub use probe::{Answer, Auth, Heard, PROBES_MAX, Probe, probe};
 #[cfg(test)]
 pub(crate) use reach::Place;
 pub use reach::TargetError;
+pub use registrar::{Register, Tried, try_registration};
 
 use crate::model::{AttemptId, Reason};
 use crate::net::media_engine::MediaEngine;
@@ -73,6 +75,8 @@ pub(crate) struct Shared {
     voices: Arc<Catalogue>,
     resolver: Resolver,
     health: health::Health,
+    /// How the trunks that register stand.
+    bindings: registrar::Bindings,
     /// Live calls, so that a cancel finds its task.
     live: Mutex<BTreeMap<AttemptId, mpsc::Sender<Reason>>>,
     /// A call has ended: there may be room for the next.
@@ -95,6 +99,7 @@ pub struct Dialer {
     accepting: watch::Sender<bool>,
     selection: JoinHandle<()>,
     health: JoinHandle<()>,
+    registrars: registrar::Registrars,
 }
 
 impl Dialer {
@@ -108,7 +113,9 @@ impl Dialer {
         voices: Arc<Catalogue>,
     ) -> Self {
         let health = health::Health::new(&config.trunks);
+        let bindings = registrar::Bindings::new(&config.trunks);
         let shared = Arc::new(Shared {
+            bindings,
             config,
             store,
             media,
@@ -123,11 +130,13 @@ impl Dialer {
         let accepting = watch::Sender::new(true);
         let selection = tokio::spawn(selection::run(Arc::clone(&shared), accepting.subscribe()));
         let health = tokio::spawn(health::run(Arc::clone(&shared)));
+        let registrars = registrar::Registrars::start(&shared);
         Self {
             shared,
             accepting,
             selection,
             health,
+            registrars,
         }
     }
 
@@ -143,7 +152,8 @@ impl Dialer {
         self.shared.live().len()
     }
 
-    /// Starts no more attempts, lets live calls finish for `limit`, then cancels them and waits for their outcomes.
+    /// Starts no more attempts, lets live calls finish for `limit`, then cancels them and waits for their outcomes, and
+    /// takes the trunks' registrations away.
     /// Returns how many had to be canceled.
     pub async fn drain(self, limit: Duration) -> usize {
         self.shared.draining.store(true, Ordering::Relaxed);
@@ -158,6 +168,7 @@ impl Dialer {
         self.idle_by(Instant::now() + Duration::from_secs(10)).await;
         self.selection.abort();
         self.health.abort();
+        self.registrars.stop().await;
         told.len()
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::call_task::TaskEnd;
 use super::presentation::Presentation;
 use super::reach::{Place, TargetError};
+use super::registrar::Register;
 use super::{DialerConfig, Shared};
 use crate::call::{CallSpec, CallTimings, SpecError};
 use crate::ivr::Script;
@@ -27,6 +28,8 @@ pub struct Trunk {
     pub name: String,
     pub targets: Vec<Target>,
     pub credentials: Option<Credentials>,
+    /// `None`: it knows us by our address.
+    pub register: Option<Register>,
     /// Further sources of in-dialog requests.
     pub peers: Vec<Cidr>,
     /// By ISO region.
@@ -171,8 +174,10 @@ pub(super) fn call_spec(
     } else {
         wire.local_media.ip()
     };
+    let mut invite = invite(&shared.config, trunk, &verification.to, &wire);
+    invite.route = shared.bindings.route(&trunk.name);
     let spec = CallSpec {
-        invite: invite(&shared.config, trunk, &verification.to, &wire),
+        invite,
         local_media: SocketAddr::new(advertised(media_ip), wire.local_media.port()),
         codecs: trunk.codecs.clone(),
         rtcp_mux: trunk.rtcp_mux,

@@ -170,7 +170,13 @@ async fn round(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>) -> Duration {
     {
         tracing::warn!(%error, "expired verifications were not ended");
     }
-    lock(desk).held.retain(|_, hold| hold.expires_at > now);
+    {
+        let mut guard = lock(desk);
+        guard.held.retain(|_, hold| hold.expires_at > now);
+        for (trunk, gate) in shared.bindings.gates() {
+            guard.board.set_gate(&trunk, gate);
+        }
+    }
     let due = match shared.store.due_attempts(now, BATCH).await {
         Ok(due) => due,
         Err(error) => {
@@ -189,7 +195,12 @@ async fn round(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>) -> Duration {
                 let wait = until.map_or(POLL, |at| at.saturating_duration_since(Instant::now()));
                 next = next.min(wait.max(Duration::from_millis(1)));
             }
-            Picked::NoTrunk => refuse(shared, &attempt, Outcome::new(Reason::TrunkDown)).await,
+            Picked::NoTrunk => {
+                for reason in lock(desk).board.closed() {
+                    tracing::warn!(attempt = %attempt.id, reason, "no trunk carries it");
+                }
+                refuse(shared, &attempt, Outcome::new(Reason::TrunkDown)).await;
+            }
         }
     }
     if full_batch && started {

@@ -63,6 +63,17 @@ pub enum Selection {
     NoTrunk,
 }
 
+/// Whether a trunk takes calls at all: one that registers does so only while it is registered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Gate {
+    #[default]
+    Open,
+    /// It will be known in a moment: calls wait for it.
+    Waits,
+    /// As if the trunk were not there; the reason is for people.
+    Closed(String),
+}
+
 /// Budgets of all trunks, as of the last word of the dialer.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TrunkBoard {
@@ -76,6 +87,7 @@ struct Slot {
     live: u32,
     /// In the penalty box until then.
     down_until: Option<Instant>,
+    gate: Gate,
 }
 
 impl TrunkBoard {
@@ -103,6 +115,7 @@ impl TrunkBoard {
                     rules,
                     live: 0,
                     down_until: None,
+                    gate: Gate::Open,
                 },
             };
             self.slots.push(slot);
@@ -117,6 +130,14 @@ impl TrunkBoard {
             let tried = need.tried.contains(&slot.rules.name);
             if tried || !slot.rules.carries(need) || slot.rules.max_calls == 0 {
                 continue;
+            }
+            match slot.gate {
+                Gate::Open => {}
+                Gate::Waits => {
+                    fits = true;
+                    continue;
+                }
+                Gate::Closed(_) => continue,
             }
             fits = true;
             if slot.live >= slot.rules.max_calls {
@@ -164,6 +185,22 @@ impl TrunkBoard {
         }
     }
 
+    pub fn set_gate(&mut self, trunk: &str, gate: Gate) {
+        if let Some(slot) = self.slot(trunk) {
+            slot.gate = gate;
+        }
+    }
+
+    /// Why trunks are closed, one line each.
+    #[must_use]
+    pub fn closed(&self) -> Vec<String> {
+        let line = |slot: &Slot| match &slot.gate {
+            Gate::Closed(reason) => Some(format!("{}: {reason}", slot.rules.name)),
+            Gate::Open | Gate::Waits => None,
+        };
+        self.slots.iter().filter_map(line).collect()
+    }
+
     #[must_use]
     pub fn is_down(&self, trunk: &str, now: Instant) -> bool {
         self.slots
@@ -186,6 +223,7 @@ impl TrunkBoard {
         self.slots
             .iter()
             .filter(|slot| slot.rules.max_calls > 0 && slot.rules.carries(need))
+            .filter(|slot| !matches!(slot.gate, Gate::Closed(_)))
             .filter(|slot| !need.tried.contains(&slot.rules.name))
             .count()
     }
@@ -272,6 +310,23 @@ mod tests {
         assert_eq!(board.select(now + Duration::from_millis(500), &ANY), start("b"));
         assert_eq!(board.select(now + Duration::from_secs(1), &ANY), start("a"));
         assert_eq!((board.live("a"), board.live("b")), (2, 2));
+    }
+
+    #[test]
+    fn a_closed_trunk_is_passed_over_and_one_that_is_not_known_yet_is_waited_for() {
+        let now = Instant::now();
+        let mut board = TrunkBoard::new([TrunkRules::new("a", 9.0, 10), TrunkRules::new("b", 9.0, 10)]);
+        board.set_gate("a", Gate::Closed("not registered: 403".into()));
+        assert_eq!(board.closed(), ["a: not registered: 403"]);
+        assert_eq!(board.untried(&ANY), 1);
+        assert_eq!(board.select(now, &ANY), start("b"));
+        board.set_gate("b", Gate::Waits);
+        let later = now + Duration::from_secs(1);
+        assert_eq!(board.select(later, &ANY), Selection::Wait { until: None });
+        board.set_gate("b", Gate::Closed("not registered: silence".into()));
+        assert_eq!(board.select(later, &ANY), Selection::NoTrunk);
+        board.set_gate("a", Gate::Open);
+        assert_eq!(board.select(later, &ANY), start("a"));
     }
 
     #[test]
