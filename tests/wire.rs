@@ -11,6 +11,7 @@ mod wire {
     mod callees;
     mod calls_back;
     mod datagrams;
+    mod hep;
     #[allow(dead_code, reason = "its moods are for the crash tests")]
     mod hooks;
     mod house;

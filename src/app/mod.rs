@@ -4,6 +4,7 @@
 //! is accepted that could not be dialled. At the end the other way round.
 mod announcer;
 mod build;
+mod capture;
 mod check;
 mod out_of_call;
 mod signing_key;
@@ -63,6 +64,8 @@ pub enum AppError {
         address: SocketAddr,
         source: std::io::Error,
     },
+    #[error("telemetry.hep: {0}")]
+    Capture(std::io::Error),
     #[error("{0}")]
     Entropy(#[from] NoEntropy),
     /// As a problem of the file itself is told.
@@ -88,7 +91,11 @@ pub struct App {
     loops: Vec<JoinHandle<()>>,
     announcer: Option<Announcer>,
     voices: Arc<Catalogue>,
+    trace: SipTrace,
 }
+
+/// What the trace and the capture server have not got yet is waited for so long at the stop.
+const TRACE_FLUSH_MAX: Duration = Duration::from_secs(2);
 
 impl App {
     /// Starts every part. `metrics` renders `/metrics` when the configuration wants it.
@@ -119,7 +126,8 @@ impl App {
                 + build::inbound_max(config) * (1 + announcer::LINGERING_PER_CALL),
             is_peer: build::peer_check(config).await,
         };
-        let (sip, inbound) = SipUdp::bind_traced(sip_config, trace)?;
+        let trace = capture::with_capture(config, trace).map_err(AppError::Capture)?;
+        let (sip, inbound) = SipUdp::bind_traced(sip_config, trace.clone())?;
         let sip_addresses: Vec<SocketAddr> = sip.locals().collect();
         let admission = Admission::default();
         let message_check = build::message_check(dialer_config.profiles.clone(), Arc::clone(&voices));
@@ -167,6 +175,7 @@ impl App {
             loops,
             announcer,
             voices,
+            trace,
         })
     }
 
@@ -210,6 +219,9 @@ impl App {
         for running in self.loops {
             running.abort();
         }
+        let trace = self.trace;
+        // It blocks its thread. A panic of a sink has been told already.
+        let _ = tokio::task::spawn_blocking(move || trace.flush(TRACE_FLUSH_MAX)).await;
         if let Err(error) = self.store.close().await {
             tracing::warn!(%error, "the store was not closed cleanly");
         }
