@@ -7,6 +7,7 @@ mod build;
 mod capture;
 mod check;
 mod out_of_call;
+mod reload;
 mod signing_key;
 mod trunk_test;
 
@@ -28,6 +29,7 @@ pub use check::{Checked, check};
 pub use trunk_test::test_trunk;
 
 use announcer::Announcer;
+use reload::Peers;
 
 use crate::api::{self, Admission, ApiState};
 use crate::config::{Config, Problem};
@@ -81,10 +83,15 @@ pub struct App {
     pub http: SocketAddr,
     /// Where SIP listens.
     pub sip: Vec<SocketAddr>,
+    /// In force: what was read at the start, and what reloads could take of it since.
+    config: Config,
     store: Store,
     admission: Admission,
+    state: ApiState,
     dialer: Dialer,
-    /// None where nobody is to be told.
+    peers: Arc<Peers>,
+    /// None where nobody is to be told, here and below.
+    deliverer: Option<Deliverer>,
     webhooks: Option<JoinHandle<()>>,
     stop_webhooks: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
@@ -120,11 +127,12 @@ impl App {
         let voices = Arc::new(load_prompts(config)?);
         let media = MediaEngine::start(build::engine(config, entropy()?))?;
         let dialer_config = build::dialer(config)?;
+        let peers = Peers::new(build::peer_check(config).await);
         let sip_config = SipUdpConfig {
             bind: config.sip.listen.clone(),
             routes_max: routes_for(config.sip.calls_max)
                 + build::inbound_max(config) * (1 + announcer::LINGERING_PER_CALL),
-            is_peer: build::peer_check(config).await,
+            is_peer: peers.check(),
         };
         let trace = capture::with_capture(config, trace).map_err(AppError::Capture)?;
         let (sip, inbound) = SipUdp::bind_traced(sip_config, trace.clone())?;
@@ -140,7 +148,7 @@ impl App {
             api::system_clock(),
         );
         let (stop_webhooks, webhooks_stopped) = watch::channel(false);
-        let webhooks = start_webhooks(config, &store, webhooks_stopped)?;
+        let (deliverer, webhooks) = start_webhooks(config, &store, webhooks_stopped)?;
         let dialer = Dialer::start(
             dialer_config,
             store.clone(),
@@ -156,19 +164,23 @@ impl App {
             tokio::spawn(out_of_call::run(
                 sip.clone(),
                 inbound,
-                build::peer_check(config).await,
+                peers.check(),
                 announcer.clone(),
             )),
             tokio::spawn(keep_house(store.clone(), build::retention(config))),
             tokio::spawn(report(store.clone(), media, sip, metrics.clone())),
         ];
-        let servers = serve_http(config, listener, state, metrics).await?;
+        let servers = serve_http(config, listener, state.clone(), metrics).await?;
         Ok(Self {
             http,
             sip: sip_addresses,
+            config: config.clone(),
             store,
             admission,
+            state,
             dialer,
+            peers,
+            deliverer,
             webhooks,
             stop_webhooks,
             servers,
@@ -192,6 +204,12 @@ impl App {
             country: None,
             profile: None,
         })
+    }
+
+    /// How long live calls may finish when the server stops.
+    #[must_use]
+    pub const fn drain_limit(&self) -> Duration {
+        self.config.server.drain
     }
 
     /// Calls that are live now.
@@ -289,19 +307,24 @@ fn start_webhooks(
     config: &Config,
     store: &Store,
     stopped: watch::Receiver<bool>,
-) -> Result<Option<JoinHandle<()>>, AppError> {
+) -> Result<(Option<Deliverer>, Option<JoinHandle<()>>), AppError> {
     let Some(webhooks) = build::webhooks(config)? else {
         tracing::info!("webhook.secret is not set and no profile has callbacks: no webhook is sent");
-        return Ok(None);
+        return Ok((None, None));
     };
+    log_public_keys(config);
+    let deliverer = Deliverer::new(store.clone(), webhooks, entropy()?)?;
+    let running = tokio::spawn(deliverer.clone().run(stopped));
+    Ok((Some(deliverer), Some(running)))
+}
+
+fn log_public_keys(config: &Config) {
     for key in webhook_public_keys(config) {
         tracing::info!(
             key,
             "receivers verify the v1a signatures of webhooks with this public key"
         );
     }
-    let deliverer = Deliverer::new(store.clone(), webhooks, entropy()?)?;
-    Ok(Some(tokio::spawn(deliverer.run(stopped))))
 }
 
 /// `whpk_…` for each Ed25519 secret of the webhooks: what receivers configure.

@@ -5,6 +5,7 @@
 mod presentation;
 mod profile;
 mod reader;
+mod reload;
 mod sections;
 mod show;
 mod tree;
@@ -13,6 +14,7 @@ mod types;
 use std::path::{Path, PathBuf};
 
 pub use reader::Problem;
+pub use reload::{Changes, changes, in_force};
 pub use show::show;
 pub use types::*;
 

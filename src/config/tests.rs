@@ -1,6 +1,7 @@
 use super::*;
 
 mod presentation;
+mod reload;
 
 const SMALL: &str = r#"
 [server]

@@ -65,7 +65,7 @@ async fn claim(
     let attempt = start.due.id;
     let claim = Claim {
         attempt,
-        node: shared.config.node.clone(),
+        node: start.in_force.config.node.clone(),
         call_id: prepared.call_id.clone(),
         trunk: start.trunk.name.clone(),
         caller_id: Some(start.trunk.caller_id_for(start.due.country.as_deref()).to_owned()),
@@ -109,7 +109,7 @@ async fn dial(
         entropy,
     } = prepared;
     let spec = plan::call_spec(
-        &shared,
+        &start.in_force,
         &start.trunk,
         &verification,
         plan::Wire {
@@ -124,8 +124,8 @@ async fn dial(
     let ledger = Ledger::new(
         shared.store.clone(),
         attempt,
-        shared.config.node.clone(),
-        shared.config.fraud_block,
+        start.in_force.config.node.clone(),
+        start.in_force.config.fraud_block,
     );
     match spec {
         Ok(spec) => {

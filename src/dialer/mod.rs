@@ -18,8 +18,8 @@ mod target;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, watch};
@@ -57,18 +57,23 @@ pub struct DialerConfig {
     pub fraud_block: Duration,
 }
 
+/// What a reload replaces as a whole. Each call is built from the one that it began with.
+pub(crate) struct InForce {
+    config: DialerConfig,
+    voices: Arc<Catalogue>,
+}
+
 /// What the selection loop and every call task share.
 pub(crate) struct Shared {
-    config: DialerConfig,
+    in_force: RwLock<Arc<InForce>>,
     store: Store,
     media: MediaEngine,
     sip: SipUdp,
-    voices: Arc<Catalogue>,
     resolver: target::Resolver,
     /// Live calls, so that a cancel finds its task.
     live: Mutex<BTreeMap<AttemptId, mpsc::Sender<Reason>>>,
     /// The target of a trunk that is tried next; a target that gave no answer makes way for the next.
-    rotation: BTreeMap<String, AtomicUsize>,
+    rotation: Mutex<BTreeMap<String, usize>>,
     /// A call has ended: there may be room for the next.
     room: Notify,
     /// No attempt is started any more.
@@ -87,6 +92,7 @@ pub(crate) struct Reached {
 /// An attempt and the trunk that it goes over.
 pub(crate) struct Start {
     due: DueAttempt,
+    in_force: Arc<InForce>,
     trunk: Arc<Trunk>,
     /// Trunks that could carry it after this one.
     untried: usize,
@@ -108,20 +114,14 @@ impl Dialer {
         sip: SipUdp,
         voices: Arc<Catalogue>,
     ) -> Self {
-        let rotation = config
-            .trunks
-            .iter()
-            .map(|t| (t.name.clone(), AtomicUsize::new(0)))
-            .collect();
         let shared = Arc::new(Shared {
-            config,
+            in_force: RwLock::new(Arc::new(InForce { config, voices })),
             store,
             media,
             sip,
-            voices,
             resolver: target::Resolver::default(),
             live: Mutex::default(),
-            rotation,
+            rotation: Mutex::default(),
             room: Notify::new(),
             draining: AtomicBool::new(false),
         });
@@ -132,6 +132,19 @@ impl Dialer {
             accepting,
             selection,
         }
+    }
+
+    /// Takes new trunks, profiles and recordings at once; live calls keep what they began with. The name of the node
+    /// and what the listeners are bound to need a restart.
+    pub fn reload(&self, config: DialerConfig, voices: Arc<Catalogue>) {
+        let new = Arc::new(InForce { config, voices });
+        *self
+            .shared
+            .in_force
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = new;
+        // There may be a trunk now for what has waited.
+        self.shared.room.notify_one();
     }
 
     /// Calls that are live now.
@@ -174,20 +187,25 @@ impl Shared {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn in_force(&self) -> Arc<InForce> {
+        Arc::clone(&self.in_force.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn rotation(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, usize>> {
+        self.rotation.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
 
     /// Address of the trunk's target whose turn it is.
     async fn target_for(&self, trunk: &Trunk) -> Result<Reached, TargetError> {
-        let turn = self
-            .rotation
-            .get(&trunk.name)
-            .map_or(0, |at| at.load(Ordering::Relaxed));
+        let turn = self.rotation().get(&trunk.name).copied().unwrap_or(0);
         let count = trunk.targets.len();
         let mut failure = None;
         for offset in 0..count {
-            let Some(target) = trunk.targets.get((turn + offset) % count) else {
+            let Some(target) = trunk.targets.get(turn.wrapping_add(offset) % count) else {
                 continue;
             };
             match self.resolver.addresses(target).await {
@@ -214,8 +232,8 @@ impl Shared {
 
     /// The target that was tried gave no answer: the next call takes the next one.
     fn rotate(&self, trunk: &Trunk) {
-        if let Some(at) = self.rotation.get(&trunk.name) {
-            at.fetch_add(1, Ordering::Relaxed);
-        }
+        let mut rotation = self.rotation();
+        let turn = rotation.entry(trunk.name.clone()).or_default();
+        *turn = turn.wrapping_add(1);
     }
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::call_task::TaskEnd;
 use super::presentation::Presentation;
 use super::target::{Target, TargetError};
-use super::{DialerConfig, Shared};
+use super::{DialerConfig, InForce};
 use crate::call::{CallSpec, CallTimings, SpecError};
 use crate::ivr::Script;
 use crate::media::command::DtmfMode;
@@ -131,12 +131,12 @@ pub(crate) struct Wire {
 }
 
 pub(super) fn call_spec(
-    shared: &Shared,
+    in_force: &InForce,
     trunk: &Trunk,
     verification: &Verification,
     wire: Wire,
 ) -> Result<CallSpec, PlanError> {
-    let profile = shared
+    let profile = in_force
         .config
         .profiles
         .get(&verification.profile)
@@ -145,7 +145,7 @@ pub(super) fn call_spec(
         .brand
         .clone()
         .unwrap_or_else(|| profile.brand.clone());
-    let voice = shared
+    let voice = in_force
         .voices
         .voice(profile.wanted(verification.locale.as_deref(), verification.to.country()));
     let message = if verification.message.is_empty() {
@@ -153,7 +153,7 @@ pub(super) fn call_spec(
     } else {
         message_vars(&voice, &verification.message)?
     };
-    let public = shared.config.public_address;
+    let public = in_force.config.public_address;
     let advertised = |ip: IpAddr| public.filter(|p| p.is_ipv4() == ip.is_ipv4()).unwrap_or(ip);
     // A socket bound to all addresses says where it really is: what the kernel picks for this target.
     let media_ip = if wire.local_media.ip().is_unspecified() {
@@ -162,7 +162,7 @@ pub(super) fn call_spec(
         wire.local_media.ip()
     };
     let spec = CallSpec {
-        invite: invite(&shared.config, trunk, &verification.to, &wire),
+        invite: invite(&in_force.config, trunk, &verification.to, &wire),
         local_media: SocketAddr::new(advertised(media_ip), wire.local_media.port()),
         codecs: trunk.codecs.clone(),
         rtcp_mux: trunk.rtcp_mux,
