@@ -128,25 +128,14 @@ impl App {
         let media = MediaEngine::start(build::engine(config, entropy()?))?;
         let dialer_config = build::dialer(config)?;
         let peers = Peers::new(build::peer_check(config).await);
-        let sip_config = SipUdpConfig {
-            bind: config.sip.listen.clone(),
-            routes_max: routes_for(config.sip.calls_max)
-                + build::inbound_max(config) * (1 + announcer::LINGERING_PER_CALL),
-            is_peer: peers.check(),
-        };
         let trace = capture::with_capture(config, trace).map_err(AppError::Capture)?;
-        let (sip, inbound) = SipUdp::bind_traced(sip_config, trace.clone())?;
+        let (sip, inbound) = SipUdp::bind_traced(sip_config(config, &peers), trace.clone())?;
         let sip_addresses: Vec<SocketAddr> = sip.locals().collect();
         let admission = Admission::default();
         let message_check = build::message_check(dialer_config.profiles.clone(), Arc::clone(&voices));
         let api_config = build::api(config, public_url, signing_key::seed(config)?, message_check)?;
-        let state = ApiState::new(
-            store.clone(),
-            api_config,
-            admission.clone(),
-            entropy()?,
-            api::system_clock(),
-        );
+        let (clock, seed) = (api::system_clock(), entropy()?);
+        let state = ApiState::new(store.clone(), api_config, admission.clone(), seed, clock);
         let (stop_webhooks, webhooks_stopped) = watch::channel(false);
         let (deliverer, webhooks) = start_webhooks(config, &store, webhooks_stopped)?;
         let dialer = Dialer::start(
@@ -244,6 +233,15 @@ impl App {
             tracing::warn!(%error, "the store was not closed cleanly");
         }
         canceled
+    }
+}
+
+fn sip_config(config: &Config, peers: &Arc<Peers>) -> SipUdpConfig {
+    SipUdpConfig {
+        bind: config.sip.listen.clone(),
+        routes_max: routes_for(config.sip.calls_max)
+            + build::inbound_max(config) * (1 + announcer::LINGERING_PER_CALL),
+        is_peer: peers.check(),
     }
 }
 

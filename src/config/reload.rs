@@ -91,7 +91,7 @@ fn keys(config: &Config) -> BTreeMap<String, Table> {
                     tables.insert(format!("{section}.{name}"), item);
                 }
             }
-            toml::Value::Table(table) if table.values().all(toml::Value::is_table) => {
+            toml::Value::Table(table) if !table.is_empty() && table.values().all(toml::Value::is_table) => {
                 for (name, item) in table {
                     tables.extend(as_table(item).map(|item| (format!("{section}.{name}"), item)));
                 }

@@ -262,12 +262,12 @@ fn bad_configurations_each_get_their_exact_problem() {
         (
             "[webhook]",
             "[telemetry]\nhep = \"tcp:127.0.0.1:9060\"\nhep_id = 0\n[webhook]",
-            "test.toml:15: telemetry.hep_id: expected 1 to 4294967295, found 0\ntest.toml:14: telemetry.hep: expected udp:HOST:PORT such as \"udp:127.0.0.1:9060\", found \"tcp:127.0.0.1:9060\"",
+            "test.toml:14: telemetry.hep_id: expected 1 to 4294967295, found 0\ntest.toml:13: telemetry.hep: expected udp:HOST:PORT such as \"udp:127.0.0.1:9060\", found \"tcp:127.0.0.1:9060\"",
         ),
         (
             "[webhook]",
             "[telemetry]\nhep_mask = false\n[webhook]",
-            "test.toml:14: telemetry.hep_mask: expected hep = \"udp:HOST:PORT\" beside it",
+            "test.toml:13: telemetry.hep_mask: expected hep = \"udp:HOST:PORT\" beside it",
         ),
         (
             "[webhook]",

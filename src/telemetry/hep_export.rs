@@ -264,9 +264,10 @@ mod tests {
     }
 
     #[test]
-    fn a_server_without_a_name_costs_packets_only() {
+    fn a_server_that_is_not_reached_costs_packets_only() {
         let gone = HepConfig {
-            host: "capture.invalid".to_owned(),
+            // Nobody may connect to a broadcast address unasked.
+            host: "255.255.255.255".to_owned(),
             ..config(9060)
         };
         let mut sender = Sender {

@@ -46,7 +46,10 @@ impl Message {
         }
         let mut text = format!("{start}\r\n");
         for (name, value) in headers.iter() {
-            let value = shown_value(name, value, numbers);
+            let value = match HIDDEN.contains(&name) {
+                true => Cow::Owned(well_formed(name, value)),
+                false => shown_value(name, value, numbers),
+            };
             // Writing to a String cannot fail.
             let _ = write!(text, "{name}: {value}\r\n");
         }
@@ -102,6 +105,19 @@ impl Numbers {
             Self::Masked => mask_numbers(text),
             Self::Whole => Cow::Borrowed(text),
         }
+    }
+}
+
+/// A hidden value in its field's own grammar, since a capture server parses what it gets: RFC 3261 §25.1 wants a scheme
+/// before the parameters of credentials and challenges.
+fn well_formed(name: &str, value: &str) -> String {
+    let scheme = value.split(' ').next().unwrap_or_default();
+    let known = !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric());
+    match name {
+        "Identity" => "***".to_owned(),
+        "Authentication-Info" | "Proxy-Authentication-Info" => "hidden=\"***\"".to_owned(),
+        _ if known => format!("{scheme} hidden=\"***\""),
+        _ => "Digest hidden=\"***\"".to_owned(),
     }
 }
 
