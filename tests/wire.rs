@@ -12,6 +12,7 @@ mod wire {
     mod calls_back;
     mod datagrams;
     mod failover;
+    mod hep;
     #[allow(dead_code, reason = "its moods are for the crash tests")]
     mod hooks;
     mod house;

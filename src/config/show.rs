@@ -337,4 +337,14 @@ fn services(out: &mut Printer, config: &Config) {
         "log_format",
         if config.telemetry.log_json { "json" } else { "text" },
     );
+    if let Some(hep) = &config.telemetry.hep {
+        let host = match hep.host.contains(':') {
+            true => format!("[{}]", hep.host),
+            false => hep.host.clone(),
+        };
+        out.text("hep", format!("udp:{host}:{}", hep.port));
+        out.raw("hep_id", hep.id);
+        out.optional("hep_password", hep.password.as_ref());
+        out.raw("hep_mask", hep.mask);
+    }
 }

@@ -394,4 +394,17 @@ pub struct Telemetry {
     /// `error`, `warn`, `info`, `debug`, `trace`, or a filter in the syntax of tracing.
     pub log: String,
     pub log_json: bool,
+    pub hep: Option<Hep>,
+}
+
+/// A capture server that gets every SIP message by HEP version 3 over UDP.
+#[derive(Debug, Clone)]
+pub struct Hep {
+    pub host: String,
+    pub port: u16,
+    /// Our number among the server's capture agents.
+    pub id: u32,
+    pub password: Option<Masked<String>>,
+    /// Telephone numbers are masked; credentials and keys always are.
+    pub mask: bool,
 }

@@ -75,7 +75,7 @@ async fn claim(
     let attempt = start.due.id;
     let claim = Claim {
         attempt,
-        node: shared.config.node.clone(),
+        node: start.in_force.config.node.clone(),
         call_id: prepared.call_id.clone(),
         trunk: start.trunk.name.clone(),
         caller_id: Some(start.trunk.caller_id_for(start.due.country.as_deref()).to_owned()),
@@ -120,9 +120,10 @@ async fn dial(
     } = prepared;
     let (carriages, destinations) = ways(&shared, &start.trunk, &first, &further);
     let spec = plan::call_spec(
-        &shared,
+        &start.in_force,
         &start.trunk,
         &verification,
+        shared.bindings.route(&start.trunk.name),
         plan::Wire {
             call_id,
             first,
@@ -135,8 +136,8 @@ async fn dial(
     let ledger = Ledger::new(
         shared.store.clone(),
         attempt,
-        shared.config.node.clone(),
-        shared.config.fraud_block,
+        start.in_force.config.node.clone(),
+        start.in_force.config.fraud_block,
     );
     match spec {
         Ok(spec) => {

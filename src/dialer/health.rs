@@ -65,6 +65,26 @@ impl Health {
         }
     }
 
+    /// New trunks (reload): those of the same name keep what is known of their targets.
+    pub(super) fn replace(&self, new: &[Trunk]) {
+        let mut trunks = self.trunks();
+        let mut old = std::mem::take(&mut *trunks);
+        for trunk in new {
+            let mut health = old.remove(&trunk.name).unwrap_or_else(|| {
+                metrics::gauge!("ringproof_trunk_up", "trunk" => trunk.name.clone()).set(1.0);
+                TrunkHealth::new(trunk.options_every)
+            });
+            health.set_ping_every(trunk.options_every);
+            trunks.insert(trunk.name.clone(), health);
+        }
+        let registers = |name: &String| {
+            new.iter()
+                .any(|trunk| trunk.name == *name && trunk.register.is_some())
+        };
+        self.unregistered().retain(registers);
+        self.tell_any_up(&trunks);
+    }
+
     pub(super) fn any_up(&self) -> watch::Receiver<bool> {
         self.any_up.subscribe()
     }
@@ -167,18 +187,27 @@ impl Health {
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    for trunk in &shared.config.trunks {
+    for trunk in &shared.in_force().config.trunks {
         metrics::gauge!("ringproof_trunk_up", "trunk" => trunk.name.clone()).set(1.0);
     }
     let mut located: BTreeMap<String, Vec<Place>> = BTreeMap::new();
     let mut located_at = None;
+    let mut before = shared.in_force();
     loop {
         look.tick().await;
+        let in_force = shared.in_force();
+        if !Arc::ptr_eq(&in_force, &before) {
+            // A trunk may have other targets under the same name.
+            located.clear();
+            located_at = None;
+            before = Arc::clone(&in_force);
+        }
+        let trunks = &in_force.config.trunks;
         if located_at.is_none_or(|at: Instant| at.elapsed() >= LOCATE_EVERY) {
-            locate(&shared, &mut located).await;
+            locate(&shared, trunks, &mut located).await;
             located_at = Some(Instant::now());
         }
-        for trunk in &shared.config.trunks {
+        for trunk in trunks {
             if let Some(places) = located.get(&trunk.name) {
                 start_pings(&shared, trunk, places);
             }
@@ -190,8 +219,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
 }
 
 /// All trunks at once: one whose name servers are silent holds nobody up. What is not located now keeps its old places.
-async fn locate(shared: &Shared, located: &mut BTreeMap<String, Vec<Place>>) {
-    let trunks = &shared.config.trunks;
+async fn locate(shared: &Shared, trunks: &[Trunk], located: &mut BTreeMap<String, Vec<Place>>) {
     let found = join_all(trunks.iter().map(|trunk| shared.located(trunk))).await;
     let now = Instant::now();
     for (trunk, places) in trunks.iter().zip(found) {
@@ -252,6 +280,7 @@ async fn ping(
     ) else {
         return nothing;
     };
+    let in_force = shared.in_force();
     let call_id = entropy.token();
     let Ok((_guard, mut inbound)) = shared.sip.register(&call_id) else {
         return nothing;
@@ -267,10 +296,10 @@ async fn ping(
         transport: destination.transport,
         request_uri: Uri::sip(None, host, port),
         user: "ringproof".to_owned(),
-        user_agent: shared.config.user_agent.clone(),
+        user_agent: in_force.config.user_agent.clone(),
         call_id,
         timers: TimerConfig {
-            t1: shared.config.t1,
+            t1: in_force.config.t1,
             ..TimerConfig::default()
         },
     };
@@ -308,7 +337,8 @@ async fn tell(shared: &Shared, trunk: &str, change: Change) {
         Change::Down => tracing::warn!(%trunk, "the trunk is down: none of its targets can be called"),
         Change::Up => tracing::info!(%trunk, "the trunk is up again"),
     }
-    let notices = &shared.config.trunk_notices;
+    let in_force = shared.in_force();
+    let notices = &in_force.config.trunk_notices;
     if !notices.kinds.contains(&kind) {
         return;
     }
@@ -320,7 +350,7 @@ async fn tell(shared: &Shared, trunk: &str, change: Change) {
         let body = json!({
             "type": kind.as_str(),
             "timestamp": at.to_rfc3339(),
-            "data": { "trunk": trunk, "node": shared.config.node },
+            "data": { "trunk": trunk, "node": in_force.config.node },
         });
         let event = LooseEvent {
             id: EventId::generate(at, &mut entropy),

@@ -22,7 +22,7 @@ mod selection;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, watch};
@@ -66,13 +66,18 @@ pub struct DialerConfig {
     pub trunk_notices: TrunkNotices,
 }
 
+/// What a reload replaces as a whole. Each call is built from the one that it began with.
+pub(crate) struct InForce {
+    config: DialerConfig,
+    voices: Arc<Catalogue>,
+}
+
 /// What the selection loop and every call task share.
 pub(crate) struct Shared {
-    config: DialerConfig,
+    in_force: RwLock<Arc<InForce>>,
     store: Store,
     media: MediaEngine,
     sip: SipNet,
-    voices: Arc<Catalogue>,
     resolver: Resolver,
     health: health::Health,
     /// How the trunks that register stand.
@@ -88,6 +93,7 @@ pub(crate) struct Shared {
 /// An attempt and the trunk that it goes over.
 pub(crate) struct Start {
     due: DueAttempt,
+    in_force: Arc<InForce>,
     trunk: Arc<Trunk>,
     /// Trunks that could carry it after this one.
     untried: usize,
@@ -116,11 +122,10 @@ impl Dialer {
         let bindings = registrar::Bindings::new(&config.trunks);
         let shared = Arc::new(Shared {
             bindings,
-            config,
+            in_force: RwLock::new(Arc::new(InForce { config, voices })),
             store,
             media,
             sip,
-            voices,
             resolver,
             health,
             live: Mutex::default(),
@@ -144,6 +149,19 @@ impl Dialer {
     #[must_use]
     pub fn trunks_up(&self) -> watch::Receiver<bool> {
         self.shared.health.any_up()
+    }
+
+    /// Takes new trunks, profiles and recordings at once; live calls keep what they began with. The name of the node
+    /// and what the listeners are bound to need a restart.
+    pub fn reload(&mut self, config: DialerConfig, voices: Arc<Catalogue>) {
+        let new = Arc::new(InForce { config, voices });
+        let shared = &self.shared;
+        shared.health.replace(&new.config.trunks);
+        shared.bindings.replace(&new.config.trunks);
+        *shared.in_force.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&new);
+        self.registrars.replace(shared, &new.config.trunks);
+        // There may be a trunk now for what has waited.
+        shared.room.notify_one();
     }
 
     /// Calls that are live now.
@@ -187,6 +205,10 @@ impl Dialer {
 impl Shared {
     fn live(&self) -> std::sync::MutexGuard<'_, BTreeMap<AttemptId, mpsc::Sender<Reason>>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn in_force(&self) -> Arc<InForce> {
+        Arc::clone(&self.in_force.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn is_draining(&self) -> bool {

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::{DialerConfig, Shared, Trunk};
-use crate::model::Entropy;
+use crate::model::{Entropy, Masked};
 use crate::net::resolver::Resolver;
 use crate::net::sip_net::{Connection, Inbound, Local, RouteGuard, SipNet, TlsPolicy};
 use crate::policy::Gate;
@@ -33,7 +33,7 @@ const LOOKUP_REST: Duration = Duration::from_secs(30);
 const LEAVE_MAX: Duration = Duration::from_secs(4);
 
 /// What a trunk registers, and where.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Register {
     pub registrar: Target,
     /// `sip:user@domain`.
@@ -54,20 +54,27 @@ struct Binding {
 
 impl Bindings {
     pub(super) fn new(trunks: &[Trunk]) -> Self {
-        let registering = trunks.iter().filter(|trunk| trunk.register.is_some());
-        let asking = Binding {
-            gate: Gate::Waits,
-            service_route: Vec::new(),
-        };
-        Self(Mutex::new(
-            registering
-                .map(|trunk| (trunk.name.clone(), asking.clone()))
-                .collect(),
-        ))
+        let bindings = Self::default();
+        bindings.replace(trunks);
+        bindings
+    }
+
+    /// New trunks (reload): how those stand that registered before is kept.
+    pub(super) fn replace(&self, trunks: &[Trunk]) {
+        let mut bindings = self.lock();
+        let mut old = std::mem::take(&mut *bindings);
+        for trunk in trunks.iter().filter(|trunk| trunk.register.is_some()) {
+            let asking = || Binding {
+                gate: Gate::Waits,
+                service_route: Vec::new(),
+            };
+            let binding = old.remove(&trunk.name).unwrap_or_else(asking);
+            bindings.insert(trunk.name.clone(), binding);
+        }
     }
 
     /// Trunks that register; every other is open.
-    pub(super) fn gates(&self) -> Vec<(String, Gate)> {
+    pub(super) fn gates(&self) -> BTreeMap<String, Gate> {
         let bindings = self.lock();
         let gate = |(name, binding): (&String, &Binding)| (name.clone(), binding.gate.clone());
         bindings.iter().map(gate).collect()
@@ -81,12 +88,13 @@ impl Bindings {
             .unwrap_or_default()
     }
 
-    /// False when that was known.
-    fn set(&self, trunk: &str, gate: Gate, service_route: Vec<NameAddr>) -> bool {
+    /// `None`: the trunk registers no more. Else whether that was not known.
+    fn set(&self, trunk: &str, gate: Gate, service_route: Vec<NameAddr>) -> Option<bool> {
         let mut bindings = self.lock();
-        let changed = bindings.get(trunk).is_none_or(|known| known.gate != gate);
-        bindings.insert(trunk.to_owned(), Binding { gate, service_route });
-        changed
+        let known = bindings.get_mut(trunk)?;
+        let changed = known.gate != gate;
+        *known = Binding { gate, service_route };
+        Some(changed)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Binding>> {
@@ -94,37 +102,83 @@ impl Bindings {
     }
 }
 
-/// The tasks of all trunks that register.
-pub(super) struct Registrars {
+/// The tasks of all trunks that register, by the trunk's name.
+#[derive(Default)]
+pub(super) struct Registrars(BTreeMap<String, Keeper>);
+
+struct Keeper {
+    /// What it registers and as whom; a change of it is another binding.
+    what: (Register, Option<Login>),
     stop: watch::Sender<bool>,
-    tasks: Vec<JoinHandle<()>>,
+    task: JoinHandle<()>,
 }
+
+/// Username, password, realm.
+type Login = (String, Masked<String>, Option<String>);
 
 impl Registrars {
     pub(super) fn start(shared: &Arc<Shared>) -> Self {
-        let stop = watch::Sender::new(false);
-        let registering = shared.config.trunks.iter().filter_map(|trunk| {
-            let register = trunk.register.clone()?;
-            Some(tokio::spawn(keep(
-                Arc::clone(shared),
-                trunk.clone(),
-                register,
-                stop.subscribe(),
-            )))
-        });
-        let tasks = registering.collect();
-        Self { stop, tasks }
+        let mut registrars = Self::default();
+        registrars.replace(shared, &shared.in_force().config.trunks);
+        registrars
+    }
+
+    /// New trunks (reload): a binding that none of them wants is taken away, one that they want otherwise is made anew
+    /// after that, and every other stays.
+    pub(super) fn replace(&mut self, shared: &Arc<Shared>, trunks: &[Trunk]) {
+        let mut old = std::mem::take(&mut self.0);
+        for trunk in trunks {
+            let Some(register) = &trunk.register else { continue };
+            let credentials = trunk.credentials.as_ref();
+            let login =
+                credentials.map(|own| (own.username.clone(), own.password.clone(), own.realm.clone()));
+            let what = (register.clone(), login);
+            let keeper = match old.remove(&trunk.name) {
+                Some(keeper) if keeper.what == what => keeper,
+                former => Keeper::start(shared, trunk, what, former),
+            };
+            self.0.insert(trunk.name.clone(), keeper);
+        }
+        for (_, keeper) in old {
+            tokio::spawn(keeper.end_by(tokio::time::Instant::now() + LEAVE_MAX));
+        }
     }
 
     /// Takes every binding away.
     pub(super) async fn stop(self) {
-        self.stop.send_replace(true);
         let deadline = tokio::time::Instant::now() + LEAVE_MAX;
-        for task in self.tasks {
-            let abort = task.abort_handle();
-            if tokio::time::timeout_at(deadline, task).await.is_err() {
-                abort.abort();
+        let ends = self.0.into_values().map(|keeper| keeper.end_by(deadline));
+        futures_util::future::join_all(ends).await;
+    }
+}
+
+impl Keeper {
+    fn start(
+        shared: &Arc<Shared>,
+        trunk: &Trunk,
+        what: (Register, Option<Login>),
+        former: Option<Self>,
+    ) -> Self {
+        let stop = watch::Sender::new(false);
+        let (shared, trunk, stopped) = (Arc::clone(shared), trunk.clone(), stop.subscribe());
+        let register = what.0.clone();
+        let task = tokio::spawn(async move {
+            if let Some(former) = former {
+                former.end_by(tokio::time::Instant::now() + LEAVE_MAX).await;
+                shared.bindings.set(&trunk.name, Gate::Waits, Vec::new());
+                shared.health.gate(&trunk.name, true);
             }
+            keep(shared, trunk, register, stopped).await;
+        });
+        Self { what, stop, task }
+    }
+
+    /// Takes the binding away.
+    async fn end_by(self, deadline: tokio::time::Instant) {
+        self.stop.send_replace(true);
+        let abort = self.task.abort_handle();
+        if tokio::time::timeout_at(deadline, self.task).await.is_err() {
+            abort.abort();
         }
     }
 }
@@ -291,7 +345,7 @@ impl Pump<'_> {
 }
 
 /// One trunk's task.
-async fn keep(shared: Arc<Shared>, trunk: Trunk, register: Register, mut stop: watch::Receiver<bool>) {
+async fn keep(shared: Arc<Shared>, mut trunk: Trunk, register: Register, mut stop: watch::Receiver<bool>) {
     metrics::gauge!("ringproof_trunk_registered", "trunk" => trunk.name.clone()).set(0.0);
     let Some(mut pump) = first(&shared, &trunk, &register, &mut stop).await else {
         return;
@@ -299,6 +353,17 @@ async fn keep(shared: Arc<Shared>, trunk: Trunk, register: Register, mut stop: w
     let (mut turn, mut stopping) = (0, false);
     while let Some(event) = pump.next(&mut stop, &mut stopping).await {
         note(&shared, &trunk.name, &event);
+        // Certificates may have been read again.
+        let newest = shared.in_force();
+        if let Some(newest) = newest
+            .config
+            .trunks
+            .iter()
+            .find(|newest| newest.name == trunk.name)
+        {
+            trunk.tls.clone_from(&newest.tls);
+            pump.tls.clone_from(&newest.tls);
+        }
         let Event::Failed { why, .. } = event else {
             continue;
         };
@@ -321,7 +386,8 @@ async fn first<'a>(
     stop: &mut watch::Receiver<bool>,
 ) -> Option<Pump<'a>> {
     loop {
-        match begin(&shared.resolver, &shared.sip, &shared.config, trunk, register).await {
+        let in_force = shared.in_force();
+        match begin(&shared.resolver, &shared.sip, &in_force.config, trunk, register).await {
             Ok(pump) => return Some(pump),
             Err(error) => closed(shared, &trunk.name, &error, LOOKUP_REST),
         }
@@ -362,7 +428,10 @@ fn note(shared: &Shared, trunk: &str, event: &Event) {
             ..
         } => {
             let (seconds, routes) = (granted.as_secs(), service_route.len());
-            if shared.bindings.set(trunk, Gate::Open, service_route.clone()) {
+            let Some(is_news) = shared.bindings.set(trunk, Gate::Open, service_route.clone()) else {
+                return;
+            };
+            if is_news {
                 tracing::info!(trunk, routes, "registered for {seconds} s");
             } else {
                 tracing::debug!(trunk, routes, "registered again for {seconds} s");
@@ -382,10 +451,10 @@ fn note(shared: &Shared, trunk: &str, event: &Event) {
         }
         Event::Lapsed => closed(shared, trunk, "the registration has lapsed", Duration::ZERO),
         Event::Unregistered => {
-            shared
-                .bindings
-                .set(trunk, Gate::Closed("unregistered".to_owned()), Vec::new());
-            shared.health.gate(trunk, false);
+            let gate = Gate::Closed("unregistered".to_owned());
+            if shared.bindings.set(trunk, gate, Vec::new()).is_some() {
+                shared.health.gate(trunk, false);
+            }
             metrics::gauge!("ringproof_trunk_registered", "trunk" => trunk.to_owned()).set(0.0);
             tracing::info!(trunk, "unregistered");
         }
@@ -395,7 +464,9 @@ fn note(shared: &Shared, trunk: &str, event: &Event) {
 /// Calls go over the next trunk until a REGISTER gets through.
 fn closed(shared: &Shared, trunk: &str, why: &str, rest: Duration) {
     let gate = Gate::Closed(format!("not registered: {why}"));
-    shared.bindings.set(trunk, gate, Vec::new());
+    if shared.bindings.set(trunk, gate, Vec::new()).is_none() {
+        return;
+    }
     shared.health.gate(trunk, false);
     metrics::gauge!("ringproof_trunk_registered", "trunk" => trunk.to_owned()).set(0.0);
     tracing::warn!(

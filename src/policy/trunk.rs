@@ -99,7 +99,7 @@ impl TrunkBoard {
     }
 
     /// New rules (reload). Trunks of the same name keep their pace, live calls and health; a trunk that is gone
-    /// only lets its calls end.
+    /// only lets its calls end, and should it come back before that, they count.
     pub fn replace(&mut self, rules: impl IntoIterator<Item = TrunkRules>) {
         let mut old = std::mem::take(&mut self.slots);
         for rules in rules {
@@ -118,6 +118,10 @@ impl TrunkBoard {
                     gate: Gate::Open,
                 },
             };
+            self.slots.push(slot);
+        }
+        for mut slot in old.into_iter().filter(|slot| slot.live > 0) {
+            slot.rules.max_calls = 0;
             self.slots.push(slot);
         }
     }
@@ -390,6 +394,21 @@ mod tests {
         assert_eq!(board.live("a"), 1);
         assert!(board.is_down("a", now));
         assert_eq!(board.select(now, &ANY), start("b"));
+    }
+
+    #[test]
+    fn a_trunk_that_is_gone_takes_no_call_and_comes_back_with_those_that_still_live() {
+        let now = Instant::now();
+        let mut board = TrunkBoard::new([TrunkRules::new("a", 1.0, 1), TrunkRules::new("b", 9.0, 9)]);
+        assert_eq!(board.select(now, &ANY), start("a"));
+        board.replace([TrunkRules::new("b", 9.0, 9)]);
+        let later = now + Duration::from_secs(9);
+        assert_eq!(board.select(later, &ANY), start("b"));
+        assert_eq!(board.untried(&ANY), 1);
+        board.replace([TrunkRules::new("a", 1.0, 1)]);
+        assert_eq!(board.select(later, &ANY), Selection::Wait { until: None });
+        board.ended("a");
+        assert_eq!(board.select(later, &ANY), start("a"));
     }
 
     #[test]
