@@ -152,10 +152,7 @@ impl App {
             resolver.clone(),
             Arc::clone(&voices),
         );
-        let announcer = match build::announcer(config, &voices)? {
-            Some(plan) => Some(Announcer::new(plan, sip.clone(), media.clone(), entropy()?)),
-            None => None,
-        };
+        let announcer = start_announcer(config, &voices, &sip, &media)?;
         let loops = vec![
             tokio::spawn(out_of_call::run(
                 sip.clone(),
@@ -243,6 +240,19 @@ impl App {
         }
         canceled
     }
+}
+
+/// `None` where callers are declined.
+fn start_announcer(
+    config: &Config,
+    voices: &Catalogue,
+    sip: &SipNet,
+    media: &MediaEngine,
+) -> Result<Option<Announcer>, AppError> {
+    let Some(plan) = build::announcer(config, voices)? else {
+        return Ok(None);
+    };
+    Ok(Some(Announcer::new(plan, sip.clone(), media.clone(), entropy()?)))
 }
 
 /// Waits for a task that has been told to stop; past `limit` it is ended.

@@ -133,12 +133,9 @@ async fn dial(
             local_media: leg.local,
         },
     );
-    let ledger = Ledger::new(
-        shared.store.clone(),
-        attempt,
-        start.in_force.config.node.clone(),
-        start.in_force.config.fraud_block,
-    );
+    let config = &start.in_force.config;
+    let (node, fraud_block) = (config.node.clone(), config.fraud_block);
+    let ledger = Ledger::new(shared.store.clone(), attempt, node, fraud_block);
     match spec {
         Ok(spec) => {
             tracing::info!(%attempt, verification = %verification.id, to = %verification.to, trunk = %start.trunk.name, "dialling");
