@@ -14,6 +14,7 @@ mod line;
 
 mod crash {
     mod kill;
+    mod reload;
     mod server;
     mod stop;
 }

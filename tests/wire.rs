@@ -12,10 +12,12 @@ mod wire {
     mod calls_back;
     mod datagrams;
     mod failover;
+    mod hep;
     #[allow(dead_code, reason = "its moods are for the crash tests")]
     mod hooks;
     mod house;
     mod line;
+    mod registration;
     mod requests;
     mod simulator;
     mod trace;

@@ -8,7 +8,7 @@
 //!   more is told to be busy. A forged source address can therefore cause only so many 200s.
 //! - When the server stops, each live call gets its BYE.
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -44,7 +44,9 @@ pub(super) struct AnnouncerConfig {
 }
 
 struct Shared {
-    config: AnnouncerConfig,
+    /// Replaced as a whole by a reload; a call keeps the one that it began with.
+    config: RwLock<Arc<AnnouncerConfig>>,
+    calls_max: usize,
     sip: SipNet,
     media: MediaEngine,
     entropy: Mutex<Entropy>,
@@ -57,7 +59,8 @@ impl Announcer {
     pub(super) fn new(config: AnnouncerConfig, sip: SipNet, media: MediaEngine, entropy: Entropy) -> Self {
         let calls_max = config.calls_max;
         Self(Arc::new(Shared {
-            config,
+            config: RwLock::new(Arc::new(config)),
+            calls_max,
             sip,
             media,
             entropy: Mutex::new(entropy),
@@ -97,14 +100,15 @@ impl Announcer {
             count("busy");
             return false;
         };
-        let Ok((config, media)) = shared.addresses(&request, source, local, leg.local) else {
+        let plan = shared.config();
+        let Ok((config, media)) = shared.addresses(&plan, &request, source, local, leg.local) else {
             count("refused");
             return false;
         };
         let spec = AnnouncementSpec {
             sip: config,
             local_media: media,
-            clips: shared.config.clips.clone(),
+            clips: plan.clips.clone(),
         };
         let mut out = Vec::new();
         let started = Announcement::start(Instant::now(), spec, request, source, shared.fork(), &mut out);
@@ -126,12 +130,17 @@ impl Announcer {
         true
     }
 
+    /// Callers hear new words, and new peers are known, from the next call on. The number of calls needs a restart.
+    pub(super) fn reload(&self, config: AnnouncerConfig) {
+        *self.0.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    }
+
     /// Every live call gets its BYE; no other is taken.
     pub(super) async fn stop(&self) {
         let shared = &self.0;
         shared.tasks.close();
         shared.stop.send_replace(true);
-        let all = u32::try_from(shared.config.calls_max).unwrap_or(u32::MAX);
+        let all = u32::try_from(shared.calls_max).unwrap_or(u32::MAX);
         let _ = tokio::time::timeout(LEAVE_MAX, shared.live.acquire_many(all)).await;
     }
 }
@@ -141,15 +150,19 @@ impl Shared {
         self.entropy.lock().unwrap_or_else(PoisonError::into_inner).fork()
     }
 
+    fn config(&self) -> Arc<AnnouncerConfig> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// What Contact and the session description say. A socket bound to all addresses says where it really is.
     fn addresses(
         &self,
+        config: &AnnouncerConfig,
         request: &Request,
         source: SocketAddr,
         local: SocketAddr,
         media: SocketAddr,
     ) -> std::io::Result<(UasConfig, LocalMedia)> {
-        let config = &self.config;
         let mut own = local;
         if own.ip().is_unspecified() {
             own.set_ip(self.sip.local_ip_for(source)?);

@@ -8,7 +8,9 @@ use super::announcer::{AnnouncerConfig, LINGERING_PER_CALL};
 use crate::api::{AllowedUrl, ApiConfig, CallerIds, HttpLimits, MessageCheck, MessageFault, Profile};
 use crate::call::CallTimings;
 use crate::config::{self, Config};
-use crate::dialer::{DialerConfig, Diversion, NumberFormat, Presentation, ProfilePlan, Trunk, TrunkNotices};
+use crate::dialer::{
+    DialerConfig, Diversion, NumberFormat, Presentation, ProfilePlan, Register, Trunk, TrunkNotices,
+};
 use crate::ivr::{FraudKeys, Keys, Script, phrase};
 use crate::media::command::DtmfMode;
 use crate::model::{Entropy, Masked};
@@ -210,6 +212,11 @@ fn trunk(trunk: &config::Trunk) -> Result<Trunk, AppError> {
             password: auth.password.clone(),
             realm: auth.realm.clone(),
         }),
+        register: trunk
+            .register
+            .as_ref()
+            .map(|wanted| register(&trunk.name, wanted))
+            .transpose()?,
         peers: trunk.peers.clone(),
         caller_id: trunk.caller_id.clone(),
         caller_id_default: trunk.caller_id_default.clone(),
@@ -228,6 +235,21 @@ fn trunk(trunk: &config::Trunk) -> Result<Trunk, AppError> {
         options_every: (!trunk.options.is_zero()).then_some(trunk.options),
         tcp_switch: trunk.tcp_switch,
         tls: tls_policy(trunk)?,
+    })
+}
+
+fn register(trunk: &str, register: &config::Register) -> Result<Register, AppError> {
+    let aor = register.aor.parse().map_err(|error| {
+        AppError::Config(format!(
+            "trunk.{trunk}.register.aor: {error}, found {:?}",
+            register.aor
+        ))
+    })?;
+    Ok(Register {
+        registrar: target(&register.registrar),
+        aor,
+        contact_user: register.contact_user.clone(),
+        expires_s: register.expires_s,
     })
 }
 
@@ -278,8 +300,11 @@ fn tls_policy(trunk: &config::Trunk) -> Result<Option<Arc<TlsPolicy>>, AppError>
     let tls = &trunk.tls;
     let asks = |t: &config::TrunkTarget| t.is_secure || t.transport == Some(config::Transport::Tls);
     let leaves_open = |t: &config::TrunkTarget| t.transport.is_none() && t.port.is_none();
-    let is_asked = trunk.targets.iter().any(asks);
-    if !is_asked && !trunk.targets.iter().any(leaves_open) {
+    // The registrar is reached with the same policy.
+    let registrar = trunk.register.as_ref().map(|register| &register.registrar);
+    let mut targets = trunk.targets.iter().chain(registrar);
+    let is_asked = targets.clone().any(asks);
+    if !is_asked && !targets.any(leaves_open) {
         return Ok(None);
     }
     let policy = TlsPolicy::load(&TlsPolicyConfig {
@@ -556,10 +581,12 @@ pub(super) async fn peer_check(config: &Config, resolver: &Resolver) -> PeerChec
             }
         }
     };
-    let targets = config
-        .trunks
-        .iter()
-        .flat_map(|trunk| trunk.targets.iter().map(move |target| locate(trunk, target)));
+    let targets = config.trunks.iter().flat_map(|trunk| {
+        // A registrar sends the calls that come in for what is bound there.
+        let registrar = trunk.register.as_ref().map(|register| &register.registrar);
+        let targets = trunk.targets.iter().chain(registrar);
+        targets.map(move |target| locate(trunk, target))
+    });
     futures_util::future::join_all(targets).await;
     let resolver = resolver.clone();
     Arc::new(move |ip: IpAddr| {

@@ -15,6 +15,11 @@ pub struct Checked {
 
 #[must_use]
 pub fn check(config: &Config) -> Checked {
+    checked(config).0
+}
+
+/// The recordings as well, when they could be read.
+pub(super) fn checked(config: &Config) -> (Checked, Option<Catalogue>) {
     // Nothing is asked of this one: the recordings are looked at below.
     let message_check = MessageCheck::new(|_| Ok(()));
     let mut errors: Vec<AppError> = [
@@ -26,18 +31,18 @@ pub fn check(config: &Config) -> Checked {
     .into_iter()
     .filter_map(Result::err)
     .collect();
-    let notices = match Catalogue::load(&catalogue_options(config)) {
+    let (voices, notices) = match Catalogue::load(&catalogue_options(config)) {
         Ok((voices, notices)) => {
             errors.extend(prompts(config, &voices));
             errors.extend(build::announcer(config, &voices).err());
-            notices
+            (Some(voices), notices)
         }
         Err(error) => {
             errors.push(error.into());
-            Vec::new()
+            (None, Vec::new())
         }
     };
-    Checked { errors, notices }
+    (Checked { errors, notices }, voices)
 }
 
 pub(super) fn catalogue_options(config: &Config) -> CatalogueOptions {

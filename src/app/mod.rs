@@ -4,8 +4,10 @@
 //! is accepted that could not be dialled. At the end the other way round.
 mod announcer;
 mod build;
+mod capture;
 mod check;
 mod out_of_call;
+mod reload;
 mod signing_key;
 mod trunk_test;
 
@@ -24,9 +26,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use check::{Checked, check};
-pub use trunk_test::test_trunk;
+pub use trunk_test::{TrunkTest, test_trunk};
 
 use announcer::Announcer;
+use reload::Peers;
 
 use crate::api::{self, Admission, ApiState};
 use crate::config::{Config, Problem};
@@ -34,7 +37,7 @@ use crate::dialer::Dialer;
 use crate::media::voice::Voice;
 use crate::model::PhoneNumber;
 use crate::net::media_engine::{EngineError, MediaEngine};
-use crate::net::resolver::ResolverError;
+use crate::net::resolver::{Resolver, ResolverError};
 use crate::net::sip_net::{BindError, SipNet};
 use crate::net::sip_trace::SipTrace;
 use crate::policy::PolicyError;
@@ -67,6 +70,8 @@ pub enum AppError {
         address: SocketAddr,
         source: std::io::Error,
     },
+    #[error("telemetry.hep: {0}")]
+    Capture(std::io::Error),
     #[error("{0}")]
     Entropy(#[from] NoEntropy),
     /// As a problem of the file itself is told.
@@ -82,17 +87,27 @@ pub struct App {
     pub http: SocketAddr,
     /// Where SIP listens.
     pub sip: Vec<(SipTransport, SocketAddr)>,
+    /// In force: what was read at the start, and what reloads could take of it since.
+    config: Config,
     store: Store,
     admission: Admission,
+    state: ApiState,
     dialer: Dialer,
-    /// None where nobody is to be told.
+    peers: Arc<Peers>,
+    resolver: Resolver,
+    /// None where nobody is to be told, here and below.
+    deliverer: Option<Deliverer>,
     webhooks: Option<JoinHandle<()>>,
     stop_webhooks: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
     loops: Vec<JoinHandle<()>>,
     announcer: Option<Announcer>,
     voices: Arc<Catalogue>,
+    trace: SipTrace,
 }
+
+/// What the trace and the capture server have not got yet is waited for so long at the stop.
+const TRACE_FLUSH_MAX: Duration = Duration::from_secs(2);
 
 impl App {
     /// Starts every part. `metrics` renders `/metrics` when the configuration wants it.
@@ -118,52 +133,56 @@ impl App {
         let media = MediaEngine::start(build::engine(config, entropy()?))?;
         let dialer_config = build::dialer(config)?;
         let resolver = build::resolver(config, entropy()?)?;
-        let is_peer = build::peer_check(config, &resolver).await;
-        let (sip, inbound) = SipNet::bind_traced(build::sip_net(config, Arc::clone(&is_peer)), trace)?;
+        let peers = Peers::new(build::peer_check(config, &resolver).await);
+        let trace = capture::with_capture(config, trace).map_err(AppError::Capture)?;
+        let (sip, inbound) = SipNet::bind_traced(build::sip_net(config, peers.check()), trace.clone())?;
         let sip_addresses: Vec<(SipTransport, SocketAddr)> = sip.locals().collect();
         let admission = Admission::default();
         let message_check = build::message_check(dialer_config.profiles.clone(), Arc::clone(&voices));
         let api_config = build::api(config, public_url, signing_key::seed(config)?, message_check)?;
-        let state = ApiState::new(
-            store.clone(),
-            api_config,
-            admission.clone(),
-            entropy()?,
-            api::system_clock(),
-        );
+        let (clock, seed) = (api::system_clock(), entropy()?);
+        let state = ApiState::new(store.clone(), api_config, admission.clone(), seed, clock);
         let (stop_webhooks, webhooks_stopped) = watch::channel(false);
-        let webhooks = start_webhooks(config, &store, webhooks_stopped)?;
+        let (deliverer, webhooks) = start_webhooks(config, &store, webhooks_stopped)?;
         let dialer = Dialer::start(
             dialer_config,
             store.clone(),
             media.clone(),
             sip.clone(),
-            resolver,
+            resolver.clone(),
             Arc::clone(&voices),
         );
-        let announcer = match build::announcer(config, &voices)? {
-            Some(plan) => Some(Announcer::new(plan, sip.clone(), media.clone(), entropy()?)),
-            None => None,
-        };
+        let announcer = start_announcer(config, &voices, &sip, &media)?;
         let loops = vec![
-            tokio::spawn(out_of_call::run(sip.clone(), inbound, is_peer, announcer.clone())),
+            tokio::spawn(out_of_call::run(
+                sip.clone(),
+                inbound,
+                peers.check(),
+                announcer.clone(),
+            )),
             tokio::spawn(admit_while_trunks_are_up(dialer.trunks_up(), admission.clone())),
             tokio::spawn(keep_house(store.clone(), build::retention(config))),
             tokio::spawn(report(store.clone(), media, sip, metrics.clone())),
         ];
-        let servers = serve_http(config, listener, state, metrics).await?;
+        let servers = serve_http(config, listener, state.clone(), metrics).await?;
         Ok(Self {
             http,
             sip: sip_addresses,
+            config: config.clone(),
             store,
             admission,
+            state,
             dialer,
+            peers,
+            resolver,
+            deliverer,
             webhooks,
             stop_webhooks,
             servers,
             loops,
             announcer,
             voices,
+            trace,
         })
     }
 
@@ -180,6 +199,12 @@ impl App {
             country: None,
             profile: None,
         })
+    }
+
+    /// How long live calls may finish when the server stops.
+    #[must_use]
+    pub const fn drain_limit(&self) -> Duration {
+        self.config.server.drain
     }
 
     /// Calls that are live now.
@@ -207,11 +232,27 @@ impl App {
         for running in self.loops {
             running.abort();
         }
+        let trace = self.trace;
+        // It blocks its thread. A panic of a sink has been told already.
+        let _ = tokio::task::spawn_blocking(move || trace.flush(TRACE_FLUSH_MAX)).await;
         if let Err(error) = self.store.close().await {
             tracing::warn!(%error, "the store was not closed cleanly");
         }
         canceled
     }
+}
+
+/// `None` where callers are declined.
+fn start_announcer(
+    config: &Config,
+    voices: &Catalogue,
+    sip: &SipNet,
+    media: &MediaEngine,
+) -> Result<Option<Announcer>, AppError> {
+    let Some(plan) = build::announcer(config, voices)? else {
+        return Ok(None);
+    };
+    Ok(Some(Announcer::new(plan, sip.clone(), media.clone(), entropy()?)))
 }
 
 /// Waits for a task that has been told to stop; past `limit` it is ended.
@@ -274,19 +315,24 @@ fn start_webhooks(
     config: &Config,
     store: &Store,
     stopped: watch::Receiver<bool>,
-) -> Result<Option<JoinHandle<()>>, AppError> {
+) -> Result<(Option<Deliverer>, Option<JoinHandle<()>>), AppError> {
     let Some(webhooks) = build::webhooks(config)? else {
         tracing::info!("webhook.secret is not set and no profile has callbacks: no webhook is sent");
-        return Ok(None);
+        return Ok((None, None));
     };
+    log_public_keys(config);
+    let deliverer = Deliverer::new(store.clone(), webhooks, entropy()?)?;
+    let running = tokio::spawn(deliverer.clone().run(stopped));
+    Ok((Some(deliverer), Some(running)))
+}
+
+fn log_public_keys(config: &Config) {
     for key in webhook_public_keys(config) {
         tracing::info!(
             key,
             "receivers verify the v1a signatures of webhooks with this public key"
         );
     }
-    let deliverer = Deliverer::new(store.clone(), webhooks, entropy()?)?;
-    Ok(Some(tokio::spawn(deliverer.run(stopped))))
 }
 
 /// `whpk_…` for each Ed25519 secret of the webhooks: what receivers configure.

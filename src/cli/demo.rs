@@ -15,7 +15,7 @@ use crate::app::{App, AppError};
 use crate::config::{self, Config, ConfigError};
 use crate::model::Codec;
 use crate::prompt::{Catalogue, CatalogueOptions, PromptError, Wanted};
-use crate::sim::{SimConfig, SimError, Simulator};
+use crate::sim::{RegistrarRules, SimConfig, SimError, Simulator};
 use crate::store::{Scope, StoreError};
 
 /// Server, carrier and callees in one process: no configuration, no network
@@ -162,6 +162,7 @@ fn simulator() -> Result<Simulator, DemoError> {
         voices: vec![voice("en-US"), voice("en-GB")],
         codecs: vec![Codec::Pcmu, Codec::Pcma],
         calls_max: 500,
+        registrar: RegistrarRules::default(),
     })?)
 }
 

@@ -50,7 +50,7 @@ pub(super) struct Finding {
 }
 
 impl Finding {
-    fn new(verdict: Verdict, says: impl Into<String>, mends: &[&str]) -> Self {
+    pub(super) fn new(verdict: Verdict, says: impl Into<String>, mends: &[&str]) -> Self {
         Self {
             verdict,
             says: says.into(),
@@ -59,9 +59,9 @@ impl Finding {
     }
 }
 
-const FIREWALL: &str =
+pub(super) const FIREWALL: &str =
     "let UDP pass both ways between the SIP listener and the carrier; behind NAT set sip.public_address";
-const STRANGERS: &str =
+pub(super) const STRANGERS: &str =
     "register the address that the carrier sees: most drop what comes from strangers without a word";
 const FRAGMENTS: &str =
     "where OPTIONS is answered and INVITE is not: a firewall that drops long or fragmented datagrams";

@@ -10,6 +10,7 @@ mod config;
 mod demo;
 pub mod dtmf;
 mod explain;
+mod explain_registration;
 mod keys;
 mod progress;
 pub mod prompts;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::model::Codec;
 use crate::net::sip_tls::{Identity, TlsServerConfig};
 use crate::prompt::{Catalogue, CatalogueOptions, PromptError, Wanted};
-use crate::sim::{Callee, SimConfig, SimError, Simulator};
+use crate::sim::{Callee, RegistrarRules, SimConfig, SimError, Simulator};
 use crate::sip::transport::SipTransport;
 
 /// The carrier and its callees in the box, as a SIP server with an HTTP API
@@ -53,6 +53,9 @@ pub(super) struct SimArgs {
 struct SimFile {
     #[serde(default)]
     callee: BTreeMap<String, Callee>,
+    /// Default: whoever registers is bound, without a login.
+    #[serde(default)]
+    registrar: RegistrarRules,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +113,7 @@ pub(super) fn run(args: &SimArgs) -> ExitCode {
 
 async fn serve(args: &SimArgs) -> Result<(), SimCliError> {
     let mut callees = crate::sim::defaults();
+    let mut registrar = RegistrarRules::default();
     if let Some(path) = &args.config {
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|source| SimCliError::Read {
@@ -120,6 +124,7 @@ async fn serve(args: &SimArgs) -> Result<(), SimCliError> {
             path: name.clone(),
             message: e.to_string().trim().replace('\n', " "),
         })?;
+        registrar = file.registrar;
         for (number, callee) in file.callee {
             let (number, callee) = crate::sim::scripted(&number, callee).map_err(|e| SimCliError::File {
                 path: name.clone(),
@@ -145,6 +150,7 @@ async fn serve(args: &SimArgs) -> Result<(), SimCliError> {
         voices: vec![voice("en-US"), voice("en-GB")],
         codecs: vec![Codec::Pcmu, Codec::Pcma],
         calls_max: 2000,
+        registrar,
     })?;
     let http = |source| SimCliError::Http {
         address: args.http,

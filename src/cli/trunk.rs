@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::call::{self, CallArgs, CallError};
 use super::explain::{self, CallFacts, Finding, Verdict};
+use super::explain_registration::of_registration;
 use super::progress::outcome_lines;
 use super::{ConfigFile, TraceSip};
 use crate::config::{self, Config, Dtmf, Trunk};
@@ -102,6 +103,7 @@ fn row_json(trunk: &Trunk) -> Value {
         "name": trunk.name,
         "targets": trunk.targets.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "auth": trunk.auth.as_ref().map(|auth| json!({"username": auth.username, "realm": auth.realm})),
+        "register": trunk.register.as_ref().map(|r| json!({"aor": r.aor, "registrar": r.registrar.to_string()})),
         "cps": trunk.cps,
         "max_calls": trunk.calls_max,
         "caller_id": caller_id,
@@ -188,8 +190,10 @@ async fn test(
         });
     }
     let moved = call::free_sip_ports(&mut config);
-    let probes = crate::app::test_trunk(&config, name, PATIENCE).await?;
-    let found: Vec<(Probe, Finding)> = probes
+    let tested = crate::app::test_trunk(&config, name, PATIENCE).await?;
+    let registration = tested.registration.as_ref().map(of_registration);
+    let found: Vec<(Probe, Finding)> = tested
+        .probes
         .into_iter()
         .map(|probe| {
             let finding = explain::of_probe(&probe.heard);
@@ -204,13 +208,25 @@ async fn test(
         found
             .iter()
             .for_each(|(probe, finding)| print_probe(probe, finding));
+        if let Some(finding) = &registration {
+            print_finding("REGISTER", finding, "  ");
+        }
     }
     // Any target that works carries the calls; else what is nearest to working says what to mend.
     let alive = found.iter().map(|(_, finding)| finding.verdict).min();
     let alive = alive.unwrap_or(Verdict::Unreached);
+    // A trunk that registers carries nothing without.
+    let alive = registration
+        .as_ref()
+        .map_or(alive, |found| found.verdict.max(alive));
+    let tested = Tested {
+        name,
+        found: &found,
+        registration: registration.as_ref(),
+    };
     let Some(number) = number else {
         if json {
-            println!("{}", report(name, &found, None, alive));
+            println!("{}", report(&tested, None, alive));
         }
         return Ok(alive.exit_code());
     };
@@ -219,10 +235,7 @@ async fn test(
     let finding = explain::of_call(&CallFacts::of(&verification));
     let verdict = finding.verdict;
     if json {
-        println!(
-            "{}",
-            report(name, &found, Some((&verification, &finding)), verdict)
-        );
+        println!("{}", report(&tested, Some((&verification, &finding)), verdict));
     } else {
         print_call(&verification, &finding);
     }
@@ -269,12 +282,14 @@ fn finding_json(finding: &Finding) -> Value {
     json!({"verdict": finding.verdict.word(), "says": finding.says, "mends": finding.mends})
 }
 
-fn report(
-    name: &str,
-    found: &[(Probe, Finding)],
-    call: Option<(&Value, &Finding)>,
-    verdict: Verdict,
-) -> Value {
+/// Everything that was found before the call.
+struct Tested<'a> {
+    name: &'a str,
+    found: &'a [(Probe, Finding)],
+    registration: Option<&'a Finding>,
+}
+
+fn report(tested: &Tested<'_>, call: Option<(&Value, &Finding)>, verdict: Verdict) -> Value {
     let target = |(probe, finding): &(Probe, Finding)| {
         let mut target = finding_json(finding);
         target["target"] = json!(probe.target.to_string());
@@ -295,9 +310,10 @@ fn report(
         call
     });
     json!({
-        "trunk": name,
+        "trunk": tested.name,
         "verdict": verdict.word(),
-        "targets": found.iter().map(target).collect::<Vec<_>>(),
+        "registration": tested.registration.map(finding_json),
+        "targets": tested.found.iter().map(target).collect::<Vec<_>>(),
         "call": call,
     })
 }

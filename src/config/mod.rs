@@ -5,6 +5,8 @@
 mod presentation;
 mod profile;
 mod reader;
+mod registration;
+mod reload;
 mod sections;
 mod show;
 mod sip;
@@ -14,6 +16,7 @@ mod types;
 use std::path::{Path, PathBuf};
 
 pub use reader::Problem;
+pub use reload::{Changes, changes, in_force};
 pub use show::show;
 pub use types::*;
 

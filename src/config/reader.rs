@@ -55,6 +55,12 @@ pub(super) struct Section<'t> {
     asked: BTreeSet<&'static str>,
 }
 
+/// What [`Section::switch`] found.
+pub(super) enum Switch<'t> {
+    Off,
+    On(Section<'t>),
+}
+
 impl<'t> Section<'t> {
     pub(super) fn root(table: &'t BTreeMap<String, Node>) -> Self {
         Self {
@@ -132,6 +138,34 @@ impl<'t> Section<'t> {
             table,
             asked: BTreeSet::new(),
         }
+    }
+
+    /// A key that is `false` or absent, `true`, or a table that says more. An empty section for `true`.
+    pub(super) fn switch(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        report: &mut Report<'_>,
+    ) -> Switch<'t> {
+        let path = self.path(key);
+        let Some(node) = self.node(key) else {
+            return Switch::Off;
+        };
+        let table = match &node.value {
+            Value::Table(table) => Some(table),
+            Value::Boolean(true) => None,
+            Value::Boolean(false) => return Switch::Off,
+            _ => {
+                self.wrong_kind(report, key, expected, node);
+                return Switch::Off;
+            }
+        };
+        Switch::On(Self {
+            path,
+            origin: node.origin.clone(),
+            table,
+            asked: BTreeSet::new(),
+        })
     }
 
     /// `[key.NAME]` tables, by name.

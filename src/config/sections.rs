@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::presentation::*;
 use super::profile::profiles;
 use super::reader::{Report, Section};
+use super::registration::register;
 use super::sip::{sip, trunk_tls};
 use super::tree::Node;
 use super::types::*;
@@ -15,6 +16,8 @@ use crate::model::{Codec, Masked, NumberValidation, Region};
 
 /// A compiled pattern may take so much memory.
 const PATTERN_BYTES_MAX: usize = 64 * 1024;
+/// It stands in every packet.
+const HEP_PASSWORD_OCTETS_MAX: usize = 255;
 
 pub(super) fn read(table: &BTreeMap<String, Node>, report: &mut Report<'_>) -> Config {
     let mut root = Section::root(table);
@@ -208,8 +211,10 @@ fn trunk(mut s: Section<'_>, name: String, report: &mut Report<'_>) -> Trunk {
         ("rfc4733", Dtmf::Rfc4733),
         ("inband", Dtmf::Inband),
     ];
+    let auth = auth(s.section("auth", report), report);
     let trunk = Trunk {
-        auth: auth(s.section("auth", report), report),
+        register: register(&mut s, &targets, auth.as_ref(), report),
+        auth,
         peers: s.parsed_list("peers", "an address block such as 198.51.100.0/24", report),
         number_format: s.one_of("number_format", &FORMATS, NumberFormat::PlusE164, report),
         home_country: home_country(&mut s, report),
@@ -244,7 +249,7 @@ fn trunk(mut s: Section<'_>, name: String, report: &mut Report<'_>) -> Trunk {
     trunk
 }
 
-fn target(text: &str) -> Result<TrunkTarget, String> {
+pub(super) fn target(text: &str) -> Result<TrunkTarget, String> {
     let expected =
         || format!("expected sip:HOST[:PORT][;transport=udp|tcp|tls] or sips:HOST[:PORT], found {text:?}");
     let secure = text.strip_prefix("sips:");
@@ -529,6 +534,7 @@ fn telemetry(mut s: Section<'_>, report: &mut Report<'_>) -> Telemetry {
         metrics: s.boolean("metrics", true, report),
         log: s.text("log", report).unwrap_or_else(|| "info".to_owned()),
         log_json: s.one_of("log_format", &[("text", false), ("json", true)], false, report),
+        hep: hep(&mut s, report),
     };
     if tracing_subscriber::EnvFilter::try_new(&telemetry.log).is_err() {
         let message = format!(
@@ -539,4 +545,48 @@ fn telemetry(mut s: Section<'_>, report: &mut Report<'_>) -> Telemetry {
     }
     s.finish(report);
     telemetry
+}
+
+fn hep(s: &mut Section<'_>, report: &mut Report<'_>) -> Option<Hep> {
+    let server = s.text("hep", report);
+    let id = s.integer("hep_id", 1..=i64::from(u32::MAX), 1, report);
+    let password = s.secret("hep_password", "hep_password_file", report);
+    let mask = s.boolean("hep_mask", true, report);
+    let Some(server) = server else {
+        let keys = ["hep_id", "hep_password", "hep_password_file", "hep_mask"];
+        if let Some(key) = keys.into_iter().find(|key| s.holds(key)) {
+            s.problem(report, key, "expected hep = \"udp:HOST:PORT\" beside it");
+        }
+        return None;
+    };
+    let Some((host, port)) = hep_server(&server) else {
+        let message = format!("expected udp:HOST:PORT such as \"udp:127.0.0.1:9060\", found {server:?}");
+        s.problem(report, "hep", message);
+        return None;
+    };
+    if password
+        .as_ref()
+        .is_some_and(|p| p.len() > HEP_PASSWORD_OCTETS_MAX)
+    {
+        let message = format!("expected at most {HEP_PASSWORD_OCTETS_MAX} octets");
+        s.problem(report, "hep_password", message);
+    }
+    Some(Hep {
+        host,
+        port,
+        id: u32::try_from(id).unwrap_or(u32::MAX),
+        password: password.map(Masked::new),
+        mask,
+    })
+}
+
+fn hep_server(text: &str) -> Option<(String, u16)> {
+    let (host, port) = text.strip_prefix("udp:")?.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    let fits = match bracketed {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => is_host_name(host) || host.parse::<std::net::Ipv4Addr>().is_ok(),
+    };
+    fits.then(|| (bracketed.unwrap_or(host).to_owned(), port))
 }

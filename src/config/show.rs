@@ -154,6 +154,13 @@ fn tls_files(identity: Option<&TlsIdentity>, ca: Option<(&str, &Path)>) -> Strin
     format!("{{ {} }}", files.join(", "))
 }
 
+fn register_text(register: &Register) -> String {
+    let registrar = quoted(&register.registrar.to_string());
+    let (aor, user) = (quoted(&register.aor), quoted(&register.contact_user));
+    let expires_s = register.expires_s;
+    format!("{{ expires_s = {expires_s}, registrar = {registrar}, aor = {aor}, contact_user = {user} }}")
+}
+
 fn show_trunk(out: &mut Printer, trunk: &Trunk) {
     out.table("[[trunk]]");
     out.text("name", &trunk.name);
@@ -170,6 +177,9 @@ fn show_trunk(out: &mut Printer, trunk: &Trunk) {
                 quoted(&auth.username)
             ),
         );
+    }
+    if let Some(register) = &trunk.register {
+        out.raw("register", register_text(register));
     }
     out.list("peers", &trunk.peers);
     out.text("number_format", number_format(trunk.number_format));
@@ -327,4 +337,14 @@ fn services(out: &mut Printer, config: &Config) {
         "log_format",
         if config.telemetry.log_json { "json" } else { "text" },
     );
+    if let Some(hep) = &config.telemetry.hep {
+        let host = match hep.host.contains(':') {
+            true => format!("[{}]", hep.host),
+            false => hep.host.clone(),
+        };
+        out.text("hep", format!("udp:{host}:{}", hep.port));
+        out.raw("hep_id", hep.id);
+        out.optional("hep_password", hep.password.as_ref());
+        out.raw("hep_mask", hep.mask);
+    }
 }

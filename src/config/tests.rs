@@ -1,6 +1,8 @@
 use super::*;
 
 mod presentation;
+mod registration;
+mod reload;
 
 const SMALL: &str = r#"
 [server]
@@ -267,6 +269,16 @@ fn bad_configurations_each_get_their_exact_problem() {
         ),
         (
             "[webhook]",
+            "[telemetry]\nhep = \"tcp:127.0.0.1:9060\"\nhep_id = 0\n[webhook]",
+            "test.toml:14: telemetry.hep_id: expected 1 to 4294967295, found 0\ntest.toml:13: telemetry.hep: expected udp:HOST:PORT such as \"udp:127.0.0.1:9060\", found \"tcp:127.0.0.1:9060\"",
+        ),
+        (
+            "[webhook]",
+            "[telemetry]\nhep_mask = false\n[webhook]",
+            "test.toml:13: telemetry.hep_mask: expected hep = \"udp:HOST:PORT\" beside it",
+        ),
+        (
+            "[webhook]",
             "[store]\nurl = \"postgres://db/ringproof\"\n[webhook]",
             "test.toml:13: store.url: this version keeps its rows in SQLite only: write sqlite://FILE",
         ),
@@ -488,6 +500,31 @@ fn what_is_shown_reads_back_as_the_same_configuration() {
         let secret = "\"whsec_cmluZ3Byb29mLWxhYi1zZWNyZXQtMDAwMDAwMDE=\"";
         let again = read(&shown.replace("secret = \"***\"", &format!("secret = {secret}"))).unwrap();
         assert_eq!(show(&again), shown, "{file}");
+    }
+}
+
+#[test]
+fn a_capture_server_is_read_and_shown_without_its_key() {
+    for (server, host, port) in [
+        ("udp:homer.example:9060", "homer.example", 9060),
+        ("udp:[2001:db8::9]:9061", "2001:db8::9", 9061),
+    ] {
+        let keys =
+            format!("[telemetry]\nhep = \"{server}\"\nhep_id = 2001\nhep_password = \"open sesame\"\n");
+        let config = read(&format!("{SMALL}\n{keys}hep_mask = false\n")).unwrap();
+        let hep = config.telemetry.hep.clone().unwrap();
+        assert_eq!(
+            (hep.host.as_str(), hep.port, hep.id, hep.mask),
+            (host, port, 2001, false)
+        );
+        assert_eq!(hep.password.unwrap().reveal(), "open sesame");
+        let shown = show(&config);
+        assert!(
+            shown.ends_with(&format!(
+                "\nhep = \"{server}\"\nhep_id = 2001\nhep_password = \"***\"\nhep_mask = false\n"
+            )),
+            "{shown}"
+        );
     }
 }
 

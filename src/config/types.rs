@@ -167,6 +167,8 @@ pub struct Trunk {
     /// `sip:host[:port][;transport=…]`, tried in order.
     pub targets: Vec<TrunkTarget>,
     pub auth: Option<TrunkAuth>,
+    /// `None`: the trunk knows us by our address.
+    pub register: Option<Register>,
     pub peers: Vec<Cidr>,
     pub number_format: NumberFormat,
     /// Whose dialling `national` follows; the called country when absent.
@@ -239,6 +241,19 @@ pub struct TrunkAuth {
     pub username: String,
     pub password: Masked<String>,
     pub realm: Option<String>,
+}
+
+/// What is bound at the registrar, every default resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Register {
+    /// Asked for; the registrar grants.
+    pub expires_s: u32,
+    /// Where REGISTER goes; default: the first target.
+    pub registrar: TrunkTarget,
+    /// `sip:user@domain`; default: the username at the registrar.
+    pub aor: String,
+    /// User of Contact; default: that of `aor`.
+    pub contact_user: String,
 }
 
 /// How the number is written in the Request-URI and To.
@@ -379,4 +394,17 @@ pub struct Telemetry {
     /// `error`, `warn`, `info`, `debug`, `trace`, or a filter in the syntax of tracing.
     pub log: String,
     pub log_json: bool,
+    pub hep: Option<Hep>,
+}
+
+/// A capture server that gets every SIP message by HEP version 3 over UDP.
+#[derive(Debug, Clone)]
+pub struct Hep {
+    pub host: String,
+    pub port: u16,
+    /// Our number among the server's capture agents.
+    pub id: u32,
+    pub password: Option<Masked<String>>,
+    /// Telephone numbers are masked; credentials and keys always are.
+    pub mask: bool,
 }

@@ -75,7 +75,7 @@ async fn claim(
     let attempt = start.due.id;
     let claim = Claim {
         attempt,
-        node: shared.config.node.clone(),
+        node: start.in_force.config.node.clone(),
         call_id: prepared.call_id.clone(),
         trunk: start.trunk.name.clone(),
         caller_id: Some(start.trunk.caller_id_for(start.due.country.as_deref()).to_owned()),
@@ -120,9 +120,10 @@ async fn dial(
     } = prepared;
     let (carriages, destinations) = ways(&shared, &start.trunk, &first, &further);
     let spec = plan::call_spec(
-        &shared,
+        &start.in_force,
         &start.trunk,
         &verification,
+        shared.bindings.route(&start.trunk.name),
         plan::Wire {
             call_id,
             first,
@@ -132,12 +133,9 @@ async fn dial(
             local_media: leg.local,
         },
     );
-    let ledger = Ledger::new(
-        shared.store.clone(),
-        attempt,
-        shared.config.node.clone(),
-        shared.config.fraud_block,
-    );
+    let config = &start.in_force.config;
+    let (node, fraud_block) = (config.node.clone(), config.fraud_block);
+    let ledger = Ledger::new(shared.store.clone(), attempt, node, fraud_block);
     match spec {
         Ok(spec) => {
             tracing::info!(%attempt, verification = %verification.id, to = %verification.to, trunk = %start.trunk.name, "dialling");

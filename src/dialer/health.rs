@@ -1,7 +1,7 @@
 //! Keeps the health of every trunk's targets: pings them, hears of failed calls, tells who wants to know.
 //!
 //! What makes a target down is in [`policy`](crate::policy::TrunkHealth); here are the clock, the OPTIONS and the events.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,8 @@ pub struct TrunkNotices {
 #[derive(Debug)]
 pub(crate) struct Health {
     trunks: Mutex<BTreeMap<String, TrunkHealth<Destination>>>,
+    /// Trunks that are not registered, whatever their targets do. Taken after `trunks` where both are.
+    unregistered: Mutex<BTreeSet<String>>,
     /// Whether any trunk may be called.
     any_up: watch::Sender<bool>,
 }
@@ -58,8 +60,29 @@ impl Health {
         let of = |trunk: &Trunk| (trunk.name.clone(), TrunkHealth::new(trunk.options_every));
         Self {
             trunks: Mutex::new(trunks.iter().map(of).collect()),
+            unregistered: Mutex::default(),
             any_up: watch::Sender::new(true),
         }
+    }
+
+    /// New trunks (reload): those of the same name keep what is known of their targets.
+    pub(super) fn replace(&self, new: &[Trunk]) {
+        let mut trunks = self.trunks();
+        let mut old = std::mem::take(&mut *trunks);
+        for trunk in new {
+            let mut health = old.remove(&trunk.name).unwrap_or_else(|| {
+                metrics::gauge!("ringproof_trunk_up", "trunk" => trunk.name.clone()).set(1.0);
+                TrunkHealth::new(trunk.options_every)
+            });
+            health.set_ping_every(trunk.options_every);
+            trunks.insert(trunk.name.clone(), health);
+        }
+        let registers = |name: &String| {
+            new.iter()
+                .any(|trunk| trunk.name == *name && trunk.register.is_some())
+        };
+        self.unregistered().retain(registers);
+        self.tell_any_up(&trunks);
     }
 
     pub(super) fn any_up(&self) -> watch::Receiver<bool> {
@@ -115,9 +138,25 @@ impl Health {
         self.tell_any_up(&trunks);
     }
 
+    /// A trunk that registers has a binding, or has been told that it gets none.
+    pub(super) fn gate(&self, trunk: &str, is_open: bool) {
+        let trunks = self.trunks();
+        if is_open {
+            self.unregistered().remove(trunk);
+        } else {
+            self.unregistered().insert(trunk.to_owned());
+        }
+        self.tell_any_up(&trunks);
+    }
+
     fn tell_any_up(&self, trunks: &BTreeMap<String, TrunkHealth<Destination>>) {
         let now = Instant::now();
-        let up = trunks.is_empty() || trunks.values().any(|health| !health.is_down(now));
+        let unregistered = self.unregistered();
+        let carries = |(name, health): (&String, &TrunkHealth<Destination>)| {
+            !health.is_down(now) && !unregistered.contains(name)
+        };
+        let up = trunks.is_empty() || trunks.iter().any(carries);
+        drop(unregistered);
         self.any_up
             .send_if_modified(|old| std::mem::replace(old, up) != up);
     }
@@ -138,24 +177,37 @@ impl Health {
         // Nobody panics while holding it.
         self.trunks.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn unregistered(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.unregistered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The loop; it ends when it is aborted.
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    for trunk in &shared.config.trunks {
+    for trunk in &shared.in_force().config.trunks {
         metrics::gauge!("ringproof_trunk_up", "trunk" => trunk.name.clone()).set(1.0);
     }
     let mut located: BTreeMap<String, Vec<Place>> = BTreeMap::new();
     let mut located_at = None;
+    let mut before = shared.in_force();
     loop {
         look.tick().await;
+        let in_force = shared.in_force();
+        if !Arc::ptr_eq(&in_force, &before) {
+            // A trunk may have other targets under the same name.
+            located.clear();
+            located_at = None;
+            before = Arc::clone(&in_force);
+        }
+        let trunks = &in_force.config.trunks;
         if located_at.is_none_or(|at: Instant| at.elapsed() >= LOCATE_EVERY) {
-            locate(&shared, &mut located).await;
+            locate(&shared, trunks, &mut located).await;
             located_at = Some(Instant::now());
         }
-        for trunk in &shared.config.trunks {
+        for trunk in trunks {
             if let Some(places) = located.get(&trunk.name) {
                 start_pings(&shared, trunk, places);
             }
@@ -167,8 +219,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
 }
 
 /// All trunks at once: one whose name servers are silent holds nobody up. What is not located now keeps its old places.
-async fn locate(shared: &Shared, located: &mut BTreeMap<String, Vec<Place>>) {
-    let trunks = &shared.config.trunks;
+async fn locate(shared: &Shared, trunks: &[Trunk], located: &mut BTreeMap<String, Vec<Place>>) {
     let found = join_all(trunks.iter().map(|trunk| shared.located(trunk))).await;
     let now = Instant::now();
     for (trunk, places) in trunks.iter().zip(found) {
@@ -229,6 +280,7 @@ async fn ping(
     ) else {
         return nothing;
     };
+    let in_force = shared.in_force();
     let call_id = entropy.token();
     let Ok((_guard, mut inbound)) = shared.sip.register(&call_id) else {
         return nothing;
@@ -244,10 +296,10 @@ async fn ping(
         transport: destination.transport,
         request_uri: Uri::sip(None, host, port),
         user: "ringproof".to_owned(),
-        user_agent: shared.config.user_agent.clone(),
+        user_agent: in_force.config.user_agent.clone(),
         call_id,
         timers: TimerConfig {
-            t1: shared.config.t1,
+            t1: in_force.config.t1,
             ..TimerConfig::default()
         },
     };
@@ -285,7 +337,8 @@ async fn tell(shared: &Shared, trunk: &str, change: Change) {
         Change::Down => tracing::warn!(%trunk, "the trunk is down: none of its targets can be called"),
         Change::Up => tracing::info!(%trunk, "the trunk is up again"),
     }
-    let notices = &shared.config.trunk_notices;
+    let in_force = shared.in_force();
+    let notices = &in_force.config.trunk_notices;
     if !notices.kinds.contains(&kind) {
         return;
     }
@@ -297,7 +350,7 @@ async fn tell(shared: &Shared, trunk: &str, change: Change) {
         let body = json!({
             "type": kind.as_str(),
             "timestamp": at.to_rfc3339(),
-            "data": { "trunk": trunk, "node": shared.config.node },
+            "data": { "trunk": trunk, "node": in_force.config.node },
         });
         let event = LooseEvent {
             id: EventId::generate(at, &mut entropy),

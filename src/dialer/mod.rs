@@ -16,12 +16,13 @@ mod plan;
 mod presentation;
 mod probe;
 mod reach;
+mod registrar;
 mod selection;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, watch};
@@ -36,6 +37,7 @@ pub use probe::{Answer, Auth, Heard, PROBES_MAX, Probe, probe};
 #[cfg(test)]
 pub(crate) use reach::Place;
 pub use reach::TargetError;
+pub use registrar::{Register, Tried, try_registration};
 
 use crate::model::{AttemptId, Reason};
 use crate::net::media_engine::MediaEngine;
@@ -64,15 +66,22 @@ pub struct DialerConfig {
     pub trunk_notices: TrunkNotices,
 }
 
+/// What a reload replaces as a whole. Each call is built from the one that it began with.
+pub(crate) struct InForce {
+    config: DialerConfig,
+    voices: Arc<Catalogue>,
+}
+
 /// What the selection loop and every call task share.
 pub(crate) struct Shared {
-    config: DialerConfig,
+    in_force: RwLock<Arc<InForce>>,
     store: Store,
     media: MediaEngine,
     sip: SipNet,
-    voices: Arc<Catalogue>,
     resolver: Resolver,
     health: health::Health,
+    /// How the trunks that register stand.
+    bindings: registrar::Bindings,
     /// Live calls, so that a cancel finds its task.
     live: Mutex<BTreeMap<AttemptId, mpsc::Sender<Reason>>>,
     /// A call has ended: there may be room for the next.
@@ -84,6 +93,7 @@ pub(crate) struct Shared {
 /// An attempt and the trunk that it goes over.
 pub(crate) struct Start {
     due: DueAttempt,
+    in_force: Arc<InForce>,
     trunk: Arc<Trunk>,
     /// Trunks that could carry it after this one.
     untried: usize,
@@ -95,6 +105,7 @@ pub struct Dialer {
     accepting: watch::Sender<bool>,
     selection: JoinHandle<()>,
     health: JoinHandle<()>,
+    registrars: registrar::Registrars,
 }
 
 impl Dialer {
@@ -108,12 +119,13 @@ impl Dialer {
         voices: Arc<Catalogue>,
     ) -> Self {
         let health = health::Health::new(&config.trunks);
+        let bindings = registrar::Bindings::new(&config.trunks);
         let shared = Arc::new(Shared {
-            config,
+            bindings,
+            in_force: RwLock::new(Arc::new(InForce { config, voices })),
             store,
             media,
             sip,
-            voices,
             resolver,
             health,
             live: Mutex::default(),
@@ -123,11 +135,13 @@ impl Dialer {
         let accepting = watch::Sender::new(true);
         let selection = tokio::spawn(selection::run(Arc::clone(&shared), accepting.subscribe()));
         let health = tokio::spawn(health::run(Arc::clone(&shared)));
+        let registrars = registrar::Registrars::start(&shared);
         Self {
             shared,
             accepting,
             selection,
             health,
+            registrars,
         }
     }
 
@@ -137,13 +151,27 @@ impl Dialer {
         self.shared.health.any_up()
     }
 
+    /// Takes new trunks, profiles and recordings at once; live calls keep what they began with. The name of the node
+    /// and what the listeners are bound to need a restart.
+    pub fn reload(&mut self, config: DialerConfig, voices: Arc<Catalogue>) {
+        let new = Arc::new(InForce { config, voices });
+        let shared = &self.shared;
+        shared.health.replace(&new.config.trunks);
+        shared.bindings.replace(&new.config.trunks);
+        *shared.in_force.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&new);
+        self.registrars.replace(shared, &new.config.trunks);
+        // There may be a trunk now for what has waited.
+        shared.room.notify_one();
+    }
+
     /// Calls that are live now.
     #[must_use]
     pub fn live_calls(&self) -> usize {
         self.shared.live().len()
     }
 
-    /// Starts no more attempts, lets live calls finish for `limit`, then cancels them and waits for their outcomes.
+    /// Starts no more attempts, lets live calls finish for `limit`, then cancels them and waits for their outcomes, and
+    /// takes the trunks' registrations away.
     /// Returns how many had to be canceled.
     pub async fn drain(self, limit: Duration) -> usize {
         self.shared.draining.store(true, Ordering::Relaxed);
@@ -158,6 +186,7 @@ impl Dialer {
         self.idle_by(Instant::now() + Duration::from_secs(10)).await;
         self.selection.abort();
         self.health.abort();
+        self.registrars.stop().await;
         told.len()
     }
 
@@ -176,6 +205,10 @@ impl Dialer {
 impl Shared {
     fn live(&self) -> std::sync::MutexGuard<'_, BTreeMap<AttemptId, mpsc::Sender<Reason>>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn in_force(&self) -> Arc<InForce> {
+        Arc::clone(&self.in_force.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn is_draining(&self) -> bool {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::call_task::TaskEnd;
 use super::presentation::Presentation;
 use super::reach::{Place, TargetError};
-use super::{DialerConfig, Shared};
+use super::registrar::Register;
+use super::{DialerConfig, InForce};
 use crate::call::{CallSpec, CallTimings, SpecError};
 use crate::ivr::Script;
 use crate::media::command::DtmfMode;
@@ -18,6 +19,7 @@ use crate::prompt::{MessageError, Wanted, brand_variable, message_vars};
 use crate::sip::digest::Credentials;
 use crate::sip::invite::{Failover, Hop, InviteConfig};
 use crate::sip::locate::Target;
+use crate::sip::message::NameAddr;
 use crate::sip::peer::IpNet;
 use crate::sip::transaction::timer::TimerConfig;
 
@@ -27,6 +29,8 @@ pub struct Trunk {
     pub name: String,
     pub targets: Vec<Target>,
     pub credentials: Option<Credentials>,
+    /// `None`: it knows us by our address.
+    pub register: Option<Register>,
     /// Further sources of in-dialog requests.
     pub peers: Vec<Cidr>,
     /// By ISO region.
@@ -139,13 +143,15 @@ pub(crate) struct Wire {
     pub(crate) local_media: SocketAddr,
 }
 
+/// `route`: preloaded, of the trunk's registration.
 pub(super) fn call_spec(
-    shared: &Shared,
+    in_force: &InForce,
     trunk: &Trunk,
     verification: &Verification,
+    route: Vec<NameAddr>,
     wire: Wire,
 ) -> Result<CallSpec, PlanError> {
-    let profile = shared
+    let profile = in_force
         .config
         .profiles
         .get(&verification.profile)
@@ -154,7 +160,7 @@ pub(super) fn call_spec(
         .brand
         .clone()
         .unwrap_or_else(|| profile.brand.clone());
-    let voice = shared
+    let voice = in_force
         .voices
         .voice(profile.wanted(verification.locale.as_deref(), verification.to.country()));
     let message = if verification.message.is_empty() {
@@ -163,7 +169,7 @@ pub(super) fn call_spec(
         message_vars(&voice, &verification.message)?
     };
     let public = wire.local_sip.public.map(|public| public.ip());
-    let public = public.or(shared.config.public_address);
+    let public = public.or(in_force.config.public_address);
     let advertised = |ip: IpAddr| public.filter(|p| p.is_ipv4() == ip.is_ipv4()).unwrap_or(ip);
     // A socket bound to all addresses says where it really is: what the kernel picks for this target.
     let media_ip = if wire.local_media.ip().is_unspecified() {
@@ -171,8 +177,10 @@ pub(super) fn call_spec(
     } else {
         wire.local_media.ip()
     };
+    let mut invite = invite(&in_force.config, trunk, &verification.to, &wire);
+    invite.route = route;
     let spec = CallSpec {
-        invite: invite(&shared.config, trunk, &verification.to, &wire),
+        invite,
         local_media: SocketAddr::new(advertised(media_ip), wire.local_media.port()),
         codecs: trunk.codecs.clone(),
         rtcp_mux: trunk.rtcp_mux,

@@ -26,6 +26,7 @@ fn trunk(presentation: Presentation) -> Trunk {
             transport: None,
         }],
         credentials: None,
+        register: None,
         peers: Vec::new(),
         caller_id: [("DE".to_owned(), "+4930123456".to_owned())].into(),
         caller_id_default: "+18005550199".to_owned(),

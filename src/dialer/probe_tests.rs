@@ -38,6 +38,7 @@ fn trunk(password: Option<&str>) -> Trunk {
             password: Masked::new(password.to_owned()),
             realm: None,
         }),
+        register: None,
         peers: Vec::new(),
         caller_id: Default::default(),
         caller_id_default: "+18005550199".to_owned(),

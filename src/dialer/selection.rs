@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use super::call_task::{self, TaskEnd};
 use super::health::Standing;
 use super::ledger::{self, Ledger};
-use super::{Shared, Start};
+use super::{InForce, Shared, Start};
 use crate::call::NextTrunk;
 use crate::model::{AttemptId, Outcome, Reason, UnixMillis};
 use crate::policy::{CallNeed, Selection, TrunkBoard, TrunkRules};
@@ -131,12 +131,8 @@ struct Picking {
 }
 
 pub(super) async fn run(shared: Arc<Shared>, mut accepting: watch::Receiver<bool>) {
-    let rules = shared
-        .config
-        .trunks
-        .iter()
-        .map(|t| TrunkRules::new(&t.name, t.cps, t.calls_max));
-    let desk = Arc::new(Mutex::new(Desk::new(rules)));
+    let mut in_force = shared.in_force();
+    let desk = Arc::new(Mutex::new(Desk::new(rules(&in_force))));
     let mut due_changed = shared.store.attempts_changed();
     let mut cancels = shared.store.cancels();
     let mut sleep = Duration::ZERO;
@@ -154,23 +150,46 @@ pub(super) async fn run(shared: Arc<Shared>, mut accepting: watch::Receiver<bool
             }
             changed = accepting.changed() => if changed.is_err() { return },
         }
+        let newest = shared.in_force();
+        if !Arc::ptr_eq(&newest, &in_force) {
+            let mut guard = lock(&desk);
+            guard.board.replace(rules(&newest));
+            // The next pick tells of each trunk again.
+            guard.down.clear();
+            drop(guard);
+            in_force = newest;
+        }
         sleep = if *accepting.borrow() {
-            round(&shared, &desk).await
+            round(&shared, &desk, &in_force).await
         } else {
             POLL
         };
     }
 }
 
+fn rules(in_force: &InForce) -> impl Iterator<Item = TrunkRules> {
+    let trunks = in_force.config.trunks.iter();
+    trunks.map(|t| TrunkRules::new(&t.name, t.cps, t.calls_max))
+}
+
 /// One look at what is due; returns how long the next may wait.
-async fn round(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>) -> Duration {
+async fn round(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, in_force: &Arc<InForce>) -> Duration {
     let now = wallclock();
     if let Ok(entropy) = crate::telemetry::entropy()
         && let Err(error) = shared.store.expire_due(entropy, now).await
     {
         tracing::warn!(%error, "expired verifications were not ended");
     }
-    lock(desk).held.retain(|_, hold| hold.expires_at > now);
+    {
+        let mut guard = lock(desk);
+        guard.held.retain(|_, hold| hold.expires_at > now);
+        let mut gates = shared.bindings.gates();
+        for trunk in &in_force.config.trunks {
+            // One that does not register, or does so no more, is open.
+            let gate = gates.remove(&trunk.name).unwrap_or_default();
+            guard.board.set_gate(&trunk.name, gate);
+        }
+    }
     let due = match shared.store.due_attempts(now, BATCH).await {
         Ok(due) => due,
         Err(error) => {
@@ -182,14 +201,19 @@ async fn round(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>) -> Duration {
     let mut started = false;
     let mut next = POLL;
     for attempt in due {
-        match pick(shared, desk, &attempt) {
+        match pick(shared, desk, in_force, &attempt) {
             Picked::Started => started = true,
             Picked::Before => {}
             Picked::Wait(until) => {
                 let wait = until.map_or(POLL, |at| at.saturating_duration_since(Instant::now()));
                 next = next.min(wait.max(Duration::from_millis(1)));
             }
-            Picked::NoTrunk => refuse(shared, &attempt, Outcome::new(Reason::TrunkDown)).await,
+            Picked::NoTrunk => {
+                for reason in lock(desk).board.closed() {
+                    tracing::warn!(attempt = %attempt.id, reason, "no trunk carries it");
+                }
+                refuse(shared, &attempt, Outcome::new(Reason::TrunkDown)).await;
+            }
         }
     }
     if full_batch && started {
@@ -211,7 +235,7 @@ enum Picked {
     NoTrunk,
 }
 
-fn pick(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, due: &DueAttempt) -> Picked {
+fn pick(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, in_force: &Arc<InForce>, due: &DueAttempt) -> Picked {
     let mut guard = lock(desk);
     if guard.picked.contains(&due.id) {
         return Picked::Before;
@@ -219,11 +243,11 @@ fn pick(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, due: &DueAttempt) -> Pick
     if shared.is_draining() {
         return Picked::Wait(None);
     }
-    if guard.picked.len() >= shared.config.calls_max {
+    if guard.picked.len() >= in_force.config.calls_max {
         return Picked::Wait(None);
     }
     let now = Instant::now();
-    for trunk in &shared.config.trunks {
+    for trunk in &in_force.config.trunks {
         guard.stands(&trunk.name, shared.health.standing(&trunk.name, now));
     }
     let (selection, untried) = guard.choose(due, now);
@@ -232,13 +256,14 @@ fn pick(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, due: &DueAttempt) -> Pick
         Selection::Wait { until } => return Picked::Wait(until),
         Selection::NoTrunk => return Picked::NoTrunk,
     };
-    let Some(trunk) = shared.config.trunks.iter().find(|t| t.name == name) else {
+    let Some(trunk) = in_force.config.trunks.iter().find(|t| t.name == name) else {
         return Picked::NoTrunk;
     };
     guard.picked.insert(due.id);
     drop(guard);
     let start = Start {
         due: due.clone(),
+        in_force: Arc::clone(in_force),
         trunk: Arc::new(trunk.clone()),
         untried,
     };
@@ -291,7 +316,8 @@ async fn attend(shared: Arc<Shared>, desk: Arc<Mutex<Desk>>, start: Start, cance
 
 /// The end of an attempt whose task could not say it.
 async fn lost(shared: &Shared, attempt: AttemptId) -> TaskEnd {
-    let (node, fraud_block) = (shared.config.node.clone(), shared.config.fraud_block);
+    let in_force = shared.in_force();
+    let (node, fraud_block) = (in_force.config.node.clone(), in_force.config.fraud_block);
     let ledger = Ledger::new(shared.store.clone(), attempt, node, fraud_block);
     match ledger::settle_lost(ledger).await {
         Some(outcome) => TaskEnd::Ran {
@@ -338,7 +364,7 @@ fn tell(shared: &Shared, notice: &CancelNotice) {
 
 /// The loop was behind on notices: the store knows all that are open.
 async fn tell_pending(shared: &Shared) {
-    match shared.store.pending_cancels(&shared.config.node).await {
+    match shared.store.pending_cancels(&shared.in_force().config.node).await {
         Ok(notices) => notices.iter().for_each(|notice| tell(shared, notice)),
         Err(error) => tracing::warn!(%error, "pending cancels were not read"),
     }

@@ -1,5 +1,6 @@
-//! What `--trace-sip` prints: every SIP message that came or left, masked, for a person who looks at a trunk.
+//! Tells of every SIP message that came or left: a fan-out to sinks, of which one is the text of `--trace-sip`.
 //!
+//! That text is for a person who looks at a trunk:
 //! ```text
 //! 2026-11-28T07:30:00.123Z sent udp 192.0.2.1:5060 -> 198.51.100.9:5060 812 octets
 //! INVITE sip:+14•••••••23@carrier.example SIP/2.0
@@ -10,7 +11,7 @@
 //! trace, never a call. What is masked is decided by [`Message::masked`]; octets that are no SIP are never shown.
 //!
 //! Invariants:
-//! - Switched off it reads nothing, formats nothing and owns no thread.
+//! - Without a sink it reads nothing, formats nothing and owns no thread.
 //! - No control character of a peer reaches the terminal.
 use std::io::Write;
 use std::net::SocketAddr;
@@ -29,21 +30,38 @@ mod tests;
 /// Messages that wait for the writer: some seconds of a busy trunk.
 const WAITING_MAX: usize = 4096;
 
+/// Which way a message went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    Sent,
+    Received,
+}
+
+/// One message as it went over the wire.
+#[derive(Debug)]
+pub struct Traced<'a> {
+    pub direction: Direction,
+    pub transport: Transport,
+    /// Our socket, which may be bound to all addresses.
+    pub local: SocketAddr,
+    pub peer: SocketAddr,
+    /// On the wire.
+    pub octets: usize,
+    /// Or what was wrong with it.
+    pub message: &'a Result<Message, ParseError>,
+}
+
+/// Whoever is told of every message. It must not wait: a call stands behind it.
+pub trait TraceSink: Send + Sync {
+    fn take(&self, traced: &Traced<'_>);
+
+    /// Waits until everything so far is out, at most `limit`. Blocks its thread.
+    fn flush(&self, limit: Duration);
+}
+
 /// Handle of the trace for every transport; clones share it. [`SipTrace::off`] is the one that does nothing.
 #[derive(Clone, Default)]
-pub struct SipTrace(Option<Arc<Shared>>);
-
-struct Shared {
-    queue: SyncSender<Entry>,
-    /// Messages that found the queue full since the last one that did not.
-    lost: AtomicU64,
-}
-
-enum Entry {
-    Text(String),
-    /// Answered when everything before it is written.
-    Flush(SyncSender<()>),
-}
+pub struct SipTrace(Option<Arc<[Arc<dyn TraceSink>]>>);
 
 impl SipTrace {
     #[must_use]
@@ -53,14 +71,14 @@ impl SipTrace {
 
     /// Writes to `writer` from a thread of its own, which ends with the last clone of this handle.
     pub fn to(writer: impl Write + Send + 'static) -> std::io::Result<Self> {
-        let (queue, entries) = sync_channel(WAITING_MAX);
-        std::thread::Builder::new()
-            .name("sip-trace".to_owned())
-            .spawn(move || write_out(writer, &entries))?;
-        Ok(Self(Some(Arc::new(Shared {
-            queue,
-            lost: AtomicU64::new(0),
-        }))))
+        Ok(Self::off().with(Arc::new(TextSink::to(writer)?)))
+    }
+
+    /// This trace with one more sink.
+    #[must_use]
+    pub fn with(&self, sink: Arc<dyn TraceSink>) -> Self {
+        let sinks = self.0.iter().flat_map(|sinks| sinks.iter().cloned());
+        Self(Some(sinks.chain([sink]).collect()))
     }
 
     /// One message that came, or what was wrong with it.
@@ -72,31 +90,41 @@ impl SipTrace {
         octets: usize,
         message: &Result<Message, ParseError>,
     ) {
-        let Some(shared) = &self.0 else { return };
-        let text = match message {
-            Ok(message) => message.masked(),
-            Err(error) => format!("[not SIP: {error}]\n"),
-        };
-        shared.put(entry("received", transport, source, local, octets, &text));
+        self.tell(&Traced {
+            direction: Direction::Received,
+            transport,
+            local,
+            peer: source,
+            octets,
+            message,
+        });
     }
 
     /// The octets of one message that left.
     pub fn sent(&self, transport: Transport, local: SocketAddr, to: SocketAddr, octets: &[u8]) {
-        let Some(shared) = &self.0 else { return };
-        let text = match Message::parse(octets) {
-            Ok(message) => message.masked(),
-            Err(_) => "[not shown: expected a whole SIP message]\n".to_owned(),
-        };
-        shared.put(entry("sent", transport, local, to, octets.len(), &text));
+        if self.0.is_none() {
+            return;
+        }
+        self.tell(&Traced {
+            direction: Direction::Sent,
+            transport,
+            local,
+            peer: to,
+            octets: octets.len(),
+            message: &Message::parse(octets),
+        });
     }
 
-    /// Waits until everything so far is written, at most `limit`: before the process ends. Blocks its thread.
+    /// Waits until every sink has put out what it has, each at most `limit`: before the process ends. Blocks its thread.
     pub fn flush(&self, limit: Duration) {
-        let Some(shared) = &self.0 else { return };
-        let (done, written) = sync_channel(1);
-        if shared.queue.try_send(Entry::Flush(done)).is_ok() {
-            // Late or gone: there is nothing more to be done for it.
-            let _ = written.recv_timeout(limit);
+        for sink in self.0.iter().flat_map(|sinks| sinks.iter()) {
+            sink.flush(limit);
+        }
+    }
+
+    fn tell(&self, traced: &Traced<'_>) {
+        for sink in self.0.iter().flat_map(|sinks| sinks.iter()) {
+            sink.take(traced);
         }
     }
 }
@@ -111,7 +139,50 @@ impl std::fmt::Debug for SipTrace {
     }
 }
 
-impl Shared {
+/// The text for a person.
+struct TextSink {
+    queue: SyncSender<Entry>,
+    /// Messages that found the queue full since the last one that did not.
+    lost: AtomicU64,
+}
+
+enum Entry {
+    Text(String),
+    /// Answered when everything before it is written.
+    Flush(SyncSender<()>),
+}
+
+impl TraceSink for TextSink {
+    fn take(&self, traced: &Traced<'_>) {
+        let text = match (traced.message, traced.direction) {
+            (Ok(message), _) => message.masked(),
+            (Err(error), Direction::Received) => format!("[not SIP: {error}]\n"),
+            (Err(_), Direction::Sent) => "[not shown: expected a whole SIP message]\n".to_owned(),
+        };
+        self.put(entry(traced, &text));
+    }
+
+    fn flush(&self, limit: Duration) {
+        let (done, written) = sync_channel(1);
+        if self.queue.try_send(Entry::Flush(done)).is_ok() {
+            // Late or gone: there is nothing more to be done for it.
+            let _ = written.recv_timeout(limit);
+        }
+    }
+}
+
+impl TextSink {
+    fn to(writer: impl Write + Send + 'static) -> std::io::Result<Self> {
+        let (queue, entries) = sync_channel(WAITING_MAX);
+        std::thread::Builder::new()
+            .name("sip-trace".to_owned())
+            .spawn(move || write_out(writer, &entries))?;
+        Ok(Self {
+            queue,
+            lost: AtomicU64::new(0),
+        })
+    }
+
     fn put(&self, text: String) {
         let lost = self.lost.swap(0, Ordering::Relaxed);
         let text = match lost {
@@ -125,16 +196,14 @@ impl Shared {
     }
 }
 
-fn entry(
-    what: &str,
-    transport: Transport,
-    from: SocketAddr,
-    to: SocketAddr,
-    octets: usize,
-    text: &str,
-) -> String {
+fn entry(traced: &Traced<'_>, text: &str) -> String {
     let at = now().to_rfc3339();
-    let transport = transport.via_name().to_ascii_lowercase();
+    let transport = traced.transport.via_name().to_ascii_lowercase();
+    let (local, peer, octets) = (traced.local, traced.peer, traced.octets);
+    let (what, from, to) = match traced.direction {
+        Direction::Sent => ("sent", local, peer),
+        Direction::Received => ("received", peer, local),
+    };
     let mut entry = format!("{at} {what} {transport} {from} -> {to} {octets} octets\n");
     // A stranger's header field may hold what a terminal takes for a command.
     entry.extend(text.chars().map(|c| match c {

@@ -112,6 +112,11 @@ impl<K: Clone + PartialEq> TrunkHealth<K> {
         }
     }
 
+    /// Another rhythm (reload), from the ping after the next on.
+    pub const fn set_ping_every(&mut self, ping_every: Option<Duration>) {
+        self.ping_every = ping_every;
+    }
+
     /// The targets as they are now, in order; known ones keep what is known of them.
     pub fn set_targets(&mut self, now: Instant, keys: &[K]) {
         let mut old = std::mem::take(&mut self.slots);

@@ -24,5 +24,5 @@ pub use quota::{NumberLimits, Quota, QuotaKind};
 pub use refusal::{Limit, ProblemCode, Refusal};
 pub use rules::{CallerOf, Policy, PolicyError, PolicySettings};
 pub use trunk::{
-    ATTEMPTS_MAX, Attempts, CallNeed, Failover, Selection, TrunkBoard, TrunkRules, goes_to_next_trunk,
+    ATTEMPTS_MAX, Attempts, CallNeed, Failover, Gate, Selection, TrunkBoard, TrunkRules, goes_to_next_trunk,
 };

@@ -63,6 +63,17 @@ pub enum Selection {
     NoTrunk,
 }
 
+/// Whether a trunk takes calls at all: one that registers does so only while it is registered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Gate {
+    #[default]
+    Open,
+    /// It will be known in a moment: calls wait for it.
+    Waits,
+    /// As if the trunk were not there; the reason is for people.
+    Closed(String),
+}
+
 /// Budgets of all trunks, as of the last word of the dialer.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TrunkBoard {
@@ -76,6 +87,7 @@ struct Slot {
     live: u32,
     /// In the penalty box until then.
     down_until: Option<Instant>,
+    gate: Gate,
 }
 
 impl TrunkBoard {
@@ -87,7 +99,7 @@ impl TrunkBoard {
     }
 
     /// New rules (reload). Trunks of the same name keep their pace, live calls and health; a trunk that is gone
-    /// only lets its calls end.
+    /// only lets its calls end, and should it come back before that, they count.
     pub fn replace(&mut self, rules: impl IntoIterator<Item = TrunkRules>) {
         let mut old = std::mem::take(&mut self.slots);
         for rules in rules {
@@ -103,8 +115,13 @@ impl TrunkBoard {
                     rules,
                     live: 0,
                     down_until: None,
+                    gate: Gate::Open,
                 },
             };
+            self.slots.push(slot);
+        }
+        for mut slot in old.into_iter().filter(|slot| slot.live > 0) {
+            slot.rules.max_calls = 0;
             self.slots.push(slot);
         }
     }
@@ -117,6 +134,14 @@ impl TrunkBoard {
             let tried = need.tried.contains(&slot.rules.name);
             if tried || !slot.rules.carries(need) || slot.rules.max_calls == 0 {
                 continue;
+            }
+            match slot.gate {
+                Gate::Open => {}
+                Gate::Waits => {
+                    fits = true;
+                    continue;
+                }
+                Gate::Closed(_) => continue,
             }
             fits = true;
             if slot.live >= slot.rules.max_calls {
@@ -164,6 +189,22 @@ impl TrunkBoard {
         }
     }
 
+    pub fn set_gate(&mut self, trunk: &str, gate: Gate) {
+        if let Some(slot) = self.slot(trunk) {
+            slot.gate = gate;
+        }
+    }
+
+    /// Why trunks are closed, one line each.
+    #[must_use]
+    pub fn closed(&self) -> Vec<String> {
+        let line = |slot: &Slot| match &slot.gate {
+            Gate::Closed(reason) => Some(format!("{}: {reason}", slot.rules.name)),
+            Gate::Open | Gate::Waits => None,
+        };
+        self.slots.iter().filter_map(line).collect()
+    }
+
     #[must_use]
     pub fn is_down(&self, trunk: &str, now: Instant) -> bool {
         self.slots
@@ -186,6 +227,7 @@ impl TrunkBoard {
         self.slots
             .iter()
             .filter(|slot| slot.rules.max_calls > 0 && slot.rules.carries(need))
+            .filter(|slot| !matches!(slot.gate, Gate::Closed(_)))
             .filter(|slot| !need.tried.contains(&slot.rules.name))
             .count()
     }
@@ -275,6 +317,23 @@ mod tests {
     }
 
     #[test]
+    fn a_closed_trunk_is_passed_over_and_one_that_is_not_known_yet_is_waited_for() {
+        let now = Instant::now();
+        let mut board = TrunkBoard::new([TrunkRules::new("a", 9.0, 10), TrunkRules::new("b", 9.0, 10)]);
+        board.set_gate("a", Gate::Closed("not registered: 403".into()));
+        assert_eq!(board.closed(), ["a: not registered: 403"]);
+        assert_eq!(board.untried(&ANY), 1);
+        assert_eq!(board.select(now, &ANY), start("b"));
+        board.set_gate("b", Gate::Waits);
+        let later = now + Duration::from_secs(1);
+        assert_eq!(board.select(later, &ANY), Selection::Wait { until: None });
+        board.set_gate("b", Gate::Closed("not registered: silence".into()));
+        assert_eq!(board.select(later, &ANY), Selection::NoTrunk);
+        board.set_gate("a", Gate::Open);
+        assert_eq!(board.select(later, &ANY), start("a"));
+    }
+
+    #[test]
     fn a_full_trunk_waits_for_an_end() {
         let now = Instant::now();
         let mut board = TrunkBoard::new([TrunkRules::new("a", 100.0, 1)]);
@@ -335,6 +394,21 @@ mod tests {
         assert_eq!(board.live("a"), 1);
         assert!(board.is_down("a", now));
         assert_eq!(board.select(now, &ANY), start("b"));
+    }
+
+    #[test]
+    fn a_trunk_that_is_gone_takes_no_call_and_comes_back_with_those_that_still_live() {
+        let now = Instant::now();
+        let mut board = TrunkBoard::new([TrunkRules::new("a", 1.0, 1), TrunkRules::new("b", 9.0, 9)]);
+        assert_eq!(board.select(now, &ANY), start("a"));
+        board.replace([TrunkRules::new("b", 9.0, 9)]);
+        let later = now + Duration::from_secs(9);
+        assert_eq!(board.select(later, &ANY), start("b"));
+        assert_eq!(board.untried(&ANY), 1);
+        board.replace([TrunkRules::new("a", 1.0, 1)]);
+        assert_eq!(board.select(later, &ANY), Selection::Wait { until: None });
+        board.ended("a");
+        assert_eq!(board.select(later, &ANY), start("a"));
     }
 
     #[test]

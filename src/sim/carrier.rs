@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -11,12 +12,13 @@ use super::callee::{Callee, Rejection, Step, canonical};
 use super::ear::Memory;
 use super::phone;
 use super::record::Records;
+use super::registrar::{Registered, Registrar, RegistrarRules};
 use crate::media::voice::Voice;
 use crate::model::{Codec, Entropy};
 use crate::net::media_engine::{EngineConfig, EngineError, MediaEngine};
 use crate::net::sip_net::{BindError, Flow, Inbound, SipNet, SipNetConfig, TlsServerConfig, routes_for};
 use crate::sip::message::{Message, Method, Request, Response};
-use crate::sip::transport::SipTransport;
+use crate::sip::transport::{Destination, SipTransport};
 use crate::telemetry::{NoEntropy, entropy, wallclock};
 
 /// Numbers that have a callee.
@@ -39,6 +41,7 @@ pub struct SimConfig {
     /// In the order of preference.
     pub codecs: Vec<Codec>,
     pub calls_max: usize,
+    pub registrar: RegistrarRules,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +62,7 @@ pub(super) struct Exchange {
     pub(super) voices: Vec<Arc<Voice>>,
     pub(super) codecs: Vec<Codec>,
     pub(super) records: Records,
+    registrar: Registrar,
     callees: RwLock<BTreeMap<String, Callee>>,
     codes: Mutex<BTreeMap<String, String>>,
     tries: Mutex<BTreeMap<String, u32>>,
@@ -108,6 +112,7 @@ impl Simulator {
             voices: config.voices,
             codecs: config.codecs,
             records: Records::default(),
+            registrar: Registrar::new(config.registrar),
             callees: RwLock::new(config.callees),
             codes: Mutex::default(),
             tries: Mutex::default(),
@@ -205,6 +210,39 @@ impl Exchange {
             })
     }
 
+    /// Bindings that stand.
+    pub(super) fn registrations(&self) -> Vec<Registered> {
+        self.registrar.list(Instant::now())
+    }
+
+    /// Answers a REGISTER.
+    async fn register(&self, inbound: &Inbound, request: &Request) {
+        let response = self.registrar.answer(
+            request,
+            self.route_to(inbound).await,
+            Instant::now(),
+            &mut self.entropy(),
+        );
+        let (flow, local, to) = (&inbound.flow, inbound.local, inbound.source);
+        if let Err(error) = self.sip.answer(flow, local, to, &response.to_bytes()).await {
+            tracing::debug!(%error, "an answer to a REGISTER was not sent");
+        }
+    }
+
+    /// Where calls of whoever sent this may go. A listener on all addresses has none of its own.
+    async fn route_to(&self, inbound: &Inbound) -> SocketAddr {
+        if inbound.flow.transport().is_stream() {
+            return inbound.local;
+        }
+        let back = Destination {
+            transport: SipTransport::Udp,
+            address: inbound.source,
+            host: inbound.source.ip().to_string(),
+        };
+        let local = self.sip.local_for(&back, None).await;
+        local.map_or(inbound.local, |local| local.address)
+    }
+
     /// Answers a request that belongs to no call.
     pub(super) async fn reply(
         &self,
@@ -256,6 +294,7 @@ async fn serve(exchange: Arc<Exchange>, mut inbound: mpsc::Receiver<Inbound>) {
         };
         match request.method {
             Method::Invite => ring(&exchange, inbound),
+            Method::Register => exchange.register(&inbound, request).await,
             Method::Options => answer(&exchange, &inbound, request, 200).await,
             // An ACK has no answer.
             Method::Ack => {}

@@ -25,6 +25,7 @@ pub fn router(simulator: &Simulator) -> Router {
         .route("/sim/calls/{id}", get(call))
         .route("/sim/calls/{id}/audio.wav", get(audio))
         .route("/sim/wait", get(wait))
+        .route("/sim/registrations", get(registrations))
         .route("/sim/numbers", get(numbers))
         .route("/sim/numbers/{number}", put(script))
         .route("/sim/chaos", put(chaos).get(show_chaos))
@@ -47,6 +48,11 @@ fn problem(status: StatusCode, detail: impl Into<String>) -> Response {
 async fn calls(State(exchange): Shared) -> Json<Value> {
     std::future::ready(()).await;
     Json(json!({ "calls": exchange.records.list() }))
+}
+
+async fn registrations(State(exchange): Shared) -> Json<Value> {
+    std::future::ready(()).await;
+    Json(json!({ "registrations": exchange.registrations() }))
 }
 
 async fn forget(State(exchange): Shared) -> StatusCode {

@@ -12,8 +12,10 @@ mod ear;
 mod http;
 mod phone;
 mod record;
+mod registrar;
 
 pub use callee::{AtFirst, Callee, CalleeError, Dtmf, PressBy, Rejection, Rtp, Step, defaults, scripted};
 pub use carrier::{Chaos, SimConfig, SimError, Simulator};
 pub use http::router;
 pub use record::{Call, CallState, KeyRecord, MessageRecord};
+pub use registrar::{Registered, RegistrarRules};

@@ -38,6 +38,7 @@ pub use fields::{Contacts, SessionExpires};
 pub use method::Method;
 pub use name_addr::NameAddr;
 pub use reply::stateless_tag;
+pub use trace::Numbers;
 pub use values::{CSeq, RAck, ReasonHeader, Refresher};
 pub use via::{MAGIC_COOKIE, Via};
 

@@ -10,6 +10,7 @@
 //! | [`transport`] | the way to a server: transport, address, name |
 //! | [`dialog`] | tags, CSeq, route set, remote target: requests made and checked |
 //! | [`invite`] | our INVITE session as UAC |
+//! | [`registration`] | our binding at a registrar, kept alive |
 //! | [`uas`] | the INVITE session of the side that answers, for the simulator |
 //! | [`out_of_call`] | stateless answers to what belongs to no call |
 //! | [`locate`] | RFC 3263: a URI and the records of its name → destinations in order |
@@ -35,6 +36,7 @@ pub mod locate;
 pub mod out_of_call;
 pub mod peer;
 pub mod ping;
+pub mod registration;
 pub mod transaction;
 pub mod transport;
 pub mod uas;

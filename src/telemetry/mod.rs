@@ -1,9 +1,13 @@
-//! Tracing set-up and the Prometheus recorder.
+//! Tracing set-up, the Prometheus recorder and the export of SIP messages to a capture server.
 //!
 //! Log levels: ERROR needs a person now; WARN a person today; INFO is one line a call; DEBUG is signalling and may hold
 //! addresses; TRACE is per packet. A whole telephone number stands at no level.
+mod hep;
+mod hep_export;
 mod host;
 
+pub use hep::IpProtocol;
+pub use hep_export::{Captured, HepConfig, HepExporter, Way};
 pub use host::{NoEntropy, entropy, wallclock};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;

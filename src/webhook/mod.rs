@@ -22,7 +22,7 @@ mod guard;
 mod schedule;
 mod signature;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -75,29 +75,51 @@ impl WebhookConfig {
     }
 }
 
-/// The outbox loop. Cheap to clone.
-#[derive(Clone)]
-pub struct Deliverer {
-    store: Store,
+/// How a try is made; a reload replaces it as a whole, and a try under way keeps its own.
+pub struct Sending {
     client: Client,
     signer: Signer,
     concurrency_max: usize,
     lease: Duration,
+}
+
+impl Sending {
+    pub fn new(config: WebhookConfig) -> Result<Self, ClientError> {
+        Ok(Self {
+            client: Client::new(config.guard, config.timeout, config.ca_pem.as_deref())?,
+            signer: config.signer,
+            concurrency_max: config.concurrency_max.max(1),
+            // A try and the commit of its result end well within the lease.
+            lease: config.timeout + Duration::from_secs(15),
+        })
+    }
+}
+
+/// The outbox loop. Cheap to clone.
+#[derive(Clone)]
+pub struct Deliverer {
+    store: Store,
+    sending: Arc<RwLock<Arc<Sending>>>,
     entropy: Arc<Mutex<Entropy>>,
 }
 
 impl Deliverer {
     pub fn new(store: Store, config: WebhookConfig, entropy: Entropy) -> Result<Self, ClientError> {
-        let client = Client::new(config.guard, config.timeout, config.ca_pem.as_deref())?;
+        let sending = Sending::new(config)?;
         Ok(Self {
             store,
-            client,
-            signer: config.signer,
-            concurrency_max: config.concurrency_max.max(1),
-            // A try and the commit of its result end well within the lease.
-            lease: config.timeout + Duration::from_secs(15),
+            sending: Arc::new(RwLock::new(Arc::new(sending))),
             entropy: Arc::new(Mutex::new(entropy)),
         })
+    }
+
+    /// Signs and sends in this way from the next try on.
+    pub fn reload(&self, sending: Sending) {
+        *self.sending.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(sending);
+    }
+
+    fn sending(&self) -> Arc<Sending> {
+        Arc::clone(&self.sending.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Delivers until `stop` turns true; then sends what is due once more and waits for what is under way.
@@ -127,12 +149,13 @@ impl Deliverer {
     async fn start_due(&self, under_way: &mut JoinSet<()>) -> Duration {
         loop {
             while under_way.try_join_next().is_some() {}
-            let room = self.concurrency_max.saturating_sub(under_way.len());
+            let sending = self.sending();
+            let room = sending.concurrency_max.saturating_sub(under_way.len());
             let limit = u32::try_from(room).unwrap_or(BATCH).min(BATCH);
             if limit == 0 {
                 return POLL;
             }
-            let items = match self.store.outbox_due(now(), limit, self.lease).await {
+            let items = match self.store.outbox_due(now(), limit, sending.lease).await {
                 Ok(items) => items,
                 Err(error) => {
                     tracing::warn!(%error, "outbox cannot be read");
@@ -164,8 +187,9 @@ impl Deliverer {
     async fn deliver(&self, item: OutboxItem) {
         let (at, started) = (now(), Instant::now());
         let id = item.id.to_string();
-        let signature = self.signer.sign(&id, at.as_seconds(), &item.body);
-        let answer = self.client.post(&item, &id, at.as_seconds(), &signature).await;
+        let sending = self.sending();
+        let signature = sending.signer.sign(&id, at.as_seconds(), &item.body);
+        let answer = sending.client.post(&item, &id, at.as_seconds(), &signature).await;
         let tried = self.judged(&item, answer, at, started.elapsed());
         log_try(&item, &tried);
         // A result that cannot be stored leaves the row leased: it is sent again later, with the same id.

@@ -2,11 +2,16 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::mpsc;
 
 use crate::hooks::{Hooks, SECRET};
 use crate::line::{Carrier, Http, text, voices};
+
+/// Only ends a test that would hang.
+const LOG_LINE_MAX: Duration = Duration::from_secs(60);
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ringproof");
 
@@ -81,11 +86,36 @@ log = "warn"
         }
     }
 
+    /// Another text where this one stands in the configuration file.
+    pub(super) fn rewrite(&self, from: &str, to: &str) {
+        let text = std::fs::read_to_string(&self.config).unwrap();
+        assert!(text.contains(from), "{from} not in\n{text}");
+        std::fs::write(&self.config, text.replace(from, to)).unwrap();
+    }
+
     pub(super) fn serve(&self) -> Server {
-        let mut child = program(&self.config, &["serve", "--json"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        self.started(&mut program(&self.config, &["serve", "--json"]))
+    }
+
+    /// As [`Self::serve`], and what it logs.
+    pub(super) fn serve_heard(&self) -> (Server, Log) {
+        let mut serve = program(&self.config, &["serve", "--json"]);
+        serve
+            .env("RINGPROOF__TELEMETRY__LOG", "info")
+            .stderr(Stdio::piped());
+        let mut server = self.started(&mut serve);
+        let (say, lines) = mpsc::unbounded_channel();
+        let stderr = server.child.stderr.take().unwrap();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let _ = say.send(line);
+            }
+        });
+        (server, Log(lines))
+    }
+
+    fn started(&self, serve: &mut Command) -> Server {
+        let mut child = serve.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut line)
@@ -107,6 +137,28 @@ fn program(config: &Path, command: &[&str]) -> Command {
     program
 }
 
+/// What a server logs, line by line.
+pub(super) struct Log(mpsc::UnboundedReceiver<String>);
+
+impl Log {
+    /// All lines up to the first that holds `text`.
+    pub(super) async fn until(&mut self, text: &str) -> String {
+        let mut told = String::new();
+        let found = async {
+            while let Some(line) = self.0.recv().await {
+                told += &format!("{line}\n");
+                if line.contains(text) {
+                    return true;
+                }
+            }
+            false
+        };
+        let found = tokio::time::timeout(LOG_LINE_MAX, found).await;
+        assert_eq!(found, Ok(true), "{text:?} was not logged:\n{told}");
+        told
+    }
+}
+
 /// One life of the server. Dropping it kills it.
 pub(super) struct Server {
     child: Child,
@@ -118,6 +170,11 @@ impl Server {
     pub(super) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// SIGHUP: it reads its configuration again.
+    pub(super) fn ask_to_reload(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::HUP).unwrap();
     }
 
     /// SIGTERM; the process goes on until it is done.

@@ -8,6 +8,7 @@ use ringproof::app::App;
 use ringproof::config;
 use ringproof::media::voice::Voice;
 use ringproof::model::UnixMillis;
+use ringproof::sim::RegistrarRules;
 use ringproof::store::{ApiKey, Scope};
 
 use super::hooks::{Hooks, SECRET};
@@ -46,8 +47,28 @@ impl House {
         let scratch = tempfile::tempdir().unwrap();
         let voices = voices();
         let carrier = Carrier::start(voices.clone()).await;
+        let text = trunks(&carrier);
+        Self::build(scratch, voices, carrier, sip, &text).await
+    }
+
+    /// One trunk, with further `lines`, at a carrier with this registrar.
+    pub(crate) async fn start_registering(rules: RegistrarRules, lines: &str) -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        let voices = voices();
+        let carrier = Carrier::start_with(voices.clone(), rules).await;
+        let trunk = trunks_of(&carrier, &[("simulated-carrier", None)]) + lines;
+        Self::build(scratch, voices, carrier, "", &trunk).await
+    }
+
+    async fn build(
+        scratch: tempfile::TempDir,
+        voices: Vec<Arc<Voice>>,
+        carrier: Carrier,
+        sip: &str,
+        trunks: &str,
+    ) -> Self {
         let hooks = Hooks::start().await;
-        let text = configuration(scratch.path(), &hooks, sip) + &trunks(&carrier);
+        let text = configuration(scratch.path(), &hooks, sip) + trunks;
         let config = config::parse(&text, "test", scratch.path(), std::iter::empty()).unwrap();
         let app = App::start(&config, None).await.unwrap();
         let key = create_key(&app).await;
@@ -60,6 +81,12 @@ impl House {
             voices,
             _scratch: scratch,
         }
+    }
+
+    /// What stays at the carrier can still be seen.
+    pub(crate) async fn stop_but_carrier(self) -> Carrier {
+        self.app.shutdown(Duration::from_secs(5)).await;
+        self.carrier
     }
 
     pub(crate) async fn stop(self) {

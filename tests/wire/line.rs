@@ -9,7 +9,7 @@ use ringproof::media::voice::Voice;
 use ringproof::model::Codec;
 use ringproof::net::sip_tls::{Identity, TlsServerConfig};
 use ringproof::prompt::{Catalogue, CatalogueOptions, Wanted};
-use ringproof::sim::{SimConfig, Simulator, defaults, router};
+use ringproof::sim::{RegistrarRules, SimConfig, Simulator, defaults, router};
 use ringproof::sip::transport::SipTransport;
 use serde_json::{Value, json};
 
@@ -67,6 +67,10 @@ pub(crate) struct Carrier {
 
 impl Carrier {
     pub(crate) async fn start(voices: Vec<Arc<Voice>>) -> Self {
+        Self::start_with(voices, RegistrarRules::default()).await
+    }
+
+    pub(crate) async fn start_with(voices: Vec<Arc<Voice>>, registrar: RegistrarRules) -> Self {
         let files = tempfile::tempdir().unwrap();
         let (identity, ca_file) = certificate(files.path());
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -83,6 +87,7 @@ impl Carrier {
             voices,
             codecs: vec![Codec::Pcmu, Codec::Pcma],
             calls_max: 1000,
+            registrar,
         })
         .unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -4,11 +4,11 @@ use std::process::Command;
 
 use tokio::net::UdpSocket;
 
-const TO: &str = "4155550123";
-const FROM: &str = "8005550199";
+pub(super) const TO: &str = "4155550123";
+pub(super) const FROM: &str = "8005550199";
 
 /// A trunk that challenges each INVITE once and then declines it. Tells what it was sent.
-async fn trunk(socket: UdpSocket, received: tokio::sync::mpsc::UnboundedSender<String>) {
+pub(super) async fn trunk(socket: UdpSocket, received: tokio::sync::mpsc::UnboundedSender<String>) {
     let mut buffer = [0; 8192];
     while let Ok((len, source)) = socket.recv_from(&mut buffer).await {
         let request = String::from_utf8_lossy(&buffer[..len]).into_owned();
@@ -38,7 +38,7 @@ async fn trunk(socket: UdpSocket, received: tokio::sync::mpsc::UnboundedSender<S
     }
 }
 
-fn configuration(directory: &Path, target: std::net::SocketAddr) -> String {
+pub(super) fn configuration(directory: &Path, target: std::net::SocketAddr) -> String {
     format!(
         r#"
 [store]

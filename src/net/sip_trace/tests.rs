@@ -144,14 +144,15 @@ fn what_is_no_sip_is_named_and_not_shown() {
 
 #[test]
 fn no_control_character_reaches_the_terminal() {
-    let text = entry(
-        "received",
-        Transport::Udp,
-        carrier(),
-        local(),
-        9,
-        "a\u{1b}[2J\rb\n",
-    );
+    let traced = Traced {
+        direction: Direction::Received,
+        transport: Transport::Udp,
+        local: local(),
+        peer: carrier(),
+        octets: 9,
+        message: &Message::parse(b""),
+    };
+    let text = entry(&traced, "a\u{1b}[2J\rb\n");
     assert!(text.ends_with(" 9 octets\na\u{fffd}[2J\u{fffd}b\n\n"), "{text:?}");
 }
 
@@ -197,4 +198,33 @@ fn switched_off_it_does_nothing() {
     trace.sent(Transport::Udp, local(), carrier(), b"");
     trace.flush(LIMIT);
     assert_eq!(format!("{trace:?}"), "SipTrace(off)");
+}
+
+#[test]
+fn every_sink_is_told_of_every_message() {
+    struct Seen(Mutex<Vec<(Direction, SocketAddr, bool)>>);
+    impl TraceSink for Seen {
+        fn take(&self, traced: &Traced<'_>) {
+            let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.push((traced.direction, traced.peer, traced.message.is_ok()));
+        }
+
+        fn flush(&self, _: Duration) {}
+    }
+    let (page, seen) = (Page::default(), Arc::new(Seen(Mutex::default())));
+    let trace = SipTrace::to(page.clone()).unwrap().with(seen.clone());
+    let options = message("OPTIONS sip:ringproof@192.0.2.1 SIP/2.0", "1 OPTIONS", "", "");
+    let parsed = Message::parse(options.as_bytes());
+    trace.received(Transport::Udp, carrier(), local(), options.len(), &parsed);
+    trace.clone().sent(Transport::Udp, local(), carrier(), b"no SIP");
+    trace.flush(LIMIT);
+    let told = std::mem::take(&mut *seen.0.lock().unwrap());
+    assert_eq!(
+        told,
+        [
+            (Direction::Received, carrier(), true),
+            (Direction::Sent, carrier(), false)
+        ]
+    );
+    assert_eq!(page.text().matches(" octets\n").count(), 2);
 }

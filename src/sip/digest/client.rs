@@ -66,6 +66,14 @@ pub enum DigestError {
     TooManyChallenges,
 }
 
+impl RequestChallenges {
+    /// Whether credentials were given for this request before.
+    #[must_use]
+    pub const fn has_answered(&self) -> bool {
+        self.answered > 0
+    }
+}
+
 impl DigestClient {
     #[must_use]
     pub const fn new(credentials: Credentials) -> Self {

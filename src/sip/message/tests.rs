@@ -693,6 +693,56 @@ fn a_trace_hides_numbers_keys_and_credentials() {
 }
 
 #[test]
+fn a_capture_is_whole_sip_that_may_show_numbers_and_never_credentials() {
+    let sdp =
+        "v=0\r\no=14155550123 1 2 IN IP4 192.0.2.7\r\ns=-\r\nk=clear:hush\r\na=crypto:1 AES inline:hush\r\n";
+    let text = INVITE
+        .replace("sip:bob@biloxi.com", "sip:+14155550123@biloxi.com")
+        .replace(
+            "Contact:",
+            "Proxy-Authorization: Digest username=\"u\", response=\"secret\"\r\nContact:",
+        )
+        .replace("Content-Length: 4\r\n\r\nv=0\n", &format!("\r\n{sdp}"));
+    let invite = Message::parse(text.as_bytes()).unwrap();
+    let shown = |numbers| String::from_utf8(invite.for_capture(numbers)).unwrap();
+    let (masked, whole) = (shown(Numbers::Masked), shown(Numbers::Whole));
+    assert!(
+        masked.starts_with("INVITE sip:+14•••••••23@biloxi.com SIP/2.0\r\n"),
+        "{masked}"
+    );
+    assert!(
+        whole.starts_with("INVITE sip:+14155550123@biloxi.com SIP/2.0\r\n"),
+        "{whole}"
+    );
+    assert!(!masked.contains("4155550123") && whole.contains("\r\no=14155550123 1 2 IN IP4 192.0.2.7\r\n"));
+    for text in [&masked, &whole] {
+        assert!(!text.contains("secret") && !text.contains("hush"), "{text}");
+        assert!(
+            text.contains("\r\nProxy-Authorization: Digest hidden=\"***\"\r\n")
+                && text.contains("\r\nk=***\r\n"),
+            "{text}"
+        );
+        // Content-Length fits, so that it is a message again.
+        let again = Message::parse(text.as_bytes()).unwrap();
+        assert_eq!(
+            again.headers().call_id().unwrap(),
+            invite.headers().call_id().unwrap()
+        );
+    }
+    let info = INVITE
+        .replace("application/sdp", "application/dtmf-relay")
+        .replace("v=0\n", "S=7\n");
+    let info = Message::parse(info.as_bytes())
+        .unwrap()
+        .for_capture(Numbers::Whole);
+    let info = String::from_utf8(info).unwrap();
+    assert!(
+        info.ends_with("\r\nContent-Length: 22\r\n\r\n[4 octets not shown]\r\n"),
+        "{info}"
+    );
+}
+
+#[test]
 fn errors_never_carry_a_number() {
     let text = INVITE.replace("To: Bob <sip:bob@biloxi.com>", "To: <sip:+14155550123@>");
     let error = Message::parse(text.as_bytes()).unwrap_err();
