@@ -31,6 +31,8 @@ pub(crate) struct Case {
     file: &'static str,
     /// Words that the file knows.
     defines: &'static [&'static str],
+    /// Over which we speak to the proxy.
+    transport: &'static str,
     /// Address of everything.
     host: &'static str,
     /// Lines for `[[trunk]]`.
@@ -58,6 +60,7 @@ const fn approved(name: &'static str, file: &'static str) -> Case {
         name,
         file,
         defines: &[],
+        transport: "udp",
         host: "127.0.0.1",
         trunk: "",
         phones: ONE_PHONE,
@@ -105,6 +108,17 @@ pub(crate) fn all() -> Vec<Case> {
         Case {
             host: "[::1]",
             ..with_account("kamailio-over-ipv6", &[], BY_MD5)
+        },
+        Case {
+            transport: "tcp",
+            ..with_account("kamailio-over-tcp", &["OVER_TCP"], BY_MD5)
+        },
+        Case {
+            transport: "tls",
+            trunk: "auth = { username = \"lab\", password = \"open sesame\" }\n\
+                    tls = { ca_file = \"kamailio/carrier.pem\" }\n\
+                    tls_name = \"carrier.example\"",
+            ..with_account("kamailio-over-tls", &["OVER_TLS"], BY_MD5)
         },
         Case {
             trunk: "auth = { username = \"lab\", password = \"close sesame\" }",
@@ -188,7 +202,12 @@ pub(crate) async fn run(
     }
     let mut proxy = Kamailio::start(&case, place, &directory.join("kamailio")).await?;
     let settings = Settings {
-        target: format!("{}:{}", case.host, sipp::port_of(place) + PROXY),
+        target: format!(
+            "{}:{};transport={}",
+            case.host,
+            sipp::port_of(place) + PROXY,
+            case.transport
+        ),
         trunk: case.trunk,
         sip: format!("listen = [\"udp:{}:0\"]", case.host),
         ..Settings::default()
@@ -323,5 +342,13 @@ fn configure(case: &Case, place: u16, directory: &Path) -> Result<(), String> {
         }
         std::fs::write(directory.join(entry.file_name()), text).map_err(|e| e.to_string())?;
     }
-    Ok(())
+    certificate(directory).map_err(|e| e.to_string())
+}
+
+/// For `carrier.example`, and its own authority.
+fn certificate(directory: &Path) -> std::io::Result<()> {
+    let made =
+        rcgen::generate_simple_self_signed(["carrier.example".to_owned()]).map_err(std::io::Error::other)?;
+    std::fs::write(directory.join("carrier.pem"), made.cert.pem())?;
+    std::fs::write(directory.join("carrier.key"), made.signing_key.serialize_pem())
 }
