@@ -382,11 +382,11 @@ impl Wanted {
     }
 
     fn is(&self, header: &rsip::Header) -> bool {
-        let name = parts(header).0;
-        match self {
-            // Canonical names are ours alone: the same name is the same text.
-            Self::Known(known) => known.as_str() == name,
-            Self::Other(text) => text.eq_ignore_ascii_case(name),
+        match (self, header) {
+            // What `rsip` does not know stands under its canonical name.
+            (Self::Known(known), rsip::Header::Other(name, _)) => known.as_str() == name,
+            (Self::Known(known), _) => kind(header) == Some(*known),
+            (Self::Other(text), _) => text.eq_ignore_ascii_case(parts(header).0),
         }
     }
 }
@@ -398,6 +398,14 @@ macro_rules! vocabulary {
             match name {
                 $(HeaderName::$id => rsip::Header::$id(rsip::headers::$id::from(value)),)*
                 other => rsip::Header::Other(other.as_str().to_owned(), value),
+            }
+        }
+
+        /// Which of `rsip`'s vocabulary a field is.
+        const fn kind(header: &rsip::Header) -> Option<HeaderName> {
+            match header {
+                $(rsip::Header::$id(_) => Some(HeaderName::$id),)*
+                rsip::Header::Other(..) => None,
             }
         }
 

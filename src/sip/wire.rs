@@ -20,7 +20,7 @@ pub(crate) use lexer::{Content, FieldLexer, FieldName, StartLine, clean, open};
 pub(crate) use list::split_list;
 pub(crate) use names::{HeaderName, Shape};
 pub use stream::{Frame, FrameError, StreamFramer};
-pub(crate) use token::{is_token, quote, quoted_end, unquote};
+pub(crate) use token::{cut, cut_before, is_token, quote, quoted_end, unquote};
 
 /// Whole message, start line to body.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use super::HeaderError;
 use crate::sip::uri::{self, HeaderParams, Params, Uri};
-use crate::sip::wire::{quote, quoted_end, unquote};
+use crate::sip::wire::{cut, cut_before, quote, quoted_end, unquote};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NameAddr {
@@ -107,13 +107,13 @@ pub(super) fn scan(text: &str) -> Result<Parts<'_>, &'static str> {
         let end = quoted_end(text).ok_or("a closing quote")?;
         let (display, rest) = text.split_at_checked(end).ok_or("a display name")?;
         let rest = rest
-            .trim_start_matches([' ', '\t'])
+            .trim_ascii_start()
             .strip_prefix('<')
             .ok_or("`<` after a display name")?;
         return bracketed(Some(display), rest);
     }
-    if let Some((display, rest)) = text.split_once('<') {
-        let display = display.trim_matches([' ', '\t']);
+    if let Some((display, rest)) = cut(text, b'<') {
+        let display = display.trim_ascii();
         if display
             .bytes()
             .any(|b| matches!(b, b'"' | b',' | b';' | b':' | b'@' | b'>'))
@@ -122,9 +122,8 @@ pub(super) fn scan(text: &str) -> Result<Parts<'_>, &'static str> {
         }
         return bracketed(Some(display).filter(|display| !display.is_empty()), rest);
     }
-    let split = text.find(';').unwrap_or(text.len());
-    let (uri, params) = text.split_at(split);
-    let uri = uri.trim_end_matches([' ', '\t']);
+    let (uri, params) = cut_before(text, b';');
+    let uri = uri.trim_ascii_end();
     if uri.contains([',', '?']) {
         return Err("`<>` around such a URI");
     }
@@ -136,10 +135,10 @@ pub(super) fn scan(text: &str) -> Result<Parts<'_>, &'static str> {
 }
 
 fn bracketed<'a>(display: Option<&'a str>, rest: &'a str) -> Result<Parts<'a>, &'static str> {
-    let (uri, params) = rest.split_once('>').ok_or("`>` after a URI")?;
+    let (uri, params) = cut(rest, b'>').ok_or("`>` after a URI")?;
     Ok(Parts {
         display,
         uri,
-        params: params.trim_start_matches([' ', '\t']),
+        params: params.trim_ascii_start(),
     })
 }

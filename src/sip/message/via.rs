@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::HeaderError;
 use crate::sip::uri::{HeaderParams, Host, HostPart, Params, host_port};
-use crate::sip::wire::is_token;
+use crate::sip::wire::{cut_before, is_token};
 
 /// RFC 3261 §8.1.1.7: branches that start so are unique over space and time.
 pub const MAGIC_COOKIE: &str = "z9hG4bK";
@@ -163,8 +163,7 @@ fn scan(text: &str) -> Result<Parts<'_>, &'static str> {
     if sent_by.len() == rest.len() {
         return Err("space before the sent-by");
     }
-    let split = sent_by.find(';').unwrap_or(sent_by.len());
-    let (sent_by, params) = sent_by.split_at(split);
+    let (sent_by, params) = cut_before(sent_by, b';');
     let (host, port) = spaced_host_port(sent_by.trim_matches(SPACE))?;
     Ok(Parts {
         transport,

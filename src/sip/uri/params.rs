@@ -132,7 +132,7 @@ impl<'a> HeaderParams<'a> {
         let rest = self.rest.strip_prefix(';').ok_or(UriError {
             expected: "`;` before a parameter",
         })?;
-        let rest = rest.trim_start_matches([' ', '\t']);
+        let rest = rest.trim_ascii_start();
         let end = rest.bytes().position(|b| !is_token(b)).unwrap_or(rest.len());
         let (name, rest) = rest.split_at(end);
         if name.is_empty() {
@@ -140,12 +140,12 @@ impl<'a> HeaderParams<'a> {
                 expected: "a parameter name",
             });
         }
-        let rest = rest.trim_start_matches([' ', '\t']);
+        let rest = rest.trim_ascii_start();
         let Some(rest) = rest.strip_prefix('=') else {
             self.rest = rest;
             return Ok((name, None));
         };
-        let rest = rest.trim_start_matches([' ', '\t']);
+        let rest = rest.trim_ascii_start();
         let end = if rest.starts_with('"') {
             quoted_end(rest).ok_or(UriError {
                 expected: "a closing quote",
@@ -161,7 +161,7 @@ impl<'a> HeaderParams<'a> {
                 expected: "a parameter value",
             });
         }
-        self.rest = rest.trim_start_matches([' ', '\t']);
+        self.rest = rest.trim_ascii_start();
         Ok((name, Some(value)))
     }
 }
@@ -170,7 +170,7 @@ impl<'a> Iterator for HeaderParams<'a> {
     type Item = Result<(&'a str, Option<&'a str>), UriError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let rest = self.rest.trim_matches([' ', '\t']);
+        let rest = self.rest.trim_ascii();
         if rest.is_empty() || (rest == ";" && self.left < PARAMS_MAX) {
             return None;
         }

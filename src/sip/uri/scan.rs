@@ -3,7 +3,7 @@ use std::borrow::Cow;
 
 use super::UriError;
 use super::host::HostPart;
-use crate::sip::wire::PARAMS_MAX;
+use crate::sip::wire::{PARAMS_MAX, cut, cut_before};
 
 pub(super) enum Parts<'a> {
     Sip(SipParts<'a>),
@@ -28,15 +28,14 @@ pub(crate) fn check(text: &str) -> Result<(), UriError> {
 }
 
 pub(super) fn scan(text: &str) -> Result<Parts<'_>, UriError> {
-    if text
-        .bytes()
-        .any(|b| b <= b' ' || matches!(b, b'<' | b'>' | b'"' | 0x7f))
-    {
+    let bad = |b: u8| b <= b' ' || matches!(b, b'<' | b'>' | b'"' | 0x7f);
+    // All of them are looked at, which the compiler does many at a time.
+    if text.bytes().fold(false, |found, b| found | bad(b)) {
         return Err(UriError {
             expected: "no space, quote or bracket",
         });
     }
-    let (scheme, rest) = text.split_once(':').ok_or(UriError { expected: "a scheme" })?;
+    let (scheme, rest) = cut(text, b':').ok_or(UriError { expected: "a scheme" })?;
     check_scheme(scheme)?;
     if scheme.eq_ignore_ascii_case("sip") {
         return sip(false, rest).map(Parts::Sip);
@@ -70,12 +69,12 @@ fn check_scheme(scheme: &str) -> Result<(), UriError> {
 /// `[ user [ ":" password ] "@" ] host [ ":" port ] *( ";" param ) [ "?" headers ]`. The user may hold `;`, `?`
 /// and `/`, so the `@` is looked for first; it occurs nowhere else unescaped.
 fn sip(secure: bool, rest: &str) -> Result<SipParts<'_>, UriError> {
-    let (userinfo, rest) = match rest.split_once('@') {
+    let (userinfo, rest) = match cut(rest, b'@') {
         Some((userinfo, rest)) => (Some(userinfo), rest),
         None => (None, rest),
     };
     let (user, password) =
-        match userinfo.map(|info| info.split_once(':').map_or((info, None), |(u, p)| (u, Some(p)))) {
+        match userinfo.map(|info| cut(info, b':').map_or((info, None), |(u, p)| (u, Some(p)))) {
             Some(("", _)) => {
                 return Err(UriError {
                     expected: "a user before `@`",
@@ -84,12 +83,11 @@ fn sip(secure: bool, rest: &str) -> Result<SipParts<'_>, UriError> {
             Some((user, password)) => (Some(user), password),
             None => (None, None),
         };
-    let (rest, headers) = match rest.split_once('?') {
+    let (rest, headers) = match cut(rest, b'?') {
         Some((rest, headers)) => (rest, Some(headers)),
         None => (rest, None),
     };
-    let split = rest.find(';').unwrap_or(rest.len());
-    let (authority, params) = rest.split_at(split);
+    let (authority, params) = cut_before(rest, b';');
     let (host, port) = host_port(authority)?;
     for part in [user, password, Some(params), headers].into_iter().flatten() {
         check_part(part)?;
@@ -112,8 +110,7 @@ fn sip(secure: bool, rest: &str) -> Result<SipParts<'_>, UriError> {
 }
 
 fn tel(rest: &str) -> Result<Parts<'_>, UriError> {
-    let split = rest.find(';').unwrap_or(rest.len());
-    let (number, params) = rest.split_at(split);
+    let (number, params) = cut_before(rest, b';');
     let digits = number.strip_prefix('+').unwrap_or(number);
     // A local number (RFC 3966 §5.1.5) may hold hex digits, `*` and `#`.
     if !digits
@@ -144,7 +141,7 @@ pub(crate) fn host_port(text: &str) -> Result<(HostPart<'_>, Option<u16>), UriEr
         Some(inner) => inner.find(']').map(|at| at + 2).ok_or(UriError {
             expected: "`]` after an IPv6 address",
         })?,
-        None => text.find(':').unwrap_or(text.len()),
+        None => cut_before(text, b':').0.len(),
     };
     let (host, rest) = text.split_at(end);
     let port = match rest.strip_prefix(':') {
@@ -210,9 +207,14 @@ fn check_params(text: &str) -> Result<(), UriError> {
 
 /// `text` is empty or starts with `;`.
 pub(super) fn uri_params(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
-    text.split(';').skip(1).map(|param| match param.split_once('=') {
-        Some((name, value)) => (name, Some(value)),
-        None => (param, None),
+    let mut rest = text.strip_prefix(';');
+    std::iter::from_fn(move || {
+        let (param, tail) = cut_before(rest?, b';');
+        rest = tail.strip_prefix(';');
+        Some(match cut(param, b'=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (param, None),
+        })
     })
 }
 

@@ -210,7 +210,7 @@ fn check_controls(value: &[u8]) -> Result<(), WireError> {
 
 /// The line without its end, and what follows. The last line may lack an end.
 fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let Some(end) = bytes.iter().position(|b| *b == b'\n') else {
+    let Some(end) = memchr::memchr(b'\n', bytes) else {
         return (bytes, &[]);
     };
     let (line, rest) = bytes.split_at(end);

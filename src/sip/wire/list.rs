@@ -21,7 +21,7 @@ impl<'a> Iterator for SplitList<'a> {
         let rest = self.rest.take()?;
         let was_first = std::mem::replace(&mut self.first, false);
         let Some(comma) = separator(rest) else {
-            let value = rest.trim_matches([' ', '\t']);
+            let value = rest.trim_ascii();
             return if was_first && value.is_empty() {
                 None
             } else {
@@ -29,7 +29,7 @@ impl<'a> Iterator for SplitList<'a> {
             };
         };
         self.rest = rest.get(comma + 1..);
-        Some(rest.get(..comma).unwrap_or_default().trim_matches([' ', '\t']))
+        Some(rest.get(..comma).unwrap_or_default().trim_ascii())
     }
 }
 

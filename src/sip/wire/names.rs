@@ -16,7 +16,7 @@ macro_rules! header_names {
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
         pub(crate) enum HeaderName { $($id),* }
 
-        const ENTRIES: &[Entry] = &[$(
+        static ENTRIES: &[Entry] = &[$(
             Entry { id: HeaderName::$id, name: $name, compact: $compact, shape: Shape::$shape },
         )*];
     };
@@ -113,14 +113,26 @@ const LENGTH_MAX: usize = 25;
 const PER_LENGTH: usize = 12;
 const NONE: u8 = u8::MAX;
 
-/// Entries by length of the name: a look-up compares with a handful instead of all.
-const BY_LENGTH: [[u8; PER_LENGTH]; LENGTH_MAX + 1] = {
-    let mut table = [[NONE; PER_LENGTH]; LENGTH_MAX + 1];
+#[derive(Clone, Copy)]
+struct Place {
+    at: u8,
+    /// Of the name, in lower case.
+    first: u8,
+}
+
+const NOWHERE: Place = Place { at: NONE, first: 0 };
+
+/// Entries by length of the name: a look-up compares with the one or two that also share its first letter.
+static BY_LENGTH: [[Place; PER_LENGTH]; LENGTH_MAX + 1] = {
+    let mut table = [[NOWHERE; PER_LENGTH]; LENGTH_MAX + 1];
     let mut used = [0; LENGTH_MAX + 1];
     let mut at = 0;
     while at < ENTRIES.len() {
         let length = ENTRIES[at].name.len();
-        table[length][used[length]] = at as u8;
+        table[length][used[length]] = Place {
+            at: at as u8,
+            first: ENTRIES[at].name.as_bytes()[0].to_ascii_lowercase(),
+        };
         used[length] += 1;
         at += 1;
     }
@@ -146,10 +158,13 @@ impl HeaderName {
             let at = BY_COMPACT.get(usize::from(letter.to_ascii_lowercase().wrapping_sub(b'a')))?;
             return ENTRIES.get(usize::from(*at)).map(|entry| entry.id);
         }
+        let first = name.first()?.to_ascii_lowercase();
         BY_LENGTH
             .get(name.len())?
             .iter()
-            .map_while(|at| ENTRIES.get(usize::from(*at)))
+            .take_while(|place| place.at != NONE)
+            .filter(|place| place.first == first)
+            .filter_map(|place| ENTRIES.get(usize::from(place.at)))
             .find(|entry| entry.name.as_bytes().eq_ignore_ascii_case(name))
             .map(|entry| entry.id)
     }

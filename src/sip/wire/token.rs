@@ -20,6 +20,18 @@ pub(crate) const fn is_token(byte: u8) -> bool {
     TOKEN[byte as usize]
 }
 
+/// What stands before and after the first `byte`, an ASCII one.
+pub(crate) fn cut(text: &str, byte: u8) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|b| b == byte)?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
+}
+
+/// What stands before the first `byte`, an ASCII one, and the rest that begins with it.
+pub(crate) fn cut_before(text: &str, byte: u8) -> (&str, &str) {
+    let at = text.bytes().position(|b| b == byte).unwrap_or(text.len());
+    text.split_at(at)
+}
+
 /// The length of the quoted string that `text` starts with, both quotes counted.
 pub(crate) fn quoted_end(text: &str) -> Option<usize> {
     let mut bytes = text.bytes().enumerate().skip(1);
