@@ -10,6 +10,7 @@ mod browser;
 mod wire {
     mod callees;
     mod calls_back;
+    mod capture;
     mod datagrams;
     mod failover;
     mod hep;

@@ -15,6 +15,7 @@ mod allow_list;
 mod auth;
 mod blocks;
 mod body;
+mod capture;
 mod config;
 mod deliveries;
 pub mod enrollment;
@@ -100,6 +101,7 @@ fn quick_routes() -> Router<ApiState> {
             post(verifications::create).get(verifications::list),
         )
         .route("/v1/verifications/{id}/cancel", post(verifications::cancel))
+        .route("/v1/verifications/{id}/capture.pcap", get(capture::download))
         .route("/v1/numbers/check", post(numbers::check))
         .route("/v1/regions", get(regions::list))
         .route("/v1/enrollments", post(enrollments::create))

@@ -4,7 +4,7 @@ use utoipa::{Modify, OpenApi, ToResponse};
 
 use super::problem::ProblemDocument;
 use super::view::WebhookView;
-use super::{blocks, deliveries, enrollments, events, health, numbers, regions, verifications};
+use super::{blocks, capture, deliveries, enrollments, events, health, numbers, regions, verifications};
 
 /// A refusal: `code` says which, `param` where, `detail` the mend.
 #[derive(ToResponse)]
@@ -24,7 +24,7 @@ pub(super) struct Refusal(ProblemDocument);
         numbers::check, regions::list,
         enrollments::create, enrollments::read,
         blocks::list, blocks::create, blocks::remove,
-        deliveries::list, deliveries::redeliver,
+        deliveries::list, deliveries::redeliver, capture::download,
         health::live, health::ready, health::key_set,
     ),
     components(schemas(WebhookView, ProblemDocument), responses(Refusal)),
@@ -36,7 +36,7 @@ pub(super) struct Refusal(ProblemDocument);
         (name = "enrollments", description = "The hosted pages. Scope `enrollments`."),
         (name = "blocks", description = "Who is not called. Scope `blocks`."),
         (name = "webhooks", description = "Deliveries (Standard Webhooks). Scope `verifications`."),
-        (name = "operations", description = "Health and public keys, without a key."),
+        (name = "operations", description = "Health and public keys, without a key; captures of calls, scope `admin`."),
     ),
 )]
 struct Document;

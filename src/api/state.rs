@@ -1,6 +1,6 @@
 //! What every handler shares.
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use tokio::sync::{Semaphore, watch};
 
@@ -8,6 +8,7 @@ use super::limiter::FailureLimiter;
 use super::{ApiConfig, Code, Problem, ResultSigner};
 use crate::model::{Entropy, UnixMillis};
 use crate::store::{Store, StoreError};
+use crate::telemetry::FlightRecorder;
 
 /// Reads the wall clock; a test gives its own.
 pub type Clock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
@@ -36,6 +37,7 @@ struct Inner {
     streams: Arc<Semaphore>,
     entropy: Mutex<Entropy>,
     clock: Clock,
+    recorder: OnceLock<FlightRecorder>,
 }
 
 impl ApiState {
@@ -56,7 +58,19 @@ impl ApiState {
             failures: FailureLimiter::default(),
             entropy: Mutex::new(entropy),
             clock,
+            recorder: OnceLock::new(),
         }))
+    }
+
+    /// Where the SIP of the last calls is kept; without it there is none. The first one stays.
+    #[must_use]
+    pub fn with_recorder(self, recorder: FlightRecorder) -> Self {
+        let _ = self.0.recorder.set(recorder);
+        self
+    }
+
+    pub(super) fn recorder(&self) -> Option<&FlightRecorder> {
+        self.0.recorder.get()
     }
 
     /// Takes new profiles, policy and trunks at once. The signing seed and the limits need a restart.

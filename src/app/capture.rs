@@ -1,11 +1,11 @@
-//! The SIP trace → a capture server, as `[telemetry] hep` says. Neither room knows the other.
+//! The SIP trace → a capture server, as `[telemetry] hep` says, and the flight recorder. The rooms do not know each other.
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Config;
 use crate::net::sip_trace::{Direction, SipTrace, TraceSink, Traced};
-use crate::sip::message::Numbers;
-use crate::telemetry::{Captured, HepConfig, HepExporter, IpProtocol, Way};
+use crate::sip::message::{Message, Method, Numbers};
+use crate::telemetry::{Captured, FlightRecorder, HepConfig, HepExporter, IpProtocol, Way};
 
 struct HepSink {
     exporter: HepExporter,
@@ -30,15 +30,46 @@ pub(super) fn with_capture(config: &Config, trace: SipTrace) -> std::io::Result<
     Ok(trace.with(Arc::new(HepSink { exporter, numbers })))
 }
 
+/// `trace`, and the recorder beside it.
+pub(super) fn with_recorder(trace: &SipTrace, recorder: &FlightRecorder) -> SipTrace {
+    trace.with(Arc::new(RecorderSink(recorder.clone())))
+}
+
+struct RecorderSink(FlightRecorder);
+
+impl TraceSink for RecorderSink {
+    /// The first INVITE that we send opens the record of its call.
+    fn take(&self, traced: &Traced<'_>) {
+        let Ok(message) = traced.message else { return };
+        let Ok(call_id) = message.headers().call_id() else {
+            return;
+        };
+        let ours = matches!(message, Message::Request(request) if request.method == Method::Invite);
+        if ours && traced.direction == Direction::Sent {
+            self.0.open(call_id);
+        }
+        self.0
+            .note(call_id, way(traced.direction), traced.local, traced.peer, || {
+                message.for_capture(Numbers::Masked)
+            });
+    }
+
+    fn flush(&self, _: Duration) {}
+}
+
+const fn way(direction: Direction) -> Way {
+    match direction {
+        Direction::Sent => Way::Sent,
+        Direction::Received => Way::Received,
+    }
+}
+
 impl TraceSink for HepSink {
     /// What is no SIP is not sent: nobody knows what stands in it.
     fn take(&self, traced: &Traced<'_>) {
         let Ok(message) = traced.message else { return };
         self.exporter.send(Captured {
-            way: match traced.direction {
-                Direction::Sent => Way::Sent,
-                Direction::Received => Way::Received,
-            },
+            way: way(traced.direction),
             protocol: match traced.transport.via_name() {
                 "UDP" => IpProtocol::Udp,
                 _ => IpProtocol::Tcp,

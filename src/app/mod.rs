@@ -44,7 +44,7 @@ use crate::policy::PolicyError;
 use crate::prompt::{Catalogue, PromptError};
 use crate::sip::transport::SipTransport;
 use crate::store::{Store, StoreError, StoreOptions};
-use crate::telemetry::{NoEntropy, entropy, wallclock};
+use crate::telemetry::{FlightRecorder, NoEntropy, entropy, wallclock};
 use crate::webhook::{ClientError, Deliverer};
 
 /// Why the server did not start: each names the part of the configuration to look at.
@@ -134,14 +134,20 @@ impl App {
         let dialer_config = build::dialer(config)?;
         let resolver = build::resolver(config, entropy()?)?;
         let peers = Peers::new(build::peer_check(config, &resolver).await);
+        let recorder = FlightRecorder::new(config.capture.calls);
         let trace = capture::with_capture(config, trace).map_err(AppError::Capture)?;
+        let trace = match config.capture.calls {
+            0 => trace,
+            _ => capture::with_recorder(&trace, &recorder),
+        };
         let (sip, inbound) = SipNet::bind_traced(build::sip_net(config, peers.check()), trace.clone())?;
         let sip_addresses: Vec<(SipTransport, SocketAddr)> = sip.locals().collect();
         let admission = Admission::default();
         let message_check = build::message_check(dialer_config.profiles.clone(), Arc::clone(&voices));
         let api_config = build::api(config, public_url, signing_key::seed(config)?, message_check)?;
         let (clock, seed) = (api::system_clock(), entropy()?);
-        let state = ApiState::new(store.clone(), api_config, admission.clone(), seed, clock);
+        let state =
+            ApiState::new(store.clone(), api_config, admission.clone(), seed, clock).with_recorder(recorder);
         let (stop_webhooks, webhooks_stopped) = watch::channel(false);
         let (deliverer, webhooks) = start_webhooks(config, &store, webhooks_stopped)?;
         let dialer = Dialer::start(

@@ -5,7 +5,7 @@ use super::show::show;
 use super::types::*;
 
 /// Sections and keys that are read at the start only: what listens, what is open, what the store holds by name.
-const AT_START_ONLY: [&str; 9] = [
+const AT_START_ONLY: [&str; 10] = [
     "server.listen",
     "server.admin_listen",
     "server.public_url",
@@ -15,6 +15,7 @@ const AT_START_ONLY: [&str; 9] = [
     "media.",
     "enrollment.",
     "telemetry.",
+    "capture.",
 ];
 
 /// Keys whose value differs, dotted as problems name them, in alphabetical order.
@@ -74,6 +75,7 @@ pub fn in_force(running: &Config, new: Config) -> Config {
         webhook: new.webhook,
         enrollment: old.enrollment,
         telemetry: old.telemetry,
+        capture: old.capture,
     }
 }
 

@@ -18,6 +18,8 @@ use crate::model::{Codec, Masked, NumberValidation, Region};
 const PATTERN_BYTES_MAX: usize = 64 * 1024;
 /// It stands in every packet.
 const HEP_PASSWORD_OCTETS_MAX: usize = 255;
+/// Some 20 kB each.
+const CAPTURED_CALLS_MAX: i64 = 100_000;
 
 pub(super) fn read(table: &BTreeMap<String, Node>, report: &mut Report<'_>) -> Config {
     let mut root = Section::root(table);
@@ -33,6 +35,7 @@ pub(super) fn read(table: &BTreeMap<String, Node>, report: &mut Report<'_>) -> C
         prompts: prompts(root.section("prompts", report), report),
         enrollment: enrollment(root.section("enrollment", report), report),
         telemetry: telemetry(root.section("telemetry", report), report),
+        capture: capture(root.section("capture", report), report),
         server,
         webhook,
     };
@@ -545,6 +548,14 @@ fn telemetry(mut s: Section<'_>, report: &mut Report<'_>) -> Telemetry {
     }
     s.finish(report);
     telemetry
+}
+
+fn capture(mut s: Section<'_>, report: &mut Report<'_>) -> Capture {
+    let calls = s.integer("calls", 0..=CAPTURED_CALLS_MAX, 100, report);
+    s.finish(report);
+    Capture {
+        calls: usize::try_from(calls).unwrap_or_default(),
+    }
 }
 
 fn hep(s: &mut Section<'_>, report: &mut Report<'_>) -> Option<Hep> {

@@ -347,4 +347,6 @@ fn services(out: &mut Printer, config: &Config) {
         out.optional("hep_password", hep.password.as_ref());
         out.raw("hep_mask", hep.mask);
     }
+    out.table("[capture]");
+    out.raw("calls", config.capture.calls);
 }

@@ -274,6 +274,11 @@ fn bad_configurations_each_get_their_exact_problem() {
         ),
         (
             "[webhook]",
+            "[capture]\ncalls = -1\ncallee = true\n[webhook]",
+            "test.toml:13: capture.calls: expected 0 to 100000, found -1\ntest.toml:14: capture.callee: unknown key; known here: calls",
+        ),
+        (
+            "[webhook]",
             "[telemetry]\nhep_mask = false\n[webhook]",
             "test.toml:13: telemetry.hep_mask: expected hep = \"udp:HOST:PORT\" beside it",
         ),
@@ -520,7 +525,7 @@ fn a_capture_server_is_read_and_shown_without_its_key() {
         assert_eq!(hep.password.unwrap().reveal(), "open sesame");
         let shown = show(&config);
         assert!(
-            shown.ends_with(&format!(
+            shown.contains(&format!(
                 "\nhep = \"{server}\"\nhep_id = 2001\nhep_password = \"***\"\nhep_mask = false\n"
             )),
             "{shown}"

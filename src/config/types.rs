@@ -20,6 +20,7 @@ pub struct Config {
     pub webhook: Webhook,
     pub enrollment: Enrollment,
     pub telemetry: Telemetry,
+    pub capture: Capture,
 }
 
 #[derive(Debug, Clone)]
@@ -395,6 +396,13 @@ pub struct Telemetry {
     pub log: String,
     pub log_json: bool,
     pub hep: Option<Hep>,
+}
+
+/// The flight recorder.
+#[derive(Debug, Clone)]
+pub struct Capture {
+    /// The last so many calls are kept in memory; 0: none.
+    pub calls: usize,
 }
 
 /// A capture server that gets every SIP message by HEP version 3 over UDP.

@@ -278,10 +278,11 @@ impl Shared {
     }
 
     async fn send(&self, listener: &Listener, to: SocketAddr, octets: &[u8]) -> io::Result<()> {
+        // Told first: no record may hold the answer before the request.
+        self.router.trace.sent(Transport::Udp, listener.local, to, octets);
         match listener.socket.send_to(octets, to).await {
             Ok(_) => {
                 self.router.counters.sent.add();
-                self.router.trace.sent(Transport::Udp, listener.local, to, octets);
                 Ok(())
             }
             Err(error) => {

@@ -2,22 +2,20 @@
 //!
 //! A thread of its own behind a bounded queue: a capture server that is slow, gone or unknown costs packets, never a call.
 //! Its name is looked up by that thread, and again after a while when it cannot be reached.
-use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
+use std::net::{SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::hep::{IpProtocol, Packet};
+use super::ways::{Ways, bound_for};
 use crate::model::Masked;
 
 /// Messages that wait to be sent: some seconds of a busy trunk.
 const WAITING_MAX: usize = 4096;
 /// A capture server that could not be found or reached is tried again after so long.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
-/// Peers whose way is remembered: trunks are few, strangers are not.
-const WAYS_MAX: usize = 1024;
 
 /// Where packets go and what they say of us.
 #[derive(Debug, Clone)]
@@ -65,7 +63,7 @@ impl HepExporter {
             config,
             socket: None,
             not_before: None,
-            ways: BTreeMap::new(),
+            ways: Ways::default(),
         };
         std::thread::Builder::new()
             .name("hep".to_owned())
@@ -100,8 +98,7 @@ struct Sender {
     socket: Option<UdpSocket>,
     /// Not looked up again before.
     not_before: Option<Instant>,
-    /// The address that a peer sees of us, by the peer's.
-    ways: BTreeMap<IpAddr, IpAddr>,
+    ways: Ways,
 }
 
 impl Sender {
@@ -125,7 +122,7 @@ impl Sender {
 
     /// False: not sent, and nothing new to be said of it.
     fn send(&mut self, captured: &Captured, at: Duration) -> io::Result<bool> {
-        let local = self.seen(captured.local, captured.peer);
+        let local = self.ways.seen(captured.local, captured.peer);
         let (source, destination) = match captured.way {
             Way::Sent => (local, captured.peer),
             Way::Received => (captured.peer, local),
@@ -171,37 +168,6 @@ impl Sender {
         let (host, port) = (&self.config.host, self.config.port);
         tracing::warn!(%host, port, %error, "telemetry.hep: the capture server is not reached; packets are lost meanwhile");
     }
-
-    /// A socket that is bound to all addresses is seen at the one that the kernel picks for this peer.
-    fn seen(&mut self, local: SocketAddr, peer: SocketAddr) -> SocketAddr {
-        if !local.ip().is_unspecified() {
-            return local;
-        }
-        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        if let Some(ip) = self.ways.get(&peer.ip()) {
-            return SocketAddr::new(*ip, local.port());
-        }
-        let Ok(probe) = bound_for(peer).and_then(|probe| {
-            // Connecting a UDP socket sends nothing; it only makes the kernel choose.
-            probe.connect(peer)?;
-            probe.local_addr()
-        }) else {
-            return local;
-        };
-        if self.ways.len() >= WAYS_MAX {
-            self.ways.clear();
-        }
-        self.ways.insert(peer.ip(), probe.ip());
-        SocketAddr::new(probe.ip(), local.port())
-    }
-}
-
-fn bound_for(peer: SocketAddr) -> io::Result<UdpSocket> {
-    let any: IpAddr = match peer {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    UdpSocket::bind((any, 0))
 }
 
 fn connect(host: &str, port: u16) -> io::Result<UdpSocket> {
@@ -274,7 +240,7 @@ mod tests {
             config: gone,
             socket: None,
             not_before: None,
-            ways: BTreeMap::new(),
+            ways: Ways::default(),
         };
         let error = sender
             .send(&captured(Way::Sent, "one"), Duration::ZERO)

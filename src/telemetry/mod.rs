@@ -1,11 +1,14 @@
-//! Tracing set-up, the Prometheus recorder and the export of SIP messages to a capture server.
+//! Tracing set-up, the Prometheus recorder, the flight recorder and the export of SIP messages to a capture server.
 //!
 //! Log levels: ERROR needs a person now; WARN a person today; INFO is one line a call; DEBUG is signalling and may hold
 //! addresses; TRACE is per packet. A whole telephone number stands at no level.
+mod flight;
 mod hep;
 mod hep_export;
 mod host;
+mod ways;
 
+pub use flight::{CaptureError, FlightRecorder};
 pub use hep::IpProtocol;
 pub use hep_export::{Captured, HepConfig, HepExporter, Way};
 pub use host::{NoEntropy, entropy, wallclock};

@@ -127,3 +127,21 @@ async fn stopping_ends_streams_lets_answers_leave_and_closes_the_listener() {
             .is_err()
     );
 }
+
+#[tokio::test]
+async fn a_capture_is_for_the_admin_scope_and_says_why_there_is_none() {
+    let lab = Lab::start().await;
+    let (id, _) = lab.create(&json!({"to": "+14255550101"})).await;
+    let path = format!("/v1/verifications/{id}/capture.pcap");
+    let refused = lab.get(&path).await;
+    assert_eq!(refused.status, 403);
+    assert_eq!(refused.json()["code"], "scope_missing");
+    let admin = lab.create_key("admin", &[Scope::Admin], &["default"]).await;
+    let none = with_key(&lab, &admin, Method::GET, &path).await;
+    assert_eq!(none.status, 404);
+    assert_eq!(
+        none.json()["detail"],
+        "no call of this verification is in the flight recorder; it keeps the last [capture] calls since the start"
+    );
+    dialer::play_due(&lab).await;
+}

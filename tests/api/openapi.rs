@@ -110,5 +110,5 @@ fn operation_ids_are_distinct_and_references_resolve() {
             operation["operationId"]
         );
     }
-    assert_eq!(ids.len(), 17);
+    assert_eq!(ids.len(), 18);
 }

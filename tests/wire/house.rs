@@ -100,7 +100,7 @@ async fn create_key(app: &App) -> String {
     let row = ApiKey {
         id: "key_test".into(),
         label: "test".into(),
-        scopes: vec![Scope::Verifications, Scope::Enrollments],
+        scopes: vec![Scope::Verifications, Scope::Enrollments, Scope::Admin],
         profiles: vec!["default".into()],
         created_at: UnixMillis(0),
         expires_at: None,

@@ -214,6 +214,8 @@ async fn write(
                 b"\r\n\r\n".to_vec()
             }
         };
+        // Told first: no record may hold the answer before the request.
+        tell_sent(streams, connection, &octets);
         let written = async {
             writer.write_all(&octets).await?;
             writer.flush().await
@@ -221,7 +223,6 @@ async fn write(
         match timeout(streams.limits.half_open, written).await {
             Ok(Ok(())) => {
                 streams.counters.sent.add();
-                tell_sent(streams, connection, &octets);
             }
             Ok(Err(error)) => return End::Io(error),
             Err(_) => return End::Slow,
