@@ -748,3 +748,15 @@ fn errors_never_carry_a_number() {
     let error = Message::parse(text.as_bytes()).unwrap_err();
     assert!(!format!("{error} {error:?}").contains("4155550123"));
 }
+
+#[test]
+fn a_reason_phrase_of_control_characters_reads_the_same_when_it_is_written() {
+    let octets = b"SIP/2.0 200 \x01 fine \x13\x02\x7f\r\nVia: SIP/2.0/UDP a;branch=z9hG4bKa\r\nFrom: <sip:a@b>;tag=1\r\n\
+        To: <sip:a@b>;tag=2\r\nCall-ID: a\r\nCSeq: 1 INVITE\r\n\r\n";
+    let message = Message::parse(octets).unwrap();
+    let Message::Response(response) = &message else {
+        panic!("expected a response");
+    };
+    assert_eq!(response.reason, "fine");
+    assert_eq!(Message::parse(&message.to_bytes()), Ok(message));
+}

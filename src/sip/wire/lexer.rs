@@ -51,7 +51,7 @@ fn status_line(line: &[u8]) -> Option<StartLine<'_>> {
     }
     Some(StartLine::Response {
         status,
-        reason: clean(text(rest.trim_ascii())),
+        reason: trimmed(clean(text(rest))),
     })
 }
 
@@ -238,6 +238,14 @@ pub(crate) fn clean(text: Cow<'_, str>) -> Cow<'_, str> {
             .map(|c| if c.is_ascii_control() && c != '\t' { ' ' } else { c })
             .collect(),
     )
+}
+
+/// Cleaned text may begin or end with what was a control character.
+fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim_ascii()),
+        Cow::Owned(text) => Cow::Owned(text.trim_ascii().to_owned()),
+    }
 }
 
 /// What Content-Length says about the octets after the empty line of a datagram.
