@@ -51,7 +51,7 @@ impl Capture {
         let sip = self.list("sip").await?.len();
         let over_tcp = self.list("sip and tcp").await?.len();
         // Sealed: that it is TLS is all that can be seen.
-        let sealed = self.list("tls.record.content_type == 23").await?.len();
+        let sealed = self.list("tls.app_data").await?.len();
         // Decoded as the SDP of the messages announces it: ports and payload types are tshark's own reading.
         let rtp = self.list(&format!("rtp and {OUR_RTP}")).await?.len();
         let rtcp = self.list(&format!("rtcp and {OUR_RTP}")).await?.len();
