@@ -9,6 +9,7 @@ use std::time::Duration;
 use ringproof::sip::message::{Message, ParseError};
 use ringproof::sip::transport::SipTransport;
 use ringproof::sip::wire::{Frame, StreamFramer};
+use rustix::net::sockopt::set_socket_linger;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, UdpSocket};
 use tokio_rustls::TlsConnector;
@@ -199,6 +200,8 @@ impl Streams {
         let connects = async {
             let stream = socket.connect(self.server).await.unwrap();
             stream.set_nodelay(true).unwrap();
+            // Closed by a reset: tens of thousands that rest for a minute would leave no port.
+            set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
             if self.transport == SipTransport::Tcp {
                 return Some(Line::over(stream));
             }
