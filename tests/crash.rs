@@ -11,10 +11,14 @@ mod hooks;
 #[allow(dead_code, reason = "shared with the wire tests, which use all of it")]
 #[path = "wire/line.rs"]
 mod line;
+#[allow(dead_code, reason = "shared with the torture tests, which use all of it")]
+#[path = "crash/served.rs"]
+mod served;
 
 mod crash {
     mod kill;
     mod reload;
+    #[allow(dead_code, reason = "shared with the torture tests, which use all of it")]
     mod server;
     mod stop;
 }

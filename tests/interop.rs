@@ -1,5 +1,5 @@
 //! Peers that we did not write: SIPp plays the far end by scenario, Kamailio is the proxy before it, baresip is a softphone
-//! that answers, tshark reads the capture of it all.
+//! that answers, openssl a client of the TLS listener, tshark reads the capture of it all.
 //!
 //! Run by `tests/run interop`, in network namespaces of its own (raw sockets without root, nothing leaves). A missing
 //! peer is a failure. Arguments: parts of names to run only those, `--keep` to keep all logs. Each case starts its own `ringproof serve` and looks at the webhook that arrives.
@@ -18,6 +18,8 @@ mod cases;
 mod digest;
 #[path = "interop/kamailio.rs"]
 mod kamailio;
+#[path = "interop/openssl.rs"]
+mod openssl;
 #[path = "interop/process.rs"]
 mod process;
 #[path = "interop/server.rs"]
@@ -95,13 +97,18 @@ async fn main() -> ExitCode {
             Err(why) => failed.push((name, why)),
         }
     }
-    if wanted("baresip") {
-        match baresip::run(&work.path().join("baresip")).await {
+    for name in ["baresip", "openssl"].into_iter().filter(|name| wanted(name)) {
+        let directory = work.path().join(name);
+        let result = match name {
+            "baresip" => baresip::run(&directory).await,
+            _ => openssl::run(&directory).await,
+        };
+        match result {
             Ok(lines) => {
                 passed += lines.len();
                 lines.iter().for_each(|line| println!("ok    {line}"));
             }
-            Err(why) => failed.push(("baresip", why)),
+            Err(why) => failed.push((name, why)),
         }
     }
     match capture.finish(run).await {

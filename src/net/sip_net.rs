@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
 pub use super::sip_router::{Flow, Inbound, PeerCheck, RegisterError, RouteGuard, routes_for};
@@ -36,6 +36,9 @@ use crate::sip::transport::{Destination, SipTransport};
 const WITHOUT_TCP_FOR: Duration = Duration::from_secs(600);
 /// Hosts are those of trunks, so this is a guard, not a limit that is met.
 const WITHOUT_TCP_MAX: usize = 1024;
+
+/// Answers at a time that wait for a new connection, since theirs has ended: a peer cannot make us open many.
+const RETURNING_MAX: usize = 16;
 
 /// One listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +129,7 @@ struct Inner {
     public_address: Option<IpAddr>,
     /// Hosts that took no TCP, and when: a long request does not wait for them again and again.
     without_tcp: Mutex<HashMap<SocketAddr, Instant>>,
+    returning: Arc<Semaphore>,
     tasks: Vec<AbortHandle>,
 }
 
@@ -163,6 +167,7 @@ impl SipNet {
             listeners: Vec::new(),
             public_address: config.public_address,
             without_tcp: Mutex::default(),
+            returning: Arc::new(Semaphore::new(RETURNING_MAX)),
             tasks: Vec::new(),
         };
         let mut datagrams = inner.udp.locals().collect::<Vec<_>>().into_iter();
@@ -271,7 +276,7 @@ impl SipNet {
     }
 
     /// Sends a response by the flow of its request (RFC 3261 §18.2.2, RFC 3581 §4): from the same listener to `to`, or on
-    /// the same connection. Where that has ended, TCP gets a new one to the port that Via names.
+    /// the same connection. Where that has ended, TCP gets a new one to the port that Via names; nobody waits for it.
     pub async fn answer(
         &self,
         flow: &Flow,
@@ -297,7 +302,23 @@ impl SipNet {
             address: sent_by,
             host: sent_by.ip().to_string(),
         };
-        self.send(&again, None, octets).await.map(|_| ())
+        let Ok(place) = Arc::clone(&self.0.returning).try_acquire_owned() else {
+            return Err(io::Error::other(format!(
+                "expected at most {RETURNING_MAX} answers that wait for a new connection"
+            )));
+        };
+        let (streams, octets) = (Arc::clone(&self.0.streams), octets.to_vec());
+        tokio::spawn(async move {
+            let returned = match streams.reach(&again, None).await {
+                Ok(connection) => connection.push(octets),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = returned {
+                tracing::debug!(to = %again, %error, "an answer whose connection had ended was not sent");
+            }
+            drop(place);
+        });
+        Ok(())
     }
 
     /// A request too long for UDP may try TCP at this host: none has failed there lately.

@@ -197,11 +197,10 @@ impl Router {
         let mut stamped = refusal.clone();
         stamped.headers.stamp_source(source);
         let octets = stamped.to_bytes();
-        Some(if octets.len() * 2 > octets_in * 3 {
-            refusal.to_bytes()
-        } else {
-            octets
-        })
+        if octets.len() * 2 <= octets_in * 3 && stamped.headers.is_readable() {
+            return Some(octets);
+        }
+        refusal.headers.is_readable().then(|| refusal.to_bytes())
     }
 
     /// Call-IDs registered now.

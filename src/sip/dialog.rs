@@ -130,6 +130,13 @@ impl Dialog {
         same().unwrap_or(false)
     }
 
+    /// §12.2.2: the request is older than one already seen, see [`Self::receive_seq`].
+    #[must_use]
+    pub fn has_passed(&self, request: &Request) -> bool {
+        let seq = request.headers.cseq().map_or(0, |cseq| cseq.seq);
+        self.remote_seq.is_some_and(|seen| seq <= seen)
+    }
+
     /// Takes the CSeq of a new request, §12.2.2. ACK and CANCEL are not asked: they repeat their INVITE's.
     pub fn receive_seq(&mut self, got: u32) -> Result<(), StaleSeq> {
         match self.remote_seq {

@@ -19,7 +19,7 @@ use std::borrow::Cow;
 use rsip::headers::UntypedHeader;
 
 use super::uri::Uri;
-use super::wire::{self, FieldName, FrameError, HEADERS_MAX, HeaderName, Shape};
+use super::wire::{self, FieldName, FrameError, HEADER_BYTES_MAX, HEADERS_MAX, HeaderName, Shape};
 
 mod check;
 mod error;
@@ -262,6 +262,12 @@ impl Headers {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// No field is longer than one that we would read: an answer adds to what it repeats.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.iter()
+            .all(|(name, value)| name.len() + ": ".len() + value.len() <= HEADER_BYTES_MAX)
     }
 
     /// Hops left, RFC 3261 §8.1.1.6.

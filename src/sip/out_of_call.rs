@@ -9,7 +9,7 @@
 //! Invariants:
 //! - A repeated request gets the same answer, To tag included.
 //! - An answer is at most half as large again as its request: optional fields are left out to keep to it, and
-//!   without room even then there is no answer (SAFETY 5).
+//!   without room even then there is no answer (SAFETY 5). Nor is there where it would be too long to be read.
 use std::net::SocketAddr;
 
 use super::endpoint::{ACCEPT, ALLOW};
@@ -42,7 +42,7 @@ fn stateless(request: &Request, source: SocketAddr, status: u16) -> Option<Respo
     stamped.stamp_source(source);
     let response = Response::reply_to(&stamped, status, None);
     let mut response = response.with_to_tag(&stateless_tag(&request.headers));
-    if response.to_bytes().len() > size_max {
+    if response.to_bytes().len() > size_max || !response.headers.is_readable() {
         return None;
     }
     for (name, value) in fields_for(request, response.status) {

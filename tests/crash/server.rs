@@ -1,7 +1,8 @@
 //! `ringproof serve` as a process of its own, over one store for as many lives as a test wants.
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -9,11 +10,10 @@ use tokio::sync::mpsc;
 
 use crate::hooks::{Hooks, SECRET};
 use crate::line::{Carrier, Http, text, voices};
+use crate::served::{Served, program};
 
 /// Only ends a test that would hang.
 const LOG_LINE_MAX: Duration = Duration::from_secs(60);
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_ringproof");
 
 /// What outlives the server: store, carrier, receiver of webhooks.
 pub(super) struct Town {
@@ -105,7 +105,7 @@ log = "warn"
             .stderr(Stdio::piped());
         let mut server = self.started(&mut serve);
         let (say, lines) = mpsc::unbounded_channel();
-        let stderr = server.child.stderr.take().unwrap();
+        let stderr = server.served.child.stderr.take().unwrap();
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 let _ = say.send(line);
@@ -115,26 +115,14 @@ log = "warn"
     }
 
     fn started(&self, serve: &mut Command) -> Server {
-        let mut child = serve.stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let said: serde_json::Value =
-            serde_json::from_str(&line).unwrap_or_else(|e| panic!("the server did not start: {e}: {line:?}"));
-        let http = Http::new(text_of(&said["http"]), &self.key);
-        Server { child, http }
+        let served = Served::start(serve);
+        let http = Http::new(served.http().to_owned(), &self.key);
+        Server { served, http }
     }
 }
 
 fn text_of(value: &serde_json::Value) -> String {
     text(value).to_owned()
-}
-
-fn program(config: &Path, command: &[&str]) -> Command {
-    let mut program = Command::new(PROGRAM);
-    program.args(command).arg("--config").arg(config);
-    program
 }
 
 /// What a server logs, line by line.
@@ -161,42 +149,40 @@ impl Log {
 
 /// One life of the server. Dropping it kills it.
 pub(super) struct Server {
-    child: Child,
+    served: Served,
     pub(super) http: Http,
 }
 
 impl Server {
     /// SIGKILL: nothing of it runs any more, and nothing is said to anybody.
     pub(super) fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.served.child.kill().unwrap();
+        self.served.child.wait().unwrap();
+    }
+
+    /// Where it listens for SIP over UDP.
+    pub(super) fn sip(&self) -> SocketAddr {
+        self.served.sip("udp")
     }
 
     /// SIGHUP: it reads its configuration again.
     pub(super) fn ask_to_reload(&self) {
-        kill_process(Pid::from_child(&self.child), Signal::HUP).unwrap();
+        kill_process(Pid::from_child(&self.served.child), Signal::HUP).unwrap();
     }
 
     /// SIGTERM; the process goes on until it is done.
     pub(super) fn ask_to_stop(&self) {
-        let pid = Pid::from_child(&self.child);
+        let pid = Pid::from_child(&self.served.child);
         kill_process(pid, Signal::TERM).unwrap();
     }
 
     /// What it ended with.
     pub(super) async fn exit(mut self) -> std::process::ExitStatus {
-        let mut child = std::mem::replace(&mut self.child, Command::new("true").spawn().unwrap());
+        let ended = Command::new("true").spawn().unwrap();
+        let mut child = std::mem::replace(&mut self.served.child, ended);
         tokio::task::spawn_blocking(move || child.wait())
             .await
             .unwrap()
             .unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Dead already, or left over by a test that failed.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

@@ -27,11 +27,10 @@ impl Capture {
     pub(crate) async fn start(directory: &Path) -> Result<Self, String> {
         let file = directory.join("run.pcap");
         // TCP where SIP goes over it; the rest of TCP is HTTP.
-        let filter = format!(
-            "udp or tcp portrange {}-{}",
-            sipp::PORTS.start(),
-            sipp::PORTS.end()
-        );
+        let filter = [sipp::PORTS, kamailio::PORTS]
+            .map(|ports| format!(" or tcp portrange {}-{}", ports.start(), ports.end()))
+            .concat();
+        let filter = format!("udp{filter}");
         let mut tshark = Process::start(
             Command::new("tshark")
                 .args(["-i", "lo", "-f", &filter, "-q", "-w"])
@@ -50,6 +49,9 @@ impl Capture {
         self.tshark.signal("INT")?;
         self.tshark.ended(Duration::from_secs(20)).await?;
         let sip = self.list("sip").await?.len();
+        let over_tcp = self.list("sip and tcp").await?.len();
+        // Sealed: that it is TLS is all that can be seen.
+        let sealed = self.list("tls.app_data").await?.len();
         // Decoded as the SDP of the messages announces it: ports and payload types are tshark's own reading.
         let rtp = self.list(&format!("rtp and {OUR_RTP}")).await?.len();
         let rtcp = self.list(&format!("rtcp and {OUR_RTP}")).await?.len();
@@ -58,9 +60,12 @@ impl Capture {
             .list(&format!("{OUR_RTP} and not rtp and not rtcp and not icmp"))
             .await?;
         let bad = self.list("_ws.malformed or _ws.expert.severity == error").await?;
-        if run == Run::Whole && (sip < 100 || rtp < 1000 || rtcp < 10 || keys < 10) {
+        if run == Run::Whole
+            && (sip < 100 || over_tcp < 10 || sealed < 5 || rtp < 1000 || rtcp < 10 || keys < 10)
+        {
             return Err(format!(
-                "the capture is too small to prove anything: {sip} SIP, {rtp} RTP, {rtcp} RTCP, {keys} key packets"
+                "the capture is too small to prove anything: {sip} SIP, {over_tcp} of them over TCP, {sealed} TLS, \
+                 {rtp} RTP, {rtcp} RTCP, {keys} key packets"
             ));
         }
         if !bad.is_empty() {
@@ -70,7 +75,7 @@ impl Capture {
             return Err(format!("not announced by any SDP:\n{}", undecoded.join("\n")));
         }
         Ok(format!(
-            "{sip} SIP messages, {rtp} RTP and {rtcp} RTCP packets of ours, {keys} key packets: none malformed"
+            "{sip} SIP messages, {over_tcp} of them over TCP, {sealed} segments of TLS, {rtp} RTP and {rtcp} RTCP packets of ours, {keys} key packets: none malformed"
         ))
     }
 
@@ -79,10 +84,14 @@ impl Capture {
         // Twice over the file: RTP may come before the SDP that announces it.
         tshark.arg("-2").arg("-r").arg(&self.file);
         for ports in [sipp::PORTS, kamailio::PORTS] {
-            tshark.args(["-d", &format!("udp.port=={}-{},sip", ports.start(), ports.end())]);
+            for transport in ["udp", "tcp"] {
+                let range = format!("{transport}.port=={}-{},sip", ports.start(), ports.end());
+                tshark.args(["-d", &range]);
+            }
         }
-        let (first, last) = (sipp::PORTS.start(), sipp::PORTS.end());
-        tshark.args(["-d", &format!("tcp.port=={first}-{last},sip")]);
+        for port in kamailio::tls_ports() {
+            tshark.args(["-d", &format!("tcp.port=={port},tls")]);
+        }
         tshark.args(["-d", &format!("udp.port=={},sip", baresip::SIP_PORT)]);
         tshark.args(["-Y", filter, "-T", "fields"]);
         for field in [

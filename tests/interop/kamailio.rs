@@ -179,13 +179,30 @@ pub(crate) fn all() -> Vec<Case> {
     ]
 }
 
+/// Where a proxy speaks TLS.
+pub(crate) fn tls_ports() -> Vec<u16> {
+    let cases = (0..).zip(all());
+    cases
+        .filter(|(_, case)| case.transport == "tls")
+        .map(|(index, _)| proxy_port(index))
+        .collect()
+}
+
+const fn place_of(index: u16) -> u16 {
+    FIRST_PHONE + PHONES_PER_CASE * index
+}
+
+const fn proxy_port(index: u16) -> u16 {
+    sipp::port_of(place_of(index)) + PROXY
+}
+
 pub(crate) async fn run(
     case: Case,
     index: u16,
     directory: PathBuf,
     common: Common,
 ) -> Result<String, String> {
-    let place = FIRST_PHONE + PHONES_PER_CASE * index;
+    let place = place_of(index);
     let bare = case.host.trim_matches(['[', ']']);
     let mut phones = Vec::new();
     for (phone, scenario) in (0..).zip(case.phones) {
@@ -202,12 +219,7 @@ pub(crate) async fn run(
     }
     let mut proxy = Kamailio::start(&case, place, &directory.join("kamailio")).await?;
     let settings = Settings {
-        target: format!(
-            "{}:{};transport={}",
-            case.host,
-            sipp::port_of(place) + PROXY,
-            case.transport
-        ),
+        target: format!("{}:{};transport={}", case.host, proxy_port(index), case.transport),
         trunk: case.trunk,
         sip: format!("listen = [\"udp:{}:0\"]", case.host),
         ..Settings::default()

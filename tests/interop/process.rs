@@ -1,6 +1,6 @@
 //! Programs that a case starts: their lines as they come, and their end with the case at the latest.
 use std::io::{BufRead as _, BufReader, Read};
-use std::process::{Child, Command, ExitStatus, Output};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Output};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -26,6 +26,11 @@ impl Process {
 
     pub(crate) fn stderr(&mut self) -> Lines {
         lines(self.child.stderr.take())
+    }
+
+    /// Where it was piped; once.
+    pub(crate) fn stdin(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
     }
 
     pub(crate) fn signal(&self, name: &str) -> Result<(), String> {

@@ -24,6 +24,8 @@ pub(crate) struct Server {
     pub(crate) url: String,
     /// Where its first SIP listener is, `host:port`.
     pub(crate) sip: String,
+    /// Where it listens over TLS, if it does.
+    pub(crate) sips: String,
     key: String,
     client: reqwest::Client,
     callback: String,
@@ -70,15 +72,16 @@ impl Server {
             .find(|word| word.starts_with("http://"))
             .unwrap_or_default()
             .to_owned();
-        let sip = said
-            .split_whitespace()
-            .find_map(|word| word.strip_prefix("udp:"))
-            .unwrap_or_default()
-            .to_owned();
+        let [sip, sips] = ["udp:", "tls:"].map(|transport| {
+            let mut words = said.split_whitespace();
+            let found = words.find_map(|word| word.strip_prefix(transport));
+            found.unwrap_or_default().to_owned()
+        });
         Ok(Self {
             process,
             url,
             sip,
+            sips,
             key,
             client: reqwest::Client::new(),
             callback,

@@ -1,7 +1,8 @@
 //! What is sent at the port.
+use ringproof::sip::transport::SipTransport;
 
 /// A request that is answered; the sweep and the mutations tear it.
-pub(super) const GOOD: &str = "OPTIONS sip:ping@127.0.0.1 SIP/2.0\r\n\
+const GOOD: &str = "OPTIONS sip:ping@127.0.0.1 SIP/2.0\r\n\
     Via: SIP/2.0/UDP 127.0.0.1:5999;branch=z9hG4bK-torn;rport\r\n\
     Max-Forwards: 70\r\n\
     From: <sip:carrier@127.0.0.1>;tag=torn-from\r\n\
@@ -10,6 +11,11 @@ pub(super) const GOOD: &str = "OPTIONS sip:ping@127.0.0.1 SIP/2.0\r\n\
     CSeq: 7 OPTIONS\r\n\
     Contact: <sip:carrier@127.0.0.1:5999>\r\n\
     Content-Length: 0\r\n\r\n";
+
+/// [`GOOD`] as it goes over this transport.
+pub(super) fn good(transport: SipTransport) -> String {
+    GOOD.replace("SIP/2.0/UDP", &format!("SIP/2.0/{}", transport.via_name()))
+}
 
 pub(super) const FIELDS: [&str; 58] = [
     "Via",
@@ -149,8 +155,8 @@ const TEXTS: [&str; 48] = [
 ];
 
 /// `field` with `value`: in the place of the one that stands there, or beside the others.
-pub(super) fn swept(field: &str, value: &[u8], call: u32) -> Vec<u8> {
-    let good = GOOD
+pub(super) fn swept(good: &str, field: &str, value: &[u8], call: u32) -> Vec<u8> {
+    let good = good
         .replace("torn-call", &format!("torn-call-{call}"))
         .replace("bK-torn", &format!("bK-torn{call}"));
     let begins = format!("{field}: ");
@@ -167,7 +173,7 @@ pub(super) fn swept(field: &str, value: &[u8], call: u32) -> Vec<u8> {
 }
 
 /// Kinds of requests, and what is none, of somebody that no trunk names.
-pub(super) fn strangers() -> Vec<Vec<u8>> {
+pub(super) fn strangers(good: &str) -> Vec<Vec<u8>> {
     const METHODS: [&str; 16] = [
         "INVITE",
         "OPTIONS",
@@ -186,8 +192,8 @@ pub(super) fn strangers() -> Vec<Vec<u8>> {
         "DANCE",
         "%49NVITE",
     ];
-    let mut kinds: Vec<String> = METHODS.iter().map(|m| GOOD.replace("OPTIONS", m)).collect();
-    let in_dialog = GOOD.replace("To: <sip:ping@127.0.0.1>", "To: <sip:ping@127.0.0.1>;tag=x");
+    let mut kinds: Vec<String> = METHODS.iter().map(|m| good.replace("OPTIONS", m)).collect();
+    let in_dialog = good.replace("To: <sip:ping@127.0.0.1>", "To: <sip:ping@127.0.0.1>;tag=x");
     kinds.extend(METHODS.iter().map(|m| in_dialog.replace("OPTIONS", m)));
     let torn = [
         ("SIP/2.0\r\nVia", "SIP/3.0\r\nVia"),
@@ -205,10 +211,10 @@ pub(super) fn strangers() -> Vec<Vec<u8>> {
         ("Max-Forwards: 70", "Max-Forwards: 0"),
         ("carrier@127.0.0.1>;tag", "sipvicious@1.1.1.1>;tag"),
     ];
-    kinds.extend(torn.iter().map(|(from, to)| GOOD.replace(from, to)));
+    kinds.extend(torn.iter().map(|(from, to)| good.replace(from, to)));
     kinds.extend(
         ["SIP/2.0 200 OK", "SIP/2.0 100 Trying", "SIP/2.0 486 Busy Here"]
-            .map(|status| GOOD.replace("OPTIONS sip:ping@127.0.0.1 SIP/2.0", status)),
+            .map(|status| good.replace("OPTIONS sip:ping@127.0.0.1 SIP/2.0", status)),
     );
     let mut octets: Vec<Vec<u8>> = kinds.into_iter().map(String::into_bytes).collect();
     octets.extend([
@@ -224,7 +230,7 @@ pub(super) fn strangers() -> Vec<Vec<u8>> {
 }
 
 /// What the mutations begin from.
-pub(super) fn seeds() -> Vec<Vec<u8>> {
+pub(super) fn seeds(good: &str) -> Vec<Vec<u8>> {
     let mut seeds: Vec<Vec<u8>> = ["rfc4475", "rfc5118"]
         .iter()
         .flat_map(|folder| {
@@ -238,9 +244,9 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         .map(|path| std::fs::read(path).unwrap())
         .collect();
     seeds.sort();
-    seeds.push(GOOD.as_bytes().to_vec());
+    seeds.push(good.as_bytes().to_vec());
     for method in ["INVITE", "BYE", "CANCEL", "INFO", "PRACK", "UPDATE"] {
-        seeds.push(GOOD.replace("OPTIONS", method).into_bytes());
+        seeds.push(good.replace("OPTIONS", method).into_bytes());
     }
     seeds
 }

@@ -1,27 +1,32 @@
-//! `ringproof serve` with one trunk, whose place the test takes.
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+//! `ringproof serve` with one trunk, whose place the test takes, at listeners of every transport.
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use tokio::net::UdpSocket;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::messages::GOOD;
+use crate::served::{Served, program};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_ringproof");
-/// Only ends a test that would hang.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Of the certificate.
+pub(super) const NAME: &str = "ringproof.example";
 
 pub(super) struct Server {
-    child: Child,
-    pub(super) sip: SocketAddr,
+    pub(super) served: Served,
+    certificate: PathBuf,
     _scratch: tempfile::TempDir,
 }
 
 impl Server {
     pub(super) fn start() -> Self {
         let scratch = tempfile::tempdir().unwrap();
-        let config = scratch.path().join("ringproof.toml");
+        let path = |name: &str| scratch.path().join(name);
+        let (config, certificate, key) = (path("ringproof.toml"), path("sip.pem"), path("sip.key"));
+        let made = rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
+        std::fs::write(&certificate, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
         let text = format!(
             r#"
 [server]
@@ -29,7 +34,8 @@ listen = "127.0.0.1:0"
 [store]
 url = "sqlite://{}/torture.db"
 [sip]
-listen = ["udp:127.0.0.1:0"]
+listen = ["udp:127.0.0.1:0", "tcp:127.0.0.1:0", "tls:127.0.0.1:0"]
+tls = {{ cert_file = "sip.pem", key_file = "sip.key" }}
 [media]
 rtp_ports = "48000-48099"
 [[trunk]]
@@ -50,94 +56,23 @@ log = "error"
             scratch.path().display()
         );
         std::fs::write(&config, text).unwrap();
-        let mut child = Command::new(PROGRAM)
-            .args(["serve", "--json", "--config"])
-            .arg(&config)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let said: serde_json::Value =
-            serde_json::from_str(&line).unwrap_or_else(|e| panic!("the server did not start: {e}: {line:?}"));
-        let sip = said["sip"][0]
-            .as_str()
-            .unwrap()
-            .trim_start_matches("udp:")
-            .parse()
-            .unwrap();
         Self {
-            child,
-            sip,
+            served: Served::start(&mut program(&config, &["serve", "--json"])),
+            certificate,
             _scratch: scratch,
         }
     }
 
-    /// Resident memory, kB.
-    pub(super) fn resident_kb(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .unwrap();
-        line.trim().trim_end_matches(" kB").trim().parse().unwrap()
-    }
-
-    pub(super) fn is_alive(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A socket at the server's port.
-pub(super) struct Peer {
-    pub(super) socket: UdpSocket,
-    server: SocketAddr,
-    asked: u32,
-}
-
-impl Peer {
-    pub(super) async fn at(ip: [u8; 4], server: SocketAddr) -> Self {
-        let socket = UdpSocket::bind(SocketAddr::from((ip, 0))).await.unwrap();
-        Self {
-            socket,
-            server,
-            asked: 0,
-        }
-    }
-
-    pub(super) async fn send(&self, datagram: &[u8]) {
-        self.socket.send_to(datagram, self.server).await.unwrap();
-    }
-
-    /// Octets of each answer that came before the answer to an OPTIONS sent now: the port answers in order.
-    pub(super) async fn before_the_next_answer(&mut self) -> Vec<usize> {
-        self.asked += 1;
-        let call_id = format!("sentinel-{}-", self.asked);
-        let sentinel = GOOD
-            .replace("torn-call", &call_id)
-            .replace("z9hG4bK-torn", &format!("z9hG4bK-{call_id}"));
-        self.send(sentinel.as_bytes()).await;
-        let mut before = Vec::new();
-        let mut buffer = vec![0; 65_536];
-        loop {
-            let read = self.socket.recv_from(&mut buffer);
-            let (len, _) = tokio::time::timeout(PATIENCE, read)
-                .await
-                .expect("the server stopped answering")
-                .unwrap();
-            if String::from_utf8_lossy(&buffer[..len]).contains(&call_id) {
-                return before;
-            }
-            before.push(len);
-        }
+    /// A client that believes the certificate of the TLS listener, and no other.
+    pub(super) fn connector(&self) -> TlsConnector {
+        let mut roots = RootCertStore::empty();
+        let certificate = CertificateDer::from_pem_file(&self.certificate).unwrap();
+        roots.add(certificate).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        TlsConnector::from(Arc::new(config))
     }
 }

@@ -4,8 +4,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::net::sip_net::{Inbound, PeerCheck, SipNet, SipNetConfig};
-use crate::sip::message::{Message, Method};
+use crate::net::sip_net::{Flow, Inbound, PeerCheck, SipNet, SipNetConfig};
+use crate::sip::message::{Message, Method, Response};
 
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// Nothing here waits for time to pass unless the clock is virtual; this only ends a test that would hang.
@@ -289,4 +289,54 @@ async fn a_peer_that_does_not_read_is_cut_off() {
     assert_eq!(refused.kind(), io::ErrorKind::TimedOut, "{refused}");
     timeout(PATIENCE, first.lost()).await.unwrap();
     assert_eq!(bench.sip.stream_metrics().slow_readers, 1);
+}
+
+/// Whoever answers requests outside calls does so one after the other.
+#[tokio::test]
+async fn an_answer_that_needs_a_new_connection_holds_nobody_up() {
+    let mut bench = bench(true);
+    // Its queue is full: a connection there is neither taken nor refused.
+    let deaf = TcpSocket::new_v4().unwrap();
+    deaf.bind(LOOPBACK).unwrap();
+    let deaf = deaf.listen(0).unwrap();
+    let address = deaf.local_addr().unwrap();
+    let _first = TcpStream::connect(address).await.unwrap();
+    let mut peer = bench.connect().await;
+    let options = options("a").replace(":5060;", &format!(":{};", address.port()));
+    peer.write_all(options.as_bytes()).await.unwrap();
+    let inbound = bench.request().await;
+    let (Message::Request(request), Flow::Stream(connection)) = (&inbound.message, &inbound.flow) else {
+        panic!("{inbound:?}")
+    };
+    drop(peer);
+    timeout(PATIENCE, connection.lost()).await.unwrap();
+    let answer = Response::reply_to(request, 200, None).to_bytes();
+    let returned = bench
+        .sip
+        .answer(&inbound.flow, inbound.local, inbound.source, &answer);
+    let at_once = timeout(CONNECT_MAX / 2, returned).await;
+    assert!(matches!(at_once, Ok(Ok(()))), "{at_once:?}");
+}
+
+#[tokio::test]
+async fn an_answer_whose_connection_has_ended_goes_to_the_port_of_its_via() {
+    let mut bench = bench(true);
+    let listens = TcpListener::bind(LOOPBACK).await.unwrap();
+    let mut peer = bench.connect().await;
+    let port = listens.local_addr().unwrap().port();
+    let options = options("a").replace(":5060;", &format!(":{port};"));
+    peer.write_all(options.as_bytes()).await.unwrap();
+    let inbound = bench.request().await;
+    let (Message::Request(request), Flow::Stream(connection)) = (&inbound.message, &inbound.flow) else {
+        panic!("{inbound:?}")
+    };
+    drop(peer);
+    timeout(PATIENCE, connection.lost()).await.unwrap();
+    let answer = Response::reply_to(request, 200, None).to_bytes();
+    let returned = bench
+        .sip
+        .answer(&inbound.flow, inbound.local, inbound.source, &answer);
+    returned.await.unwrap();
+    let (mut again, _) = timeout(PATIENCE, listens.accept()).await.unwrap().unwrap();
+    hears(&mut again, &answer).await;
 }

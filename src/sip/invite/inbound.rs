@@ -102,13 +102,15 @@ impl State {
         state
     }
 
-    /// RFC 3261 §9.2.
+    /// RFC 3261 §9.2. A CANCEL that meets nothing takes no place: a spray of them would leave none to a genuine BYE.
     fn cancel(self, now: Instant, cancel: &Request, source: SocketAddr, core: &mut Core) -> Self {
         let mut state = self;
-        let met = core.ua.transactions.cancelled_invite(cancel);
-        let status = if met.is_some() { 200 } else { 481 };
-        core.answer_at_once(now, cancel, status, source);
-        if let Some(CancelledInvite::Pending(invite)) = met {
+        let Some(met) = core.ua.transactions.cancelled_invite(cancel) else {
+            core.refuse(cancel, 481, source);
+            return state;
+        };
+        core.answer_at_once(now, cancel, 200, source);
+        if let CancelledInvite::Pending(invite) = met {
             for usage in state.usages_mut() {
                 usage.cancel_peer_offer(now, invite, &mut core.ua);
             }
@@ -125,13 +127,19 @@ impl State {
         events: &mut Vec<Event>,
     ) -> Self {
         let mut state = self;
-        let is_known = state
+        let mut owners = state
             .usages()
             .into_iter()
             .chain(&core.legs)
-            .any(|usage| usage.dialog.owns(request));
-        if !is_known {
+            .filter(|usage| usage.dialog.owns(request))
+            .peekable();
+        if owners.peek().is_none() {
             core.refuse(request, 481, source);
+            return state;
+        }
+        // What is out of order takes no place either (§12.2.2).
+        if owners.all(|usage| usage.dialog.has_passed(request)) {
+            core.refuse(request, 500, source);
             return state;
         }
         let Some(id) = core.ua.transactions.accept(now, request, source) else {

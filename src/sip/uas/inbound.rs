@@ -67,16 +67,22 @@ impl State {
         core: &mut Core,
         events: &mut Vec<Event>,
     ) -> Self {
-        let id = core.ua.transactions.accept(now, request, source);
-        let (Some(id), true) = (id, core.usage.dialog.owns(request)) else {
-            let response = core
-                .ua
-                .reply(request, 481)
-                .with_to_tag(&stateless_tag(&request.headers));
-            core.ua
-                .transactions
-                .respond_statelessly(request, source, &response);
-            return self;
+        // What is not ours, or out of order, takes no place: a spray of it would leave none to a genuine BYE.
+        let place = match &core.usage.dialog {
+            dialog if !dialog.owns(request) => Err(481),
+            dialog if dialog.has_passed(request) => Err(500),
+            _ => core.ua.transactions.accept(now, request, source).ok_or(503),
+        };
+        let id = match place {
+            Ok(id) => id,
+            Err(status) => {
+                let response = core.ua.reply(request, status);
+                let response = response.with_to_tag(&stateless_tag(&request.headers));
+                core.ua
+                    .transactions
+                    .respond_statelessly(request, source, &response);
+                return self;
+            }
         };
         match self {
             Self::Proceeding(proceeding) if request.method == Method::Prack => {
@@ -107,8 +113,13 @@ impl State {
             .ua
             .reply(cancel, status)
             .with_to_tag(&core.usage.dialog.local_tag);
-        if let Some(id) = core.ua.transactions.accept(now, cancel, source) {
-            core.ua.transactions.respond(now, id, &response);
+        let place = met.and_then(|_| core.ua.transactions.accept(now, cancel, source));
+        match place {
+            Some(id) => drop(core.ua.transactions.respond(now, id, &response)),
+            None => core
+                .ua
+                .transactions
+                .respond_statelessly(cancel, source, &response),
         }
         match (met, self) {
             (Some(CancelledInvite::Pending(id)), Self::Proceeding(proceeding)) if proceeding.id == id => {

@@ -461,3 +461,31 @@ fn what_a_stranger_sends_has_no_effect() {
     });
     assert_eq!((rig.statuses().as_slice(), rig.events.len()), (&[200][..], 1));
 }
+
+/// From the caller's address, each in a transaction of its own: they take no place that a genuine BYE needs.
+#[test]
+fn a_spray_of_forged_requests_leaves_room_for_the_callers_bye() {
+    let mut rig = Rig::new();
+    rig.answer();
+    rig.ack();
+    for seq in 100..300 {
+        let mut forged = rig.request(Method::Bye, seq);
+        match seq % 3 {
+            0 => forged.headers.set("To", "<sip:callee@192.0.2.10>;tag=guess"),
+            1 => forged.headers.set("CSeq", "3 BYE"),
+            _ => forged = rig.request(Method::Cancel, seq),
+        }
+        rig.receive(forged);
+    }
+    assert_eq!(rig.statuses().len(), 1 + 200);
+    assert!(
+        rig.statuses()[1..]
+            .iter()
+            .all(|status| matches!(status, 481 | 500))
+    );
+    assert_eq!(rig.events.len(), 1, "only the ACK");
+    let bye = rig.request(Method::Bye, 4);
+    rig.receive(bye);
+    assert_eq!(rig.statuses().last(), Some(&200));
+    assert!(matches!(rig.events[1], Event::PeerBye { .. }));
+}

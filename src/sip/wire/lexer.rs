@@ -147,7 +147,22 @@ fn field(line: &[u8]) -> Result<(FieldName<'_>, Cow<'_, str>), WireError> {
     let (name, value) = split_field(line)?;
     let value = value.trim_ascii();
     check_controls(value)?;
-    Ok((name, text(value)))
+    let value = text(value);
+    check_length(&name, &value)?;
+    Ok((name, value))
+}
+
+/// As it would be written: a compact name grows, Latin-1 doubles, and what we send must be short enough to be read.
+fn check_length(name: &FieldName<'_>, value: &str) -> Result<(), WireError> {
+    let name = match name {
+        FieldName::Known(known) => known.as_str(),
+        FieldName::Other(name) => name,
+    };
+    let bytes = name.len() + ": ".len() + value.len();
+    if bytes > HEADER_BYTES_MAX {
+        return Err(WireError::HeaderTooLong { bytes });
+    }
+    Ok(())
 }
 
 /// RFC 3261 §7.3.1: a line that starts with space goes on with the one before; the fold is one space.
@@ -165,7 +180,9 @@ fn folded_field(whole: &[u8]) -> Result<(FieldName<'_>, Cow<'_, str>), WireError
         joined.extend_from_slice(line);
     }
     check_controls(&joined)?;
-    Ok((name, Cow::Owned(text(&joined).into_owned())))
+    let value = text(&joined).into_owned();
+    check_length(&name, &value)?;
+    Ok((name, Cow::Owned(value)))
 }
 
 /// Space is allowed before the colon (RFC 3261 §25.1 HCOLON), not before the name.

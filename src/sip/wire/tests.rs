@@ -101,6 +101,19 @@ fn control_characters_stand_in_quoted_pairs_only() {
     }
 }
 
+/// What is read can be written, and read again.
+#[test]
+fn a_field_may_not_exceed_its_limit_when_it_is_written() {
+    let long = [b"f:".as_slice(), &[0xec; HEADER_BYTES_MAX / 2]].concat();
+    let compact = format!("f:{}", "x".repeat(HEADER_BYTES_MAX - 4)).into_bytes();
+    for line in [long, compact] {
+        let octets = [b"OPTIONS sip:a SIP/2.0\r\n", line.as_slice(), b"\r\n\r\n"].concat();
+        let (_, mut lexer) = open(&octets).unwrap();
+        let field = lexer.next().unwrap().map(drop);
+        assert!(matches!(field, Err(WireError::HeaderTooLong { .. })), "{field:?}");
+    }
+}
+
 #[test]
 fn one_field_may_not_exceed_its_limit() {
     let long = "x".repeat(HEADER_BYTES_MAX);

@@ -148,6 +148,29 @@ fn a_flood_of_requests_keeps_the_session_bounded_and_alive() {
     assert!(matches!(rig.events[28], Event::PeerBye { .. }));
 }
 
+/// Each in a transaction of its own, from the peer's address: they take no place that a genuine BYE needs.
+#[test]
+fn a_spray_of_cancels_and_stale_byes_leaves_room_for_the_callees_bye() {
+    let mut rig = Rig::answered();
+    let info = rig.peer_request(Method::Info, 900, "a");
+    rig.receive(info);
+    for seq in 1..500 {
+        for (method, status) in [(Method::Cancel, 481), (Method::Bye, 500)] {
+            let forged = rig.peer_request(method.clone(), seq, "a");
+            rig.receive(forged);
+            assert_eq!(rig.last_response().status, status, "{method} {seq}");
+        }
+    }
+    let update = rig.peer_request(Method::Update, 901, "a");
+    rig.receive(update);
+    assert_ne!(rig.last_response().status, 503);
+    let bye = rig.peer_request(Method::Bye, 902, "a");
+    rig.receive(bye);
+    assert_eq!(rig.last_response().status, 200);
+    let ended = |event: &Event| matches!(event, Event::PeerBye { .. });
+    assert!(rig.events.iter().any(ended));
+}
+
 /// Genuine messages with a few octets changed: whatever still parses is survived, and the session ends.
 #[test]
 fn torn_messages_are_survived_in_every_state() {
