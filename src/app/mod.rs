@@ -132,6 +132,7 @@ impl App {
         let voices = Arc::new(load_prompts(config)?);
         let media = MediaEngine::start(build::engine(config, entropy()?))?;
         let dialer_config = build::dialer(config)?;
+        warn_of_shown_keys(config);
         let resolver = build::resolver(config, entropy()?)?;
         let peers = Peers::new(build::peer_check(config, &resolver).await);
         let trace = capture::with_capture(config, trace).map_err(AppError::Capture)?;
@@ -291,6 +292,13 @@ async fn serve_http(
     }
     servers.push(tokio::spawn(api::serve(listener, router, state)));
     Ok(servers)
+}
+
+/// In the log of every start and reload: nothing else would tell that an encrypted call can be read.
+fn warn_of_shown_keys(config: &Config) {
+    for warning in config.trunks.iter().filter_map(|trunk| trunk.srtp_warning()) {
+        tracing::warn!("{warning}");
+    }
 }
 
 async fn open_store(config: &Config, public_url: &str) -> Result<Store, AppError> {

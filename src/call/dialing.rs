@@ -69,6 +69,11 @@ impl Unanswered {
                 self.progress = Progress::NoResponse;
                 Phase::Dialing(self)
             }
+            Event::FellBack => {
+                desk.leg.fall_back();
+                self.progress = Progress::NoResponse;
+                Phase::Dialing(self)
+            }
             Event::TimedOut => Phase::failed(desk, now, outcome::of_silence(desk.alerting())),
             Event::TransportFailed => Phase::failed(desk, now, outcome::of_transport_error(desk.alerting())),
             Event::PeerBye { cause } => {
@@ -211,6 +216,7 @@ impl Phase {
             | Event::SdpAnswer { .. }
             | Event::Info { .. }
             | Event::Party(_)
+            | Event::FellBack
             | Event::NextTarget { .. }) => {
                 Self::refuse_offer(desk, now, &event);
                 Self::GivingUp { reason, until }

@@ -31,6 +31,8 @@ pub struct Rejects {
     pub source: u64,
     /// A duplicate, or a sequence number from nowhere.
     pub order: u64,
+    /// Keys are agreed, and they did not make this packet, or it came before.
+    pub srtp: u64,
 }
 
 #[derive(Debug)]
@@ -94,6 +96,10 @@ impl Receiver {
         if self.callee == Callee::NotAwaited {
             self.callee = Callee::Awaited;
         }
+    }
+
+    pub(super) const fn reject_unauthentic(&mut self) {
+        self.rejects.srtp += 1;
     }
 
     pub(super) const fn quality(&self) -> &ReceiveQuality {
