@@ -20,6 +20,7 @@ mod wire {
     mod registration;
     mod requests;
     mod simulator;
+    mod srtp;
     mod trace;
     mod transports;
     mod trunk;

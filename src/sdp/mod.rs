@@ -196,6 +196,20 @@ pub fn accept_answer(local: &LocalMedia, answer: &[u8]) -> Result<Negotiated, Sd
     negotiate::accept_answer(local, &lines::Description::parse(answer)?)
 }
 
+/// Whether all the audio of an offer is over a secure profile.
+#[must_use]
+pub fn wants_srtp(offer: &[u8]) -> bool {
+    let Ok(offer) = lines::Description::parse(offer) else {
+        return false;
+    };
+    let mut audio = offer
+        .medias
+        .iter()
+        .filter_map(lines::MediaLine::transport)
+        .peekable();
+    audio.peek().is_some() && audio.all(|transport| transport == lines::Transport::Secure)
+}
+
 /// Reads a peer's offer and writes our answer to it.
 pub fn answer(local: &LocalMedia, offer: &[u8]) -> Result<(Vec<u8>, Negotiated), SdpError> {
     let offer = lines::Description::parse(offer)?;

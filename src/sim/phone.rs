@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::callee::{Callee, Dtmf, PressBy, Rejection, Rtp, Step};
+use super::callee::{Callee, Dtmf, PressBy, Rejection, Rtp, Srtp, Step};
 use super::carrier::Exchange;
 use super::ear::{Ear, Heard};
 use super::record::{CallState, Record};
@@ -175,7 +175,10 @@ fn local_media(local: SocketAddr, exchange: &Exchange, callee: &Callee) -> Local
         version: 1,
         rtcp_mux: false,
         // Whoever offers keys gets keys, under either profile.
-        srtp: Sdes::new(SrtpPolicy::Prefer, SrtpProfile::Avp, &mut exchange.entropy()),
+        srtp: match callee.srtp {
+            Srtp::Taken => Sdes::new(SrtpPolicy::Prefer, SrtpProfile::Avp, &mut exchange.entropy()),
+            Srtp::Refused => None,
+        },
     }
 }
 
