@@ -403,6 +403,7 @@ async fn report(store: Store, media: MediaEngine, sip: SipNet, metrics: Option<P
         metrics::counter!("ringproof_rtp_packets_sent_total").absolute(engine.packets_sent);
         metrics::counter!("ringproof_rtp_packets_received_total").absolute(engine.packets_received);
         metrics::counter!("ringproof_rtp_packets_skipped_total").absolute(engine.packets_skipped);
+        metrics::counter!("ringproof_srtp_packets_rejected_total").absolute(engine.srtp_rejected);
         metrics::counter!("ringproof_media_refused_total", "reason" => "no_port")
             .absolute(engine.refused_no_port);
         metrics::counter!("ringproof_media_refused_total", "reason" => "full").absolute(engine.refused_full);

@@ -4,7 +4,7 @@ use std::time::Instant;
 use super::desk::{Desk, REASON_NO_MEDIA};
 use super::leg::Leg;
 use super::machine::Phase;
-use super::outcome::{self, NextTrunk, Ruling};
+use super::outcome::{self, FLAG_NO_SRTP_KEY, NextTrunk, Ruling};
 use crate::ivr::{self, Key, Menu};
 use crate::media::command::MediaEvent;
 use crate::media::press::Press;
@@ -147,7 +147,12 @@ impl Unanswered {
         let agreed = match sdp {
             Some(sdp) => desk
                 .with_leg(|leg, out| leg.accept_answer(sdp, out))
-                .map_err(|_| Reason::CodecMismatch),
+                .map_err(|error| {
+                    if error.lacks_keys() {
+                        desk.report.flag(FLAG_NO_SRTP_KEY);
+                    }
+                    Reason::CodecMismatch
+                }),
             // The answer may have come in an 18x (RFC 3261 §13.2.1).
             None if desk.leg.is_agreed() => Ok(()),
             None => Err(Reason::MediaFailed),

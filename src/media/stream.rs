@@ -201,6 +201,11 @@ impl Stream {
         self.sender.take_skipped()
     }
 
+    /// Datagrams that keys have not let in since the last call of this.
+    pub const fn take_srtp_rejected(&mut self) -> u64 {
+        self.receiver.take_srtp_rejected()
+    }
+
     /// Received datagrams that were not believed, by reason.
     #[must_use]
     pub const fn rejects(&self) -> Rejects {

@@ -112,7 +112,8 @@ pub struct AttemptReport {
     pub ring_ms: Option<u32>,
     /// 2xx to BYE, milliseconds.
     pub talk_ms: Option<u32>,
-    /// Words that explain: `dtmf_mismatch`, `call_blocked`, `unwanted`, `forwarded`, `possible_double_ring`.
+    /// Words that explain: `dtmf_mismatch`, `call_blocked`, `unwanted`, `forwarded`, `no_srtp_key`,
+    /// `possible_double_ring`.
     pub flags: Vec<String>,
     pub forwarded: Option<Forwarded>,
     /// P-Asserted-Identity of the telephone that was reached, masked.

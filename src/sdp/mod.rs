@@ -179,6 +179,21 @@ pub enum SdpError {
     MediaLines { expected: usize, got: usize },
 }
 
+impl SdpError {
+    /// The codecs may fit, the keys do not: nothing but the clear is left.
+    #[must_use]
+    pub fn lacks_keys(&self) -> bool {
+        matches!(
+            self,
+            Self::NoKey { .. }
+                | Self::NoAudio {
+                    expected: "RTP/SAVP",
+                    ..
+                }
+        )
+    }
+}
+
 /// Our offer.
 #[must_use]
 pub fn offer(local: &LocalMedia) -> Vec<u8> {

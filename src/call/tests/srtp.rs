@@ -71,6 +71,8 @@ fn an_answer_without_a_key_ends_the_call_and_nothing_is_sent_in_the_clear() {
         world.run_out();
         assert_eq!(world.reason(), Some(Reason::CodecMismatch), "{policy} {sdp}");
         assert_eq!(world.stream(), None, "{policy} {sdp}");
+        let (_, report, _) = world.finished().unwrap();
+        assert_eq!(report.flags, ["no_srtp_key"]);
         assert_eq!(world.sent("BYE"), 1);
     }
 }

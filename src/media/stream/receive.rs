@@ -49,6 +49,8 @@ pub(super) struct Receiver {
     presses: Vec<PressEvent>,
     recorder: Option<Recorder>,
     rejects: Rejects,
+    /// Of those, the ones not yet taken.
+    srtp_rejected: u64,
     callee: Callee,
 }
 
@@ -80,6 +82,7 @@ impl Receiver {
             presses: Vec::with_capacity(4),
             recorder: config.collect_audio.then(|| Recorder::new(config.codec)),
             rejects: Rejects::default(),
+            srtp_rejected: 0,
             callee: Callee::NotAwaited,
         }
     }
@@ -100,6 +103,11 @@ impl Receiver {
 
     pub(super) const fn reject_unauthentic(&mut self) {
         self.rejects.srtp += 1;
+        self.srtp_rejected += 1;
+    }
+
+    pub(super) const fn take_srtp_rejected(&mut self) -> u64 {
+        std::mem::replace(&mut self.srtp_rejected, 0)
     }
 
     pub(super) const fn quality(&self) -> &ReceiveQuality {
