@@ -21,8 +21,6 @@ use crate::model::{SrtpKey, SrtpKeys};
 
 /// Packets behind the newest one that may still come.
 pub const WINDOW: u64 = 128;
-/// Octets that a packet grows by at most: SRTCP under GCM.
-pub const OVERHEAD_LEN_MAX: usize = 20;
 
 /// Sources that are followed at once: audio, events beside it, and their successors.
 const SOURCES_MAX: usize = 4;

@@ -6,7 +6,7 @@
 //! handle_rtp ─► receiver: source, payload type, order ─► telephone-event, tones ─► press ─► events
 //! handle_rtcp, next_rtcp: reports every 5 s
 //! ```
-//! Where keys are agreed, all of it passes a [`Shield`] at the edge: what leaves is encrypted, and what comes is looked
+//! Where keys are agreed, all of it passes a shield at the edge: what leaves is encrypted, and what comes is looked
 //! at only when it is authentic and new.
 //! While media is agreed a packet leaves every ptime: the prompt, keys, or silence. Silence is sent and not
 //! saved, because it keeps NAT bindings and session border controllers open. Timestamps run on through

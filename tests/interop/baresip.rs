@@ -150,7 +150,7 @@ async fn encrypted(
             call.suite
         ));
     }
-    let how = suite.map_or("in the clear, after RTP/SAVP was refused", |suite| suite);
+    let how = suite.unwrap_or("in the clear, after RTP/SAVP was refused");
     Ok(vec![format!("{told} (over TLS, {how})"), heard(directory)?])
 }
 

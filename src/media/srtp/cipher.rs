@@ -50,6 +50,10 @@ pub(super) struct SessionKeys {
 
 /// One direction's RTP or RTCP.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "four of them live in one box for each encrypted call, and none moves"
+)]
 pub(super) enum Cipher {
     Counter {
         key: EncryptingKey,
