@@ -15,8 +15,10 @@ use ringproof::media::press::{DtmfMode, Press};
 use ringproof::media::stream::Stream;
 use ringproof::media::telephone_event::{EventPacket, EventReceiver};
 use ringproof::media::voice::Voice;
-use ringproof::model::{Codec, Digit, Digits, Entropy, KeyTransport, Masked, Method, Reason};
-use ringproof::sdp::{self, LocalMedia};
+use ringproof::model::{
+    Codec, Digit, Digits, Entropy, KeyTransport, Masked, Method, Reason, SrtpPolicy, SrtpProfile,
+};
+use ringproof::sdp::{self, LocalMedia, Sdes};
 use ringproof::sip::digest::{Challenge, Credentials, DigestClient, RequestChallenges};
 use ringproof::sip::invite::{Failover, InviteConfig, TimerConfig, Transport};
 use ringproof::sip::message::{Headers, Message, NameAddr, Request, Response};
@@ -121,6 +123,13 @@ pub(crate) fn uri(data: &[u8]) {
 
 /// As the peer's offer, as its answer, and as an offer after an answer.
 pub(crate) fn sdp_negotiation(data: &[u8]) {
+    for policy in [SrtpPolicy::Off, SrtpPolicy::Prefer] {
+        let srtp = Sdes::new(policy, SrtpProfile::Avp, &mut Entropy::from_number(7));
+        negotiate(data, srtp);
+    }
+}
+
+fn negotiate(data: &[u8], srtp: Option<Sdes>) {
     let local = LocalMedia {
         address: "192.0.2.1".parse().expect("an address"),
         port: 20_000,
@@ -130,6 +139,7 @@ pub(crate) fn sdp_negotiation(data: &[u8]) {
         session_id: 7,
         version: 1,
         rtcp_mux: true,
+        srtp,
     };
     if let Ok(agreed) = sdp::accept_answer(&local, data) {
         assert!(sdp::accept_answer(&local, &sdp::reoffer(&local, &agreed)).is_ok());
@@ -186,6 +196,7 @@ fn stream_config() -> StreamConfig {
         receive: true,
         dtmf: DtmfMode::Auto,
         collect_audio: false,
+        srtp: None,
     }
 }
 
@@ -292,6 +303,8 @@ fn spec(method: Method) -> CallSpec {
         local_media: address("192.0.2.1:20000"),
         codecs: vec![Codec::Pcmu, Codec::Pcma],
         rtcp_mux: false,
+        srtp: SrtpPolicy::Prefer,
+        srtp_profile: SrtpProfile::Avp,
         dtmf: DtmfMode::Auto,
         method,
         code: code.then(|| Masked::new(Digits::parse("481920").expect("digits"))),

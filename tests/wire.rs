@@ -21,6 +21,7 @@ mod wire {
     mod registration;
     mod requests;
     mod simulator;
+    mod srtp;
     mod trace;
     mod transports;
     mod trunk;

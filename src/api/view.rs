@@ -116,6 +116,8 @@ pub(super) struct AttemptView {
     key_delay_ms: Option<u32>,
     key_duration_ms: Option<u32>,
     codec: Option<String>,
+    /// SRTP suite of the audio, such as `AES_CM_128_HMAC_SHA1_80`; null where it went in the clear.
+    srtp: Option<&'static str>,
     packets_sent: u64,
     packets_received: u64,
     packets_lost: u64,
@@ -220,6 +222,7 @@ impl AttemptView {
             key_delay_ms: report.key_delay_ms,
             key_duration_ms: report.key_duration_ms,
             codec: report.codec.clone(),
+            srtp: report.srtp.map(|suite| suite.as_str()),
             packets_sent: report.quality.packets_sent,
             packets_received: report.quality.packets_received,
             packets_lost: report.quality.packets_lost,

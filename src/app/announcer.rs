@@ -194,6 +194,7 @@ impl Shared {
             session_id: self.fork().u64() >> 1,
             version: 1,
             rtcp_mux: false,
+            srtp: None,
         };
         Ok((sip, media))
     }

@@ -230,6 +230,8 @@ fn trunk(trunk: &config::Trunk) -> Result<Trunk, AppError> {
         },
         codecs: trunk.codecs.clone(),
         rtcp_mux: trunk.rtcp_mux,
+        srtp: trunk.srtp,
+        srtp_profile: trunk.srtp_profile,
         rel100: trunk.rel100,
         failover_on_timeout: trunk.failover_on_timeout,
         options_every: (!trunk.options.is_zero()).then_some(trunk.options),

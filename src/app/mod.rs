@@ -132,6 +132,7 @@ impl App {
         let voices = Arc::new(load_prompts(config)?);
         let media = MediaEngine::start(build::engine(config, entropy()?))?;
         let dialer_config = build::dialer(config)?;
+        warn_of_shown_keys(config);
         let resolver = build::resolver(config, entropy()?)?;
         let peers = Peers::new(build::peer_check(config, &resolver).await);
         let recorder = FlightRecorder::new(config.capture.calls);
@@ -299,6 +300,13 @@ async fn serve_http(
     Ok(servers)
 }
 
+/// In the log of every start and reload: nothing else would tell that an encrypted call can be read.
+fn warn_of_shown_keys(config: &Config) {
+    for warning in config.trunks.iter().filter_map(|trunk| trunk.srtp_warning()) {
+        tracing::warn!("{warning}");
+    }
+}
+
 async fn open_store(config: &Config, public_url: &str) -> Result<Store, AppError> {
     let store = Store::open(StoreOptions::new(
         &config.store.url,
@@ -401,6 +409,7 @@ async fn report(store: Store, media: MediaEngine, sip: SipNet, metrics: Option<P
         metrics::counter!("ringproof_rtp_packets_sent_total").absolute(engine.packets_sent);
         metrics::counter!("ringproof_rtp_packets_received_total").absolute(engine.packets_received);
         metrics::counter!("ringproof_rtp_packets_skipped_total").absolute(engine.packets_skipped);
+        metrics::counter!("ringproof_srtp_packets_rejected_total").absolute(engine.srtp_rejected);
         metrics::counter!("ringproof_media_refused_total", "reason" => "no_port")
             .absolute(engine.refused_no_port);
         metrics::counter!("ringproof_media_refused_total", "reason" => "full").absolute(engine.refused_full);

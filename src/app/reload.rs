@@ -109,6 +109,7 @@ fn parts(
     seed: [u8; 32],
 ) -> Result<Parts, AppError> {
     let dialer = build::dialer(in_force)?;
+    super::warn_of_shown_keys(in_force);
     let message_check = build::message_check(dialer.profiles.clone(), Arc::clone(&voices));
     Ok(Parts {
         api: build::api(in_force, public_url, seed, message_check)?,

@@ -13,8 +13,10 @@ use crate::media::command::{MediaCommand, MediaEvent};
 use crate::media::frame::Clip;
 use crate::media::press::parse_info;
 use crate::media::voice::{MissingClip, Voice};
-use crate::model::{AttemptReport, Entropy, HungUpBy, Masked, Outcome, Reason, Stage};
-use crate::sdp::LocalMedia;
+use crate::model::{
+    AttemptReport, Entropy, HungUpBy, Masked, Outcome, Reason, SrtpPolicy, SrtpProfile, Stage,
+};
+use crate::sdp::{LocalMedia, Sdes};
 use crate::sip::invite::{self, InviteSession};
 
 /// Why our BYE, and our CANCEL of a phone that nobody answers, are sent (RFC 3326).
@@ -62,6 +64,9 @@ impl Desk {
     /// Writes the offer and sends the INVITE.
     pub(super) fn start(now: Instant, spec: CallSpec, mut entropy: Entropy) -> Self {
         let vars = spec.vars();
+        let sdes = Sdes::new(spec.srtp, spec.srtp_profile, &mut entropy);
+        // In RTP/AVP a peer without SRTP ignores the keys; RTP/SAVP it refuses.
+        let falls_back = spec.srtp == SrtpPolicy::Prefer && spec.srtp_profile == SrtpProfile::Savp;
         let local = LocalMedia {
             address: spec.local_media.ip(),
             port: spec.local_media.port(),
@@ -72,6 +77,7 @@ impl Desk {
             session_id: u64::from(entropy.u32() >> 1),
             version: 1,
             rtcp_mux: spec.rtcp_mux,
+            srtp: sdes,
         };
         let mut desk = Self {
             out: VecDeque::new(),
@@ -96,7 +102,10 @@ impl Desk {
         };
         let offer = desk.leg.offer();
         let mut out = Vec::new();
-        let session = InviteSession::start(now, spec.invite, offer, entropy, &mut out);
+        let mut session = InviteSession::start(now, spec.invite, offer, entropy, &mut out);
+        if falls_back {
+            session = session.with_fallback(desk.leg.plain_offer());
+        }
         desk.take(session, out);
         desk
     }
@@ -358,6 +367,7 @@ impl Desk {
     pub(super) fn note_codec(&mut self) {
         if let Some(codec) = self.leg.codec() {
             self.report.codec = Some(codec.as_str().to_owned());
+            self.report.srtp = self.leg.srtp();
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 use super::desk::{Desk, REASON_NO_MEDIA};
 use super::leg::Leg;
 use super::machine::Phase;
-use super::outcome::{self, NextTrunk, Ruling};
+use super::outcome::{self, FLAG_NO_SRTP_KEY, NextTrunk, Ruling};
 use crate::ivr::{self, Key, Menu};
 use crate::media::command::MediaEvent;
 use crate::media::press::Press;
@@ -66,6 +66,11 @@ impl Unanswered {
             Event::NextTarget { .. } => {
                 desk.next_target(now);
                 // Nothing was heard of the next one yet: its own Timer B rules.
+                self.progress = Progress::NoResponse;
+                Phase::Dialing(self)
+            }
+            Event::FellBack => {
+                desk.leg.fall_back();
                 self.progress = Progress::NoResponse;
                 Phase::Dialing(self)
             }
@@ -142,7 +147,12 @@ impl Unanswered {
         let agreed = match sdp {
             Some(sdp) => desk
                 .with_leg(|leg, out| leg.accept_answer(sdp, out))
-                .map_err(|_| Reason::CodecMismatch),
+                .map_err(|error| {
+                    if error.lacks_keys() {
+                        desk.report.flag(FLAG_NO_SRTP_KEY);
+                    }
+                    Reason::CodecMismatch
+                }),
             // The answer may have come in an 18x (RFC 3261 §13.2.1).
             None if desk.leg.is_agreed() => Ok(()),
             None => Err(Reason::MediaFailed),
@@ -211,6 +221,7 @@ impl Phase {
             | Event::SdpAnswer { .. }
             | Event::Info { .. }
             | Event::Party(_)
+            | Event::FellBack
             | Event::NextTarget { .. }) => {
                 Self::refuse_offer(desk, now, &event);
                 Self::GivingUp { reason, until }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::media::command::{DtmfMode, InfoKey, Keying, MediaCommand, StreamConfig};
 use crate::media::frame::Clip;
-use crate::model::{Codec, Digits};
+use crate::model::{Codec, Digits, SrtpSuite};
 use crate::sdp::{self, LocalMedia, Negotiated, SdpError};
 
 #[derive(Debug)]
@@ -52,6 +52,17 @@ impl Leg {
         }
     }
 
+    /// The offer for a peer that takes no keys, before anything was answered; [`Leg::fall_back`] says that it has left.
+    pub(super) fn plain_offer(&self) -> Vec<u8> {
+        sdp::offer(&self.local.plain().next_version())
+    }
+
+    /// The peer has refused our keys, and the offer without them is on its way.
+    pub(super) fn fall_back(&mut self) {
+        self.body = self.plain_offer();
+        self.local = self.local.plain().next_version();
+    }
+
     pub(super) fn offer(&mut self) -> Vec<u8> {
         self.body = match &self.state {
             State::Open { agreed, .. } => {
@@ -88,6 +99,14 @@ impl Leg {
     pub(super) fn codec(&self) -> Option<Codec> {
         match &self.state {
             State::Open { agreed, .. } => Some(agreed.codec),
+            State::Silent | State::Closed { .. } => None,
+        }
+    }
+
+    /// `None`: nothing is agreed, or audio in the clear.
+    pub(super) fn srtp(&self) -> Option<SrtpSuite> {
+        match &self.state {
+            State::Open { agreed, .. } => agreed.secured.as_ref().map(|secured| secured.keys.suite),
             State::Silent | State::Closed { .. } => None,
         }
     }
@@ -256,6 +275,10 @@ fn stream(agreed: &Negotiated, dtmf: DtmfMode) -> StreamConfig {
         receive: agreed.direction.receives(),
         dtmf,
         collect_audio: false,
+        srtp: agreed
+            .secured
+            .as_ref()
+            .map(|secured| Box::new(secured.keys.clone())),
     }
 }
 
@@ -276,6 +299,7 @@ mod tests {
             session_id: 5,
             version: 1,
             rtcp_mux: false,
+            srtp: None,
         };
         Leg::new(local, DtmfMode::Auto)
     }

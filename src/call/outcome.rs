@@ -7,6 +7,8 @@ use crate::sip::message::Response;
 
 /// The network says that it, not the callee, refused the call.
 pub const FLAG_CALL_BLOCKED: &str = "call_blocked";
+/// The answer brought no key that fits our offer, and nothing goes in the clear.
+pub(super) const FLAG_NO_SRTP_KEY: &str = "no_srtp_key";
 /// The callee never wants to be called again (RFC 8197).
 pub const FLAG_UNWANTED: &str = "unwanted";
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::ivr::{MenuConfig, Script, Task, phrase};
 use crate::media::command::DtmfMode;
 use crate::media::voice::{MissingClip, Voice};
-use crate::model::{Codec, Digits, Extension, Masked, Method};
+use crate::model::{Codec, Digits, Extension, Masked, Method, SrtpPolicy, SrtpProfile};
 use crate::sip::invite::InviteConfig;
 
 #[derive(Clone)]
@@ -20,6 +20,8 @@ pub struct CallSpec {
     pub codecs: Vec<Codec>,
     /// Offer `a=rtcp-mux`.
     pub rtcp_mux: bool,
+    pub srtp: SrtpPolicy,
+    pub srtp_profile: SrtpProfile,
     pub dtmf: DtmfMode,
     pub method: Method,
     /// `match_code`: the digits on the screen. `speak_code`: the digits to speak.

@@ -36,6 +36,7 @@ impl Phase {
             | Event::TimedOut
             | Event::TransportFailed
             | Event::NextTarget { .. }
+            | Event::FellBack
             | Event::AnsweredAfterCancel => Self::Talking { menu },
         }
     }

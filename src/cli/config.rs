@@ -108,6 +108,9 @@ fn valid_or_refused(path: &str, config: &Config, json: bool) -> ExitCode {
     if config.webhook.secrets.is_empty() {
         println!("warning: webhook.secret is not set and no profile has callbacks: no webhook is sent.");
     }
+    for warning in config.trunks.iter().filter_map(|trunk| trunk.srtp_warning()) {
+        println!("warning: {warning}");
+    }
     for notice in &checked.notices {
         println!("warning: prompts: {notice}");
     }

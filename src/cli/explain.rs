@@ -71,7 +71,7 @@ const AUTH: [&str; 2] = [
 ];
 const CODECS: [&str; 2] = [
     "codecs must hold one that the trunk allows: [\"PCMU\", \"PCMA\"] in its order",
-    "if the trunk insists on SRTP, switch that off there",
+    "srtp: \"require\" where the trunk insists on it, \"off\" or \"prefer\" where it knows none; srtp_profile = \"avp\" for some",
 ];
 const CONGESTION: [&str; 2] = [
     "cps and max_calls must lie within what the account allows",
@@ -193,6 +193,7 @@ pub(super) struct CallFacts {
     /// Phrase, or the text of the Reason header.
     pub(super) phrase: String,
     pub(super) codec: Option<String>,
+    pub(super) srtp: Option<String>,
     pub(super) packets_sent: u64,
     pub(super) packets_received: u64,
     pub(super) packets_lost: u64,
@@ -217,6 +218,7 @@ impl CallFacts {
                 .and_then(|status| status.try_into().ok()),
             phrase: text("reason_text").or(text("sip_reason")).unwrap_or_default(),
             codec: text("codec"),
+            srtp: text("srtp"),
             packets_sent: count("packets_sent"),
             packets_received: count("packets_received"),
             packets_lost: count("packets_lost"),
@@ -243,8 +245,9 @@ impl CallFacts {
 
     fn audio(&self) -> String {
         format!(
-            "{}, {} packets sent, {} received, {} lost",
+            "{}{}, {} packets sent, {} received, {} lost",
             self.codec.as_deref().unwrap_or("no codec"),
+            over_srtp(self.srtp.as_deref()),
             self.packets_sent,
             self.packets_received,
             self.packets_lost
@@ -254,6 +257,11 @@ impl CallFacts {
     fn has(&self, flag: &str) -> bool {
         self.flags.iter().any(|found| found == flag)
     }
+}
+
+/// What follows the name of the codec.
+pub(super) fn over_srtp(suite: Option<&str>) -> String {
+    suite.map_or_else(String::new, |suite| format!(" over SRTP ({suite})"))
 }
 
 /// Of a test call.

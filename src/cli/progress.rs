@@ -94,7 +94,8 @@ pub(super) fn outcome_lines(verification: &Value) -> Vec<String> {
         if let Some(codec) = attempt["codec"].as_str() {
             let count = |key: &str| attempt[key].as_u64().unwrap_or_default();
             facts.push(format!(
-                "{codec}, {} packets sent, {} received, {} lost",
+                "{codec}{}, {} packets sent, {} received, {} lost",
+                super::explain::over_srtp(attempt["srtp"].as_str()),
                 count("packets_sent"),
                 count("packets_received"),
                 count("packets_lost")

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::reader::{Report, Section};
 use super::types::*;
-use crate::model::Region;
+use crate::model::{Region, SrtpPolicy, SrtpProfile};
 
 /// Words of `number_format` and `caller_id_format`.
 pub(super) const FORMATS: [(&str, NumberFormat); 4] = [
@@ -247,17 +247,18 @@ pub(super) fn headers(s: &mut Section<'_>, report: &mut Report<'_>) -> BTreeMap<
     headers
 }
 
-/// The policy has a name and one value, so that a file says what is meant.
-pub(super) fn srtp(s: &mut Section<'_>, report: &mut Report<'_>) {
-    let Some(text) = s.text("srtp", report) else {
-        return;
-    };
-    let message = match text.as_str() {
-        "off" => return,
-        "prefer" | "require" => {
-            format!("expected \"off\": {text:?} comes with SRTP, which this version does not have")
-        }
-        _ => format!("expected \"off\", found {text:?}"),
-    };
-    s.problem(report, "srtp", message);
+pub(super) const SRTP_POLICIES: [(&str, SrtpPolicy); 3] = [
+    ("off", SrtpPolicy::Off),
+    ("prefer", SrtpPolicy::Prefer),
+    ("require", SrtpPolicy::Require),
+];
+pub(super) const SRTP_PROFILES: [(&str, SrtpProfile); 2] =
+    [("savp", SrtpProfile::Savp), ("avp", SrtpProfile::Avp)];
+
+/// A profile without keys to offer under it is a mistake.
+pub(super) fn srtp_profile_is_used(s: &Section<'_>, trunk: &Trunk, report: &mut Report<'_>) {
+    if trunk.srtp == SrtpPolicy::Off && trunk.srtp_profile != SrtpProfile::Savp {
+        let message = "expected srtp = \"prefer\" or \"require\" beside it: with \"off\" no keys are offered";
+        s.problem(report, "srtp_profile", message);
+    }
 }

@@ -12,7 +12,7 @@ use super::registration::register;
 use super::sip::{sip, trunk_tls};
 use super::tree::Node;
 use super::types::*;
-use crate::model::{Codec, Masked, NumberValidation, Region};
+use crate::model::{Codec, Masked, NumberValidation, Region, SrtpPolicy, SrtpProfile};
 
 /// A compiled pattern may take so much memory.
 const PATTERN_BYTES_MAX: usize = 64 * 1024;
@@ -236,6 +236,8 @@ fn trunk(mut s: Section<'_>, name: String, report: &mut Report<'_>) -> Trunk {
         dtmf: s.one_of("dtmf", &modes, Dtmf::Auto, report),
         codecs: codecs(&mut s, report),
         rtcp_mux: s.boolean("rtcp_mux", false, report),
+        srtp: s.one_of("srtp", &SRTP_POLICIES, SrtpPolicy::Off, report),
+        srtp_profile: s.one_of("srtp_profile", &SRTP_PROFILES, SrtpProfile::Savp, report),
         rel100: s.one_of("rel100", &[("supported", true), ("off", false)], true, report),
         failover_on_timeout: s.boolean("failover_on_timeout", true, report),
         options: seconds(&mut s, "options_s", 3600.0, 30.0, report),
@@ -246,7 +248,7 @@ fn trunk(mut s: Section<'_>, name: String, report: &mut Report<'_>) -> Trunk {
         caller_id,
         caller_id_default,
     };
-    srtp(&mut s, report);
+    srtp_profile_is_used(&s, &trunk, report);
     home_country_is_used(&s, &trunk, report);
     s.finish(report);
     trunk

@@ -214,7 +214,8 @@ fn show_trunk(out: &mut Printer, trunk: &Trunk) {
     };
     out.text("dtmf", dtmf);
     out.list("codecs", &trunk.codecs);
-    out.text("srtp", "off");
+    out.text("srtp", trunk.srtp.as_str());
+    out.text("srtp_profile", trunk.srtp_profile.as_str());
     out.raw("rtcp_mux", trunk.rtcp_mux);
     out.text("rel100", if trunk.rel100 { "supported" } else { "off" });
     out.raw("failover_on_timeout", trunk.failover_on_timeout);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::model::{Cidr, Codec, Digit, Masked, Method, NumberValidation};
+use crate::model::{Cidr, Codec, Digit, Masked, Method, NumberValidation, SrtpPolicy, SrtpProfile};
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -199,6 +199,8 @@ pub struct Trunk {
     pub codecs: Vec<Codec>,
     /// Offer `a=rtcp-mux` (RFC 5761).
     pub rtcp_mux: bool,
+    pub srtp: SrtpPolicy,
+    pub srtp_profile: SrtpProfile,
     pub rel100: bool,
     pub failover_on_timeout: bool,
     /// Between two OPTIONS to each target; zero: none.
@@ -206,6 +208,23 @@ pub struct Trunk {
     /// A request too long for UDP may go over TCP where the target names no transport.
     pub tcp_switch: bool,
     pub tls: TrunkTls,
+}
+
+impl Trunk {
+    /// The keys of SRTP are in the SDP (RFC 4568 §7): whoever reads the signalling reads the audio. What to tell the
+    /// operator where a target may be reached without TLS.
+    #[must_use]
+    pub fn srtp_warning(&self) -> Option<String> {
+        let over_tls = |target: &TrunkTarget| target.is_secure || target.transport == Some(Transport::Tls);
+        if self.srtp == SrtpPolicy::Off || self.targets.iter().all(over_tls) {
+            return None;
+        }
+        Some(format!(
+            "trunk.{}.srtp: the keys travel in the SDP, and a target may be reached without TLS: who reads the signalling can \
+             read the audio. Use transport=tls in targets.",
+            self.name
+        ))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,7 +12,9 @@ use super::{DialerConfig, InForce};
 use crate::call::{CallSpec, CallTimings, SpecError};
 use crate::ivr::Script;
 use crate::media::command::DtmfMode;
-use crate::model::{Cidr, Codec, Destination as Called, Outcome, Reason, Verification};
+use crate::model::{
+    Cidr, Codec, Destination as Called, Outcome, Reason, SrtpPolicy, SrtpProfile, Verification,
+};
 use crate::net::media_engine::Refusal;
 use crate::net::sip_net::{Local, RegisterError, TlsPolicy};
 use crate::prompt::{MessageError, Wanted, brand_variable, message_vars};
@@ -45,6 +47,8 @@ pub struct Trunk {
     pub codecs: Vec<Codec>,
     /// Offer `a=rtcp-mux`.
     pub rtcp_mux: bool,
+    pub srtp: SrtpPolicy,
+    pub srtp_profile: SrtpProfile,
     pub rel100: bool,
     pub failover_on_timeout: bool,
     /// Between two OPTIONS to the same target; `None`: no OPTIONS.
@@ -184,6 +188,8 @@ pub(super) fn call_spec(
         local_media: SocketAddr::new(advertised(media_ip), wire.local_media.port()),
         codecs: trunk.codecs.clone(),
         rtcp_mux: trunk.rtcp_mux,
+        srtp: trunk.srtp,
+        srtp_profile: trunk.srtp_profile,
         dtmf: trunk.dtmf,
         method: verification.method,
         code: verification.code.clone(),

@@ -36,6 +36,8 @@ fn trunk(presentation: Presentation) -> Trunk {
         dtmf: DtmfMode::Auto,
         codecs: vec![Codec::Pcmu],
         rtcp_mux: false,
+        srtp: crate::model::SrtpPolicy::Off,
+        srtp_profile: crate::model::SrtpProfile::Savp,
         rel100: true,
         failover_on_timeout: true,
         options_every: None,

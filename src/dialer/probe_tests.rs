@@ -48,6 +48,8 @@ fn trunk(password: Option<&str>) -> Trunk {
         dtmf: DtmfMode::Auto,
         codecs: Vec::new(),
         rtcp_mux: false,
+        srtp: crate::model::SrtpPolicy::Off,
+        srtp_profile: crate::model::SrtpProfile::Savp,
         rel100: true,
         failover_on_timeout: true,
         options_every: None,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::frame::Clip;
 pub use super::press::{DtmfMode, InfoKey, Press};
-use crate::model::{Codec, Digit, Digits, KeyTransport, QualityReport};
+use crate::model::{Codec, Digit, Digits, KeyTransport, QualityReport, SrtpKeys};
 
 /// One media stream as offer and answer agreed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct StreamConfig {
     /// Keep what the peer says, up to [`Recording::OCTETS_MAX`]. The simulator's callees listen so; a real
     /// call never does.
     pub collect_audio: bool,
+    /// `None`: RTP and RTCP in the clear.
+    pub srtp: Option<Box<SrtpKeys>>,
 }
 
 /// How keys are sent.

@@ -20,6 +20,7 @@ pub mod press;
 pub mod quality;
 pub mod rtcp;
 pub mod rtp;
+pub mod srtp;
 pub mod telephone_event;
 pub mod tone;
 

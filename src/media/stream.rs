@@ -6,6 +6,8 @@
 //! handle_rtp ─► receiver: source, payload type, order ─► telephone-event, tones ─► press ─► events
 //! handle_rtcp, next_rtcp: reports every 5 s
 //! ```
+//! Where keys are agreed, all of it passes a shield at the edge: what leaves is encrypted, and what comes is looked
+//! at only when it is authentic and new.
 //! While media is agreed a packet leaves every ptime: the prompt, keys, or silence. Silence is sent and not
 //! saved, because it keeps NAT bindings and session border controllers open. Timestamps run on through
 //! everything; the marker is set after each gap.
@@ -16,6 +18,7 @@
 //! - At any moment at most two packets are owed; what a longer stall missed is never sent, and media time jumps
 //!   over it. A prompt loses none of its octets by that.
 //! - [`MediaEvent::ClipDone`] comes with the packet that holds the clip's last octet, neither before nor without.
+//! - Under keys nothing leaves in the clear, and nothing that came in the clear is believed.
 //! - Whatever octets come in, at most a counter changes unless source, payload type and order are right.
 //! - The path of a packet allocates nothing.
 mod impair;
@@ -23,6 +26,7 @@ mod order;
 mod receive;
 mod recording;
 mod send;
+mod shield;
 
 #[cfg(test)]
 mod tests;
@@ -34,9 +38,11 @@ pub use self::send::Outgoing;
 
 use self::receive::Receiver;
 use self::send::Sender;
+use self::shield::Shield;
 use super::command::{MediaCommand, MediaEvent, StreamConfig};
 use super::playout::Playout;
 use super::rtcp::{self, RtcpSession};
+use super::rtp::DATAGRAM_LEN_MAX;
 use crate::model::Entropy;
 
 /// One leg with agreed media.
@@ -47,6 +53,7 @@ pub struct Stream {
     sender: Sender,
     receiver: Receiver,
     rtcp: RtcpSession,
+    shield: Shield,
 }
 
 impl Stream {
@@ -57,12 +64,14 @@ impl Stream {
         let sender = Sender::new(now, &config, entropy.fork());
         let receiver = Receiver::new(&config);
         let rtcp = RtcpSession::new(now, sender.ssrc(), entropy);
+        let shield = Shield::default().under(config.srtp.as_deref());
         Self {
             config,
             playout: Playout::default(),
             sender,
             receiver,
             rtcp,
+            shield,
         }
     }
 
@@ -91,6 +100,7 @@ impl Stream {
         self.config = normalized(config);
         self.sender.update(&self.config);
         self.receiver.update(&self.config);
+        self.shield = std::mem::take(&mut self.shield).under(self.config.srtp.as_deref());
     }
 
     fn report_quality(&self, events: &mut Vec<MediaEvent>) {
@@ -107,12 +117,30 @@ impl Stream {
             self.handle_rtcp(now, datagram);
             return;
         }
-        self.receiver.handle(now, datagram, &self.config, events);
+        if self.shield.is_open() {
+            self.receiver.handle(now, datagram, &self.config, events);
+            return;
+        }
+        let mut plain = [0; DATAGRAM_LEN_MAX];
+        match self.shield.open_rtp(datagram, &mut plain) {
+            Ok(packet) => self.receiver.handle(now, packet, &self.config, events),
+            Err(_) => self.receiver.reject_unauthentic(),
+        }
     }
 
     /// Takes one datagram from the RTCP socket. A bad one changes nothing; a BYE ends no call.
     pub fn handle_rtcp(&mut self, now: Instant, datagram: &[u8]) {
-        let _ = self.rtcp.on_packet(now, datagram);
+        if self.shield.is_open() {
+            let _ = self.rtcp.on_packet(now, datagram);
+            return;
+        }
+        let mut plain = [0; DATAGRAM_LEN_MAX];
+        match self.shield.open_rtcp(datagram, &mut plain) {
+            Ok(packet) => {
+                let _ = self.rtcp.on_packet(now, packet);
+            }
+            Err(_) => self.receiver.reject_unauthentic(),
+        }
     }
 
     /// When something is to be done next: a packet, a report or a decision about a press.
@@ -136,8 +164,11 @@ impl Stream {
         buffer: &mut [u8],
         events: &mut Vec<MediaEvent>,
     ) -> Option<Outgoing> {
-        self.sender
-            .next_packet(now, &self.config, &mut self.playout, buffer, events)
+        let packet = self
+            .sender
+            .next_packet(now, &self.config, &mut self.playout, buffer, events)?;
+        let len = self.shield.seal_rtp(buffer, packet.len).ok()?;
+        Some(Outgoing { len, ..packet })
     }
 
     /// The report that is due, written to the front of `buffer`.
@@ -147,7 +178,8 @@ impl Stream {
         }
         let sent = self.sender.take_figures(now);
         let received = self.receiver.take_figures();
-        self.rtcp.write_report(now, sent, received, buffer).ok()
+        let len = self.rtcp.write_report(now, sent, received, buffer).ok()?;
+        self.shield.seal_rtcp(buffer, len).ok()
     }
 
     /// The last report, with the RTCP BYE.
@@ -155,7 +187,8 @@ impl Stream {
         self.config.remote_rtcp?;
         let sent = self.sender.take_figures(now);
         let received = self.receiver.take_figures();
-        self.rtcp.write_goodbye(now, sent, received, buffer).ok()
+        let len = self.rtcp.write_goodbye(now, sent, received, buffer).ok()?;
+        self.shield.seal_rtcp(buffer, len).ok()
     }
 
     /// Lets deadlines pass that send nothing.
@@ -166,6 +199,11 @@ impl Stream {
     /// Packets not sent since the last call of this, because their time had passed.
     pub fn take_skipped(&mut self) -> u64 {
         self.sender.take_skipped()
+    }
+
+    /// Datagrams that keys have not let in since the last call of this.
+    pub const fn take_srtp_rejected(&mut self) -> u64 {
+        self.receiver.take_srtp_rejected()
     }
 
     /// Received datagrams that were not believed, by reason.

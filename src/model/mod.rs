@@ -20,6 +20,7 @@ mod party;
 mod phone_number;
 mod phone_reading;
 mod region;
+mod srtp;
 mod time;
 mod verification;
 
@@ -35,5 +36,6 @@ pub use outcome::{Outcome, Reason, Stage, Status, UnknownWord};
 pub use party::{Forwarded, ForwardedBy};
 pub use phone_number::{LineType, NumberError, NumberValidation, PhoneNumber};
 pub use region::Region;
+pub use srtp::{MASTER_KEY_LEN, MASTER_SALT_LEN_MAX, SrtpKey, SrtpKeys, SrtpPolicy, SrtpProfile, SrtpSuite};
 pub use time::UnixMillis;
 pub use verification::{Attempt, AttemptReport, KeyTransport, Method, Purpose, QualityReport, Verification};

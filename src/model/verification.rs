@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use super::outcome::words;
 use super::{
-    AttemptId, Destination, Digit, Digits, Extension, Forwarded, HangupCause, Masked, Outcome, Stage, Status,
-    UnixMillis, UnknownWord, VerificationId,
+    AttemptId, Destination, Digit, Digits, Extension, Forwarded, HangupCause, Masked, Outcome, SrtpSuite,
+    Stage, Status, UnixMillis, UnknownWord, VerificationId,
 };
 
 words!(
@@ -103,6 +103,8 @@ pub struct AttemptReport {
     pub key_duration_ms: Option<u32>,
     /// `PCMU` or `PCMA`.
     pub codec: Option<String>,
+    /// `None`: the audio went in the clear, or none was agreed.
+    pub srtp: Option<SrtpSuite>,
     pub quality: QualityReport,
     /// Post-dial delay: INVITE to the first 18x, milliseconds.
     pub pdd_ms: Option<u32>,
@@ -110,7 +112,8 @@ pub struct AttemptReport {
     pub ring_ms: Option<u32>,
     /// 2xx to BYE, milliseconds.
     pub talk_ms: Option<u32>,
-    /// Words that explain: `dtmf_mismatch`, `call_blocked`, `unwanted`, `forwarded`, `possible_double_ring`.
+    /// Words that explain: `dtmf_mismatch`, `call_blocked`, `unwanted`, `forwarded`, `no_srtp_key`,
+    /// `possible_double_ring`.
     pub flags: Vec<String>,
     pub forwarded: Option<Forwarded>,
     /// P-Asserted-Identity of the telephone that was reached, masked.

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::client::verify_server_cert_signed_by_trust_anchor;
 use tokio_rustls::rustls::crypto::{
-    CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
+    CryptoProvider, aws_lc_rs::default_provider, verify_tls12_signature, verify_tls13_signature,
 };
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -100,7 +100,7 @@ impl TlsPolicy {
             identity,
             expected: config.expected.clone(),
             rule: config.rule,
-            provider: Arc::new(aws_lc_rs::default_provider()),
+            provider: Arc::new(default_provider()),
         }))
     }
 
@@ -156,7 +156,7 @@ pub fn check_server(config: &TlsServerConfig) -> Result<(), TlsError> {
 
 /// The listeners' side.
 pub(super) fn acceptor(config: &TlsServerConfig) -> Result<TlsAcceptor, TlsError> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
+    let provider = Arc::new(default_provider());
     let setup = |error: Error| TlsError::Setup(error.to_string());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

@@ -28,6 +28,13 @@ pub(super) struct MediaLine {
     pub(super) maps: Vec<FormatMap>,
 }
 
+/// How the packets of an m-line travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transport {
+    Plain,
+    Secure,
+}
+
 /// `a=rtpmap:101 telephone-event/8000`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FormatMap {
@@ -92,16 +99,40 @@ impl MediaLine {
         Ok(Self { raw, formats, maps })
     }
 
-    /// Audio over plain RTP. `RTP/AVPF` is taken too: its feedback messages are optional (RFC 4585 §3.1).
-    pub(super) fn is_audio(&self) -> bool {
+    /// Of an audio line over a profile that we know. Those with feedback are taken too: its messages are optional
+    /// (RFC 4585 §3.1, RFC 5124 §3.3).
+    pub(super) fn transport(&self) -> Option<Transport> {
+        if !self.raw.media.eq_ignore_ascii_case("audio") {
+            return None;
+        }
+        let known = [
+            ("RTP/AVP", Transport::Plain),
+            ("RTP/AVPF", Transport::Plain),
+            ("RTP/SAVP", Transport::Secure),
+            ("RTP/SAVPF", Transport::Secure),
+        ];
         let proto = &self.raw.proto;
-        self.raw.media.eq_ignore_ascii_case("audio")
-            && (proto.eq_ignore_ascii_case("RTP/AVP") || proto.eq_ignore_ascii_case("RTP/AVPF"))
+        let named = known
+            .into_iter()
+            .find(|(name, _)| proto.eq_ignore_ascii_case(name));
+        named.map(|(_, transport)| transport)
+    }
+
+    pub(super) fn no_audio(&self, expected: &'static str) -> SdpError {
+        SdpError::NoAudio {
+            expected,
+            got: self.describe(),
+        }
+    }
+
+    /// Value attributes of this name.
+    pub(super) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        values(&self.raw.attributes, name)
     }
 
     /// A value attribute, the first of its name.
     pub(super) fn value<'a>(&'a self, name: &'a str) -> Option<&'a str> {
-        values(&self.raw.attributes, name).next()
+        self.values(name).next()
     }
 
     /// `a=fmtp:<payload type> <parameters>`.

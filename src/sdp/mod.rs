@@ -4,20 +4,26 @@
 //! - [`accept_answer`] reads the peer's SDP answer to it, in an 18x, a 2xx or an ACK.
 //! - [`answer`] reads a peer's offer (re-INVITE, UPDATE, or the simulator as UAS) and writes the SDP answer.
 //!
-//! What is not here: SRTP (`a=crypto` is ignored in RTP/AVP), codecs other than G.711, and who may send an offer
-//! when (`sip::invite`).
+//! Keys of SRTP are in `crypto`: RTP/SAVP, and `a=crypto` in RTP/AVP where the trunk wants it so; otherwise it is ignored
+//! there.
+//!
+//! What is not here: DTLS-SRTP, codecs other than G.711, and who may send an offer when (`sip::invite`).
 //!
 //! Invariants:
 //! - A body over [`SDP_LEN_MAX`] octets or [`MEDIA_LINES_MAX`] m-lines is refused before anything is allocated for it.
 //! - [`Negotiated::remote`] is never multicast and never port 0; an unspecified address (`c=0.0.0.0`) only ever comes
 //!   with a direction that does not send.
 //! - An answer has the m-lines of its offer, in order, all but one refused, and uses the offer's payload numbers.
+//! - Over RTP/SAVP nothing is agreed without keys.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod crypto;
 mod lines;
 mod negotiate;
 mod write;
 
+#[cfg(test)]
+mod crypto_tests;
 #[cfg(test)]
 mod rfc4317_vectors;
 #[cfg(test)]
@@ -26,6 +32,8 @@ mod rules_tests;
 mod vectors;
 
 use std::net::{IpAddr, SocketAddr};
+
+pub use crypto::{Sdes, Secured};
 
 use crate::model::Codec;
 
@@ -60,9 +68,20 @@ pub struct LocalMedia {
     pub version: u64,
     /// Offer `a=rtcp-mux`; only where the trunk says so. A mux that the peer offers is accepted in any case.
     pub rtcp_mux: bool,
+    /// `None`: RTP/AVP, and no keys.
+    pub srtp: Option<Sdes>,
 }
 
 impl LocalMedia {
+    /// The same media without keys.
+    #[must_use]
+    pub fn plain(&self) -> Self {
+        Self {
+            srtp: None,
+            ..self.clone()
+        }
+    }
+
     /// The same media for the next body of the session (RFC 3264 §8).
     #[must_use]
     pub fn next_version(&self) -> Self {
@@ -133,6 +152,8 @@ pub struct Negotiated {
     /// Ours.
     pub direction: Direction,
     pub rtcp_mux: bool,
+    /// `None`: RTP in the clear.
+    pub secured: Option<Secured>,
 }
 
 /// Why a body gives no media.
@@ -144,8 +165,10 @@ pub enum SdpError {
     TooMany { what: &'static str, max: usize },
     #[error("expected SDP, got {0}")]
     Malformed(String),
-    #[error("expected an audio stream over RTP/AVP, got {0}")]
-    NoAudio(String),
+    #[error("expected an audio stream over {expected}, got {got}")]
+    NoAudio { expected: &'static str, got: String },
+    #[error("expected a=crypto with a key for one of {expected}, got {got}")]
+    NoKey { expected: String, got: String },
     #[error("the peer refused the audio stream (port 0)")]
     Refused,
     #[error("expected a c= line with a unicast IP address, got {0}")]
@@ -154,6 +177,21 @@ pub enum SdpError {
     NoCommonCodec { expected: String, got: String },
     #[error("expected {expected} m-lines as in the offer, got {got}")]
     MediaLines { expected: usize, got: usize },
+}
+
+impl SdpError {
+    /// The codecs may fit, the keys do not: nothing but the clear is left.
+    #[must_use]
+    pub fn lacks_keys(&self) -> bool {
+        matches!(
+            self,
+            Self::NoKey { .. }
+                | Self::NoAudio {
+                    expected: "RTP/SAVP",
+                    ..
+                }
+        )
+    }
 }
 
 /// Our offer.
@@ -171,6 +209,20 @@ pub fn reoffer(local: &LocalMedia, agreed: &Negotiated) -> Vec<u8> {
 /// Reads the SDP answer to [`offer`].
 pub fn accept_answer(local: &LocalMedia, answer: &[u8]) -> Result<Negotiated, SdpError> {
     negotiate::accept_answer(local, &lines::Description::parse(answer)?)
+}
+
+/// Whether all the audio of an offer is over a secure profile.
+#[must_use]
+pub fn wants_srtp(offer: &[u8]) -> bool {
+    let Ok(offer) = lines::Description::parse(offer) else {
+        return false;
+    };
+    let mut audio = offer
+        .medias
+        .iter()
+        .filter_map(lines::MediaLine::transport)
+        .peekable();
+    audio.peek().is_some() && audio.all(|transport| transport == lines::Transport::Secure)
 }
 
 /// Reads a peer's offer and writes our answer to it.

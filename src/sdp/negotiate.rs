@@ -1,7 +1,8 @@
 //! What two descriptions have in common (RFC 3264 §6, §7).
 use std::net::{IpAddr, SocketAddr};
 
-use super::lines::{Description, MediaLine, excerpt};
+use super::crypto::Secured;
+use super::lines::{Description, MediaLine, Transport, excerpt};
 use super::{Direction, LocalMedia, Negotiated, PTIME_MS_ALLOWED, SdpError};
 use crate::model::Codec;
 
@@ -16,36 +17,55 @@ pub(super) fn accept_answer(local: &LocalMedia, answer: &Description) -> Result<
         return Err(SdpError::MediaLines { expected: 1, got: 0 });
     };
     // More m-lines than we offered break RFC 3264 §6; ours still is the first, and the others get nothing.
-    if !media.is_audio() {
-        return Err(SdpError::NoAudio(media.describe()));
-    }
-    if media.raw.port == 0 {
+    // A refused line may carry another profile than ours.
+    if media.transport().is_some() && media.raw.port == 0 {
         return Err(SdpError::Refused);
     }
+    let secured = match &local.srtp {
+        Some(sdes) => sdes.answered(media)?,
+        None if media.transport() == Some(Transport::Plain) => None,
+        None => return Err(media.no_audio("RTP/AVP")),
+    };
     // We offered to send and to receive, so the peer's direction decides.
-    agree(local, answer, media, local.rtcp_mux)
+    agree(local, answer, media, local.rtcp_mux, secured)
 }
 
-/// A peer's offer: the first usable audio line is taken. Gives its index too.
+/// A peer's offer: the first usable audio line is taken, one with keys before the others. Gives its index too.
 pub(super) fn accept_offer(local: &LocalMedia, offer: &Description) -> Result<(usize, Negotiated), SdpError> {
-    let mut audio = offer
+    let mut audio: Vec<(usize, &MediaLine)> = offer
         .medias
         .iter()
         .enumerate()
-        .filter(|(_, m)| m.is_audio())
-        .peekable();
-    if audio.peek().is_none() {
+        .filter(|(_, m)| match m.transport() {
+            Some(Transport::Plain) => true,
+            Some(Transport::Secure) => local.srtp.is_some(),
+            None => false,
+        })
+        .collect();
+    audio.sort_by_key(|(_, m)| m.transport() == Some(Transport::Plain));
+    if audio.is_empty() {
         let lines: Vec<String> = offer.medias.iter().map(MediaLine::describe).collect();
         let got = if lines.is_empty() {
             "no m-line".to_owned()
         } else {
             lines.join(", ")
         };
-        return Err(SdpError::NoAudio(excerpt(&got)));
+        return Err(SdpError::NoAudio {
+            expected: if local.srtp.is_some() {
+                "RTP/SAVP"
+            } else {
+                "RTP/AVP"
+            },
+            got: excerpt(&got),
+        });
     }
     let mut refusal = SdpError::Refused;
-    for (index, media) in audio.filter(|(_, m)| m.raw.port != 0) {
-        match agree(local, offer, media, true) {
+    for (index, media) in audio.into_iter().filter(|(_, m)| m.raw.port != 0) {
+        let secured = match &local.srtp {
+            Some(sdes) => sdes.taken(media),
+            None => Ok(None),
+        };
+        match secured.and_then(|secured| agree(local, offer, media, true, secured)) {
             Ok(negotiated) => return Ok((index, negotiated)),
             Err(error) => refusal = error,
         }
@@ -60,6 +80,7 @@ fn agree(
     description: &Description,
     media: &MediaLine,
     mux_allowed: bool,
+    secured: Option<Secured>,
 ) -> Result<Negotiated, SdpError> {
     let address = description.address(media)?;
     if address.is_ipv4() != local.address.is_ipv4() && !address.is_unspecified() {
@@ -85,6 +106,7 @@ fn agree(
         ptime_ms: ptime_ms(local, media),
         direction,
         rtcp_mux,
+        secured,
     })
 }
 

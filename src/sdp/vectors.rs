@@ -15,6 +15,7 @@ fn local() -> LocalMedia {
         session_id: 42,
         version: 1,
         rtcp_mux: false,
+        srtp: None,
     }
 }
 

@@ -1,8 +1,10 @@
 //! Our own bodies.
 use sdp_types::{Connection, Media, MediaType, Origin, Session, Time, TransportProto};
 
+use super::crypto::{Sdes, Secured};
 use super::lines::Description;
 use super::{Direction, LocalMedia, Negotiated, TELEPHONE_EVENT_PT};
+use crate::model::SrtpProfile;
 
 pub(super) fn offer(local: &LocalMedia) -> Vec<u8> {
     let mut formats: Vec<(u8, &str)> = local
@@ -13,13 +15,16 @@ pub(super) fn offer(local: &LocalMedia) -> Vec<u8> {
     if local.telephone_event {
         formats.push((TELEPHONE_EVENT_PT, "telephone-event"));
     }
-    let media = audio(
+    let mut media = audio(
         local,
         TransportProto::RtpAvp,
         &formats,
         Direction::SendRecv,
         local.rtcp_mux,
     );
+    if let Some(sdes) = &local.srtp {
+        secure(&mut media, sdes, None);
+    }
     write(local, vec![media])
 }
 
@@ -35,14 +40,27 @@ pub(super) fn reoffer(local: &LocalMedia, agreed: &Negotiated) -> Vec<u8> {
             "telephone-event",
         ));
     }
-    let media = audio(
+    let mut media = audio(
         local,
         TransportProto::RtpAvp,
         &formats,
         Direction::SendRecv,
         agreed.rtcp_mux,
     );
+    // What was agreed in the clear stays so.
+    if let (Some(sdes), Some(secured)) = (&local.srtp, &agreed.secured) {
+        secure(&mut media, sdes, Some(secured));
+    }
     write(local, vec![media])
+}
+
+fn secure(media: &mut Media, sdes: &Sdes, agreed: Option<&Secured>) {
+    if sdes.profile == SrtpProfile::Savp {
+        media.proto = TransportProto::RtpSavp.as_str().to_owned();
+    }
+    for line in sdes.offered(agreed) {
+        media.add_attribute_with_value("crypto", line);
+    }
 }
 
 /// The offer's m-lines in order: the chosen one answered, every other one refused (RFC 3264 §6).
@@ -76,6 +94,9 @@ pub(super) fn answer(
             negotiated.rtcp_mux,
         );
         media.proto.clone_from(&line.raw.proto);
+        if let Some(secured) = &negotiated.secured {
+            media.add_attribute_with_value("crypto", secured.line());
+        }
         media
     });
     write(local, medias.collect())

@@ -23,6 +23,8 @@ pub struct Callee {
     pub dtmf: Dtmf,
     #[serde(default)]
     pub rtp: Rtp,
+    #[serde(default)]
+    pub srtp: Srtp,
 }
 
 /// The first `calls` calls to a number are rejected, later ones answered.
@@ -142,6 +144,17 @@ pub enum Rtp {
     Lossy,
 }
 
+/// What the callee does with keys in the offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Srtp {
+    /// Answers them with its own.
+    #[default]
+    Taken,
+    /// Answers RTP/SAVP with 488, and ignores keys in RTP/AVP.
+    Refused,
+}
+
 impl Callee {
     /// Rejects every call.
     #[must_use]
@@ -177,6 +190,7 @@ impl Callee {
             at_first: None,
             dtmf: Dtmf::default(),
             rtp: Rtp::default(),
+            srtp: Srtp::default(),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::callee::{Callee, Rejection, Step, canonical};
+use super::callee::{Callee, Rejection, Srtp, Step, canonical};
 use super::ear::Memory;
 use super::phone;
 use super::record::Records;
@@ -17,6 +17,7 @@ use crate::media::voice::Voice;
 use crate::model::{Codec, Entropy};
 use crate::net::media_engine::{EngineConfig, EngineError, MediaEngine};
 use crate::net::sip_net::{BindError, Flow, Inbound, SipNet, SipNetConfig, TlsServerConfig, routes_for};
+use crate::sdp;
 use crate::sip::message::{Message, Method, Request, Response};
 use crate::sip::transport::{Destination, SipTransport};
 use crate::telemetry::{NoEntropy, entropy, wallclock};
@@ -259,6 +260,15 @@ impl Exchange {
         }
     }
 
+    /// Whether the phone of this number takes no RTP/SAVP, and the offer of this new call is one.
+    fn refuses(&self, number: &str, request: &Request) -> bool {
+        let takes_none = |callee: &Callee| callee.srtp == Srtp::Refused;
+        let callees = self.callees.read().unwrap_or_else(PoisonError::into_inner);
+        let offer = request.body_of_type("application/sdp").unwrap_or_default();
+        let is_new = request.headers.to().is_ok_and(|to| to.tag().is_none());
+        is_new && callees.get(number).is_some_and(takes_none) && sdp::wants_srtp(offer)
+    }
+
     /// What the phone of this number does now, its first tries counted.
     fn answer_for(&self, number: &str) -> Callee {
         let found = self
@@ -318,6 +328,15 @@ fn ring(exchange: &Arc<Exchange>, inbound: Inbound) {
         return;
     };
     let number = called_number(request);
+    if exchange.refuses(&number, request) {
+        let exchange = Arc::clone(exchange);
+        tokio::spawn(async move {
+            if let Message::Request(request) = &inbound.message {
+                answer(&exchange, &inbound, request, 488).await;
+            }
+        });
+        return;
+    }
     let caller = request
         .headers
         .from()

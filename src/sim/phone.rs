@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::callee::{Callee, Dtmf, PressBy, Rejection, Rtp, Step};
+use super::callee::{Callee, Dtmf, PressBy, Rejection, Rtp, Srtp, Step};
 use super::carrier::Exchange;
 use super::ear::{Ear, Heard};
 use super::record::{CallState, Record};
@@ -13,10 +13,10 @@ use crate::ivr::phrase;
 use crate::media::command::{DtmfMode, Impairment, Keying, MediaCommand, MediaEvent, StreamConfig};
 use crate::media::frame::Clip;
 use crate::media::tone::{ToneGenerator, to_sample};
-use crate::model::{Codec, Digit, Digits, Entropy, KeyTransport};
+use crate::model::{Codec, Digit, Digits, Entropy, KeyTransport, SrtpPolicy, SrtpProfile};
 use crate::net::media_engine::MediaLeg;
 use crate::net::sip_net::{Flow as Way, Flows, Inbound, RouteGuard};
-use crate::sdp::{self, LocalMedia};
+use crate::sdp::{self, LocalMedia, Sdes};
 use crate::sip::message::{Message, Method};
 use crate::sip::transaction::timer::TimerConfig;
 use crate::sip::transport::SipTransport;
@@ -174,6 +174,11 @@ fn local_media(local: SocketAddr, exchange: &Exchange, callee: &Callee) -> Local
         session_id: u64::from(local.port()),
         version: 1,
         rtcp_mux: false,
+        // Whoever offers keys gets keys, under either profile.
+        srtp: match callee.srtp {
+            Srtp::Taken => Sdes::new(SrtpPolicy::Prefer, SrtpProfile::Avp, &mut exchange.entropy()),
+            Srtp::Refused => None,
+        },
     }
 }
 
@@ -539,6 +544,7 @@ impl Phone {
                     receive: agreed.direction.receives(),
                     dtmf: self.dtmf,
                     collect_audio: true,
+                    srtp: agreed.secured.map(|secured| Box::new(secured.keys)),
                 };
                 self.ear = Some(Ear::new(config.codec));
                 let _ = self.leg.command(MediaCommand::Start(config));

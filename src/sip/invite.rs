@@ -4,7 +4,8 @@
 //!   start
 //!     |            491: wait, then INVITE again
 //!     v           +---------> Pausing ---+
-//!  Inviting ------+  <-------------------+     3xx, 401, 407, 422, 494: INVITE again at once;
+//!  Inviting ------+  <-------------------+     3xx, 401, 407, 422, 494, and 488, 606 where there is another
+//!                                              offer: INVITE again at once;
 //!                                              503, Timer B, not sent: INVITE to the next target
 //!   | | | |
 //!   | | | +-- 2xx (Answered) ---------> Confirmed --BYE either way--> Closing
@@ -169,6 +170,9 @@ pub enum Event {
         failed: usize,
         failure: TargetFailure,
     },
+    /// 488 or 606: the offer was refused before any telephone could ring, and the INVITE has gone out again with the
+    /// description of [`InviteSession::with_fallback`].
+    FellBack,
     /// Timer B: nothing at all came back.
     TimedOut,
     TransportFailed,
@@ -215,6 +219,8 @@ struct Core {
     call_id: String,
     local_tag: String,
     offer: Vec<u8>,
+    /// What is offered once when the peer refuses `offer`.
+    fallback: Option<Vec<u8>>,
     acked: Vec<AckedLeg>,
     /// Answered legs that are not, or no longer, the session.
     legs: Vec<InviteUsage>,
@@ -254,6 +260,7 @@ impl InviteSession {
             local_tag,
             call_id: config.call_id.clone(),
             offer: sdp_offer,
+            fallback: None,
             acked: Vec::new(),
             legs: Vec::new(),
             retired: Vec::new(),
@@ -264,6 +271,13 @@ impl InviteSession {
         let state = Inviting::start(now, &config, &mut core, &mut events);
         core.flush(events, out);
         Self { core, state }
+    }
+
+    /// A description to offer, once, when the peer refuses the first with 488 or 606 before any telephone could ring.
+    #[must_use]
+    pub fn with_fallback(mut self, offer: Vec<u8>) -> Self {
+        self.core.fallback = Some(offer);
+        self
     }
 
     #[must_use]

@@ -134,6 +134,7 @@ const ONLY: &[(&str, &str)] = &[
     ("sqlx", "store/"),
     ("sdp_types", "sdp/"),
     ("rlibphonenumber", "model/"),
+    ("aws_lc_rs", "media/srtp/cipher.rs"),
 ];
 
 /// Every path that `text` names, absolute where it starts in this crate (`crate::room::…`).

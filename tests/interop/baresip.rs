@@ -1,4 +1,5 @@
-//! baresip as a softphone that answers: it records what it hears, and presses `#` when the key has been named.
+//! baresip as a softphone that answers: it records what it hears, and presses `#` when the key has been named. In the clear
+//! over UDP, and with SRTP over TLS.
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -15,9 +16,14 @@ use super::sound;
 /// baresip refuses addresses of `lo`.
 const ADDRESS: &str = "10.77.0.1";
 pub(crate) const SIP_PORT: u16 = 5062;
+/// Where baresip listens over TLS: always one above.
+const TLS_PORT: u16 = SIP_PORT + 1;
 /// Accounts of the softphone: one whose key is pressed on its keypad, one whose microphone hears the tones of `#`.
 const EVENTS: &str = "1001";
 const TONES: &str = "1002";
+/// Accounts that encrypt, under RTP/SAVP and under RTP/AVP.
+const SAVP: &str = "1003";
+const AVP: &str = "1004";
 const CONTROL: &str = "127.0.0.1:4444";
 const PACKAGE: &str = "baresip-core";
 /// Clips that must be recognised in the recording, whole.
@@ -65,7 +71,87 @@ pub(crate) async fn run(directory: &Path) -> Result<Vec<String>, String> {
     }
     server.stop().await?;
     lines.push(from_the_terminal(&mut phone, directory, &settings, press_at).await?);
+    for call in ENCRYPTED {
+        lines.extend(encrypted(&mut phone, directory, call, press_at).await?);
+    }
     Ok(lines)
+}
+
+/// A call with keys in the offer.
+#[derive(Clone, Copy)]
+struct Encrypted {
+    account: &'static str,
+    /// Lines for `[[trunk]]`.
+    trunk: &'static str,
+    /// The suite that the attempt must name.
+    suite: Option<&'static str>,
+}
+
+const SUITE: Option<&str> = Some("AES_CM_128_HMAC_SHA1_80");
+const ENCRYPTED: [Encrypted; 3] = [
+    Encrypted {
+        account: SAVP,
+        trunk: "srtp = \"require\"\ntls = { ca_file = \"phone.pem\" }\ntls_name = \"phone.example\"",
+        suite: SUITE,
+    },
+    Encrypted {
+        account: AVP,
+        trunk: "srtp = \"prefer\"\nsrtp_profile = \"avp\"\n\
+                tls = { ca_file = \"phone.pem\" }\ntls_name = \"phone.example\"",
+        suite: SUITE,
+    },
+    // It knows no SRTP: RTP/SAVP is refused, and RTP/AVP rings.
+    Encrypted {
+        account: EVENTS,
+        trunk: "srtp = \"prefer\"\ntls = { ca_file = \"phone.pem\" }\ntls_name = \"phone.example\"",
+        suite: None,
+    },
+];
+
+/// Apart from the others: tshark reads the SDP of no TLS, so it cannot tell what these packets are.
+const RTP_PORTS: &str = "30000-30999";
+
+/// Over TLS: baresip must hear our prompt, and we its key.
+async fn encrypted(
+    phone: &mut Phone,
+    directory: &Path,
+    call: Encrypted,
+    press_at: Duration,
+) -> Result<Vec<String>, String> {
+    let settings = Settings {
+        target: format!("{ADDRESS}:{TLS_PORT};transport=tls"),
+        sip: format!("listen = [\"udp:{ADDRESS}:0\"]"),
+        trunk: call.trunk,
+        rtp_ports: RTP_PORTS,
+        ..Settings::default()
+    };
+    let mut server = Server::start(directory, &settings).await?;
+    let known = recordings(directory)?.len();
+    let created = server.verify(call.account, &json!({})).await?;
+    let id = created["id"].as_str().unwrap_or_default().to_owned();
+    let established = phone.event("CALL_ESTABLISHED").await;
+    established.map_err(|why| format!("{why}\n{}", server.log()))?;
+    heard_for(directory, known, press_at)
+        .await
+        .map_err(|why| format!("{why}\n{}", server.log()))?;
+    // The keypad is that of the account in front.
+    let account = format!("sip:{}@{ADDRESS}", call.account);
+    phone.command("uafind", &account).await?;
+    phone.command("sndcode", "#").await?;
+    server.webhook().await?;
+    phone.event("CALL_CLOSED").await?;
+    let verification = server.settled(&id).await?;
+    let told = confirmed(&verification, "rfc4733").map_err(|why| format!("{why}\n{}", server.log()))?;
+    server.stop().await?;
+    let suite = verification["attempts"][0]["srtp"].as_str();
+    if suite != call.suite {
+        return Err(format!(
+            "expected SRTP suite {:?}, found {suite:?}\n{verification:#}",
+            call.suite
+        ));
+    }
+    let how = suite.unwrap_or("in the clear, after RTP/SAVP was refused");
+    Ok(vec![format!("{told} (over TLS, {how})"), heard(directory)?])
 }
 
 /// `ringproof call` rings the softphone.
@@ -338,6 +424,8 @@ async fn configure(directory: &Path) -> Result<(), String> {
          module g711.so\n\
          module aufile.so\n\
          module sndfile.so\n\
+         module srtp.so\n\
+         sip_certificate {directory}/phone-with-key.pem\n\
          module_app account.so\n\
          module_app menu.so\n\
          module_app ctrl_tcp.so\n",
@@ -352,11 +440,23 @@ async fn configure(directory: &Path) -> Result<(), String> {
         &format!(
             "<sip:{EVENTS}@{ADDRESS}>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1,PCMA/8000/1\n\
              <sip:{TONES}@{ADDRESS}>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1,PCMA/8000/1;\
-             audio_source=aufile,{}\n",
+             audio_source=aufile,{}\n\
+             <sip:{SAVP}@{ADDRESS};transport=tls>;regint=0;answermode=auto;mediaenc=srtp-mand;\
+             audio_codecs=PCMU/8000/1,PCMA/8000/1\n\
+             <sip:{AVP}@{ADDRESS};transport=tls>;regint=0;answermode=auto;mediaenc=srtp;\
+             audio_codecs=PCMU/8000/1,PCMA/8000/1\n",
             tones.display()
         ),
     )?;
-    write("contacts", "")
+    write("contacts", "")?;
+    // For `phone.example`, and its own authority.
+    let made = rcgen::generate_simple_self_signed(["phone.example".to_owned()]).map_err(|e| e.to_string())?;
+    let certificate = made.cert.pem();
+    write("phone.pem", &certificate)?;
+    write(
+        "phone-with-key.pem",
+        &format!("{certificate}{}", made.signing_key.serialize_pem()),
+    )
 }
 
 async fn made(sox: Command) -> Result<(), String> {

@@ -281,6 +281,7 @@ pub(crate) async fn run(
         trunk: case.trunk,
         profile: case.profile,
         sip: String::new(),
+        rtp_ports: "",
     };
     match case.asked {
         Asked::Server => by_server(&case, &directory, &settings, Sipp::start(&setup)?).await,

@@ -17,6 +17,8 @@ use super::process::{self, Process};
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_ringproof");
 /// Silence after the answer, before the first word (default of the call script).
 const FIRST_WORD: Duration = Duration::from_millis(700);
+/// Of the servers whose packets the capture reads.
+const RTP_PORTS: &str = "20000-29999";
 const SECRET: &str = "whsec_cmluZ3Byb29mLWludGVyb3Atc2VjcmV0LTAwMDAwMQ==";
 
 pub(crate) struct Server {
@@ -44,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) profile: &'static str,
     /// Lines for `[sip]`.
     pub(crate) sip: String,
+    /// `rtp_ports`; empty for the usual ones.
+    pub(crate) rtp_ports: &'static str,
 }
 
 impl Server {
@@ -206,7 +210,13 @@ fn configuration(directory: &Path, settings: &Settings, callback: &str) -> Strin
         trunk,
         profile,
         sip,
+        rtp_ports,
     } = settings;
+    let rtp_ports = if rtp_ports.is_empty() {
+        RTP_PORTS
+    } else {
+        rtp_ports
+    };
     let sip = if sip.is_empty() {
         "listen = [\"udp:127.0.0.1:0\"]"
     } else {
@@ -222,7 +232,7 @@ url = "sqlite://{directory}/ringproof.db"
 [sip]
 {sip}
 [media]
-rtp_ports = "20000-29999"
+rtp_ports = "{rtp_ports}"
 [[trunk]]
 name = "peer"
 targets = ["sip:{target}"]

@@ -184,6 +184,7 @@ impl World<'_> {
             receive: true,
             dtmf: ringproof::media::command::DtmfMode::Auto,
             collect_audio: false,
+            srtp: None,
         };
         self.leg_starts(task, config);
         task.leg.state = State::Idle;

@@ -118,6 +118,8 @@ async fn an_attendant_ignores_other_digits_and_hears_tones_too() {
         [("1", "inband"), ("2", "inband"), ("3", "inband"), ("4", "inband")]
     );
     body["extension"]["digits"] = json!("999");
+    // The number stays taken until our side of the call before is over too: this one waits for that.
+    body["supersede"] = json!(true);
     let created = house.http.create(&body).await;
     let ended = house.http.ended(text(&created["id"])).await;
     assert_eq!(ended["reason"], "no_input", "{ended}");

@@ -58,6 +58,7 @@ impl Rig {
                 session_id: 5,
                 version: 1,
                 rtcp_mux: false,
+                srtp: None,
             },
             clips: vec![Arc::new(Clip::silence(2000))],
         };

@@ -7,6 +7,7 @@ mod keys;
 mod random_input;
 mod reoffer;
 mod seen;
+mod srtp;
 mod unanswered;
 mod world;
 
@@ -82,6 +83,8 @@ fn spec(method: Method) -> CallSpec {
         local_media: address("192.0.2.1:20000"),
         codecs: vec![Codec::Pcmu, Codec::Pcma],
         rtcp_mux: false,
+        srtp: crate::model::SrtpPolicy::Off,
+        srtp_profile: crate::model::SrtpProfile::Savp,
         dtmf: DtmfMode::Auto,
         method,
         code: match method {

@@ -67,6 +67,10 @@ pub(super) struct World {
     /// How long the leg's events wait in their queue.
     pub(super) queue_ms: u64,
     pub(super) leg_reports: bool,
+    /// CSeq of the INVITE whose offer the peer refused.
+    rejected_seq: Option<u32>,
+    /// The last session description that the call sent in a request.
+    pub(super) last_offer: Option<String>,
     /// The peer's 2xx to our INVITE.
     answer: Option<Response>,
     /// The last session description that the call sent in a response.
@@ -101,6 +105,8 @@ impl World {
             back_ms: LINK_MS,
             queue_ms: 1,
             leg_reports: true,
+            rejected_seq: None,
+            last_offer: None,
             answer: None,
             last_sdp: None,
             entropy,
@@ -288,7 +294,7 @@ impl World {
         if !self.peer_hears {
             return;
         }
-        match (&mut self.peer, message) {
+        match (&self.peer, message) {
             (None, Message::Request(request)) if request.method == Method::Invite => {
                 let config = UasConfig {
                     local: address("192.0.2.10:5060"),
@@ -308,11 +314,24 @@ impl World {
                 self.peer_outputs(out);
             }
             (None, _) => {}
+            // Out of every dialog, with a new CSeq: the call again, after its first offer was refused.
+            (Some(_), Message::Request(request))
+                if request.method == Method::Invite && self.refused_seq(&request) =>
+            {
+                self.peer = None;
+                self.rejected_seq = None;
+                self.arrive(Message::Request(request));
+            }
             (Some(_), message) => self.peer(uas::Input::Message {
                 message,
                 source: address("192.0.2.1:5060"),
             }),
         }
+    }
+
+    fn refused_seq(&self, request: &Request) -> bool {
+        let seq = request.headers.cseq().map(|cseq| cseq.seq).ok();
+        self.rejected_seq.is_some() && seq > self.rejected_seq
     }
 
     fn peer(&mut self, input: uas::Input) {
@@ -327,6 +346,11 @@ impl World {
             match output {
                 uas::Output::Send { bytes, .. } => {
                     let message = Message::parse(&bytes).unwrap();
+                    if let Message::Response(response) = &message
+                        && matches!(response.status, 488 | 606)
+                    {
+                        self.rejected_seq = response.headers.cseq().map(|cseq| cseq.seq).ok();
+                    }
                     if let Message::Response(response) = &message
                         && response.is_success()
                         && self.answer.is_none()
@@ -417,7 +441,12 @@ impl World {
         }
         assert_eq!(to, address("192.0.2.10:5060"));
         let name = match &message {
-            Message::Request(request) => request.method.to_string(),
+            Message::Request(request) => {
+                if !request.body.is_empty() {
+                    self.last_offer = String::from_utf8(request.body.clone()).ok();
+                }
+                request.method.to_string()
+            }
             Message::Response(response) => {
                 if !response.body.is_empty() {
                     self.last_sdp = String::from_utf8(response.body.clone()).ok();

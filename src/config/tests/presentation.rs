@@ -116,13 +116,18 @@ fn bad_trunks_each_get_their_exact_problem() {
         ),
         (
             "caller_id =",
-            "srtp = \"require\"\ncaller_id =",
-            "test.toml:7: trunk.carrier.srtp: expected \"off\": \"require\" comes with SRTP, which this version does not have",
+            "srtp_profile = \"avp\"\ncaller_id =",
+            "test.toml:7: trunk.carrier.srtp_profile: expected srtp = \"prefer\" or \"require\" beside it: with \"off\" no keys are offered",
         ),
         (
             "caller_id =",
             "srtp = \"on\"\ncaller_id =",
-            "test.toml:7: trunk.carrier.srtp: expected \"off\", found \"on\"",
+            "test.toml:7: trunk.carrier.srtp: expected one of off, prefer, require, found \"on\"",
+        ),
+        (
+            "caller_id =",
+            "srtp = \"require\"\nsrtp_profile = \"dtls\"\ncaller_id =",
+            "test.toml:8: trunk.carrier.srtp_profile: expected one of savp, avp, found \"dtls\"",
         ),
         (
             "caller_id =",
@@ -157,7 +162,8 @@ fn what_a_trunk_sends_is_read_and_shown() {
         "diversion = { number = \"+4930123456\", reason = \"deflection\" }",
         "uri_params = { user = \"phone\" }",
         "headers = { \"X!Account\" = \"42\", X-Route = \"de\" }",
-        "srtp = \"off\"",
+        "srtp = \"prefer\"",
+        "srtp_profile = \"avp\"",
     ];
     let config = read(&SMALL.replace("caller_id =", &format!("{}\ncaller_id =", lines.join("\n")))).unwrap();
     let trunk = &config.trunks[0];
@@ -171,6 +177,31 @@ fn what_a_trunk_sends_is_read_and_shown() {
         let shown: toml::Table = shown.parse().unwrap();
         assert_eq!(&shown["trunk"][0][key], value, "{key}");
     }
+}
+
+#[test]
+fn keys_in_sdp_are_shown_to_others_unless_every_target_is_over_tls() {
+    let with = |targets: &str, srtp: &str| {
+        let text = SMALL.replace("caller_id =", &format!("srtp = \"{srtp}\"\ncaller_id ="));
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("targets ="))
+            .unwrap()
+            .to_owned();
+        let config = read(&text.replace(&line, &format!("targets = [{targets}]"))).unwrap();
+        config.trunks[0].srtp_warning().is_some()
+    };
+    let (tls, sips, udp) = (
+        "\"sip:a.example;transport=tls\"",
+        "\"sips:b.example\"",
+        "\"sip:c.example;transport=udp\"",
+    );
+    assert!(!with(tls, "require"));
+    assert!(!with(&format!("{tls}, {sips}"), "prefer"));
+    assert!(with(&format!("{tls}, {udp}"), "require"));
+    // DNS decides, and may lead to UDP.
+    assert!(with("\"sip:d.example\"", "prefer"));
+    assert!(!with(udp, "off"));
 }
 
 #[test]

@@ -31,6 +31,8 @@ pub struct Rejects {
     pub source: u64,
     /// A duplicate, or a sequence number from nowhere.
     pub order: u64,
+    /// Keys are agreed, and they did not make this packet, or it came before.
+    pub srtp: u64,
 }
 
 #[derive(Debug)]
@@ -47,6 +49,8 @@ pub(super) struct Receiver {
     presses: Vec<PressEvent>,
     recorder: Option<Recorder>,
     rejects: Rejects,
+    /// Of those, the ones not yet taken.
+    srtp_rejected: u64,
     callee: Callee,
 }
 
@@ -78,6 +82,7 @@ impl Receiver {
             presses: Vec::with_capacity(4),
             recorder: config.collect_audio.then(|| Recorder::new(config.codec)),
             rejects: Rejects::default(),
+            srtp_rejected: 0,
             callee: Callee::NotAwaited,
         }
     }
@@ -94,6 +99,15 @@ impl Receiver {
         if self.callee == Callee::NotAwaited {
             self.callee = Callee::Awaited;
         }
+    }
+
+    pub(super) const fn reject_unauthentic(&mut self) {
+        self.rejects.srtp += 1;
+        self.srtp_rejected += 1;
+    }
+
+    pub(super) const fn take_srtp_rejected(&mut self) -> u64 {
+        std::mem::replace(&mut self.srtp_rejected, 0)
     }
 
     pub(super) const fn quality(&self) -> &ReceiveQuality {

@@ -72,7 +72,7 @@ impl Sender {
     pub(super) fn new(now: Instant, config: &StreamConfig, mut entropy: Entropy) -> Self {
         let mut sender = Self {
             ssrc: entropy.u32(),
-            sequence: entropy.u16(),
+            sequence: first_sequence(config, &mut entropy),
             timestamp: entropy.u32(),
             due: now,
             ptime: Duration::ZERO,
@@ -290,6 +290,16 @@ impl Sender {
     fn advance(&mut self, packets: u32) {
         self.timestamp = self.timestamp.wrapping_add(self.samples.wrapping_mul(packets));
         self.due += self.ptime.saturating_mul(packets);
+    }
+}
+
+/// RFC 3711 §3.3.1: a low one, so that a receiver which misses the first packets still knows the rollover counter.
+fn first_sequence(config: &StreamConfig, entropy: &mut Entropy) -> u16 {
+    let sequence = entropy.u16();
+    if config.srtp.is_some() {
+        sequence >> 1
+    } else {
+        sequence
     }
 }
 

@@ -1,6 +1,7 @@
 mod keys;
 mod receiving;
 mod sending;
+mod srtp;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,7 @@ fn config() -> StreamConfig {
         receive: true,
         dtmf: DtmfMode::Auto,
         collect_audio: false,
+        srtp: None,
     }
 }
 

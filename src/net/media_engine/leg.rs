@@ -241,6 +241,7 @@ impl Leg {
         }
         running.stream.poll(now, &mut scratch.events);
         metrics.packets_skipped.add(running.stream.take_skipped());
+        metrics.srtp_rejected.add(running.stream.take_srtp_rejected());
         if unreachable {
             self.say_unreachable(scratch);
         }

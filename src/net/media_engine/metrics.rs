@@ -89,6 +89,7 @@ pub(super) struct ThreadMetrics {
     pub(super) rtcp_sent: Counter,
     pub(super) rtcp_received: Counter,
     pub(super) packets_skipped: Counter,
+    pub(super) srtp_rejected: Counter,
     pub(super) send_errors: Counter,
     pub(super) events_dropped: Counter,
     /// Legs whose media runs.
@@ -129,6 +130,8 @@ pub struct EngineMetrics {
     pub rtcp_received: u64,
     /// Packets never sent because their time had passed (a tick more than two packets late).
     pub packets_skipped: u64,
+    /// Datagrams that came under agreed keys and were not made with them, or came again.
+    pub srtp_rejected: u64,
     /// Packets that the kernel did not take.
     pub send_errors: u64,
     /// Events that the call's queue had no room for.
@@ -168,6 +171,7 @@ impl EngineMetrics {
             all.rtcp_sent += thread.rtcp_sent.value();
             all.rtcp_received += thread.rtcp_received.value();
             all.packets_skipped += thread.packets_skipped.value();
+            all.srtp_rejected += thread.srtp_rejected.value();
             all.send_errors += thread.send_errors.value();
             all.events_dropped += thread.events_dropped.value();
         }

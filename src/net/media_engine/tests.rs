@@ -46,6 +46,7 @@ fn towards(remote: SocketAddr) -> StreamConfig {
         receive: true,
         dtmf: DtmfMode::Auto,
         collect_audio: false,
+        srtp: None,
     }
 }
 

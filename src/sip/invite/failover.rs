@@ -91,6 +91,11 @@ impl Targets {
         self.stage = Stage::MayRing;
     }
 
+    /// No 1xx other than 100 came: no telephone can have rung.
+    pub(super) fn is_unheard(&self) -> bool {
+        self.stage == Stage::Unheard
+    }
+
     /// Whether this transaction's target failed, and the call went on without it.
     pub(super) fn was_left(&self, id: ClientId) -> bool {
         self.left.contains(&id)

@@ -345,10 +345,14 @@ impl Inviting {
         core: &mut Core,
         events: &mut Vec<Event>,
     ) -> State {
+        let had_fallback = core.fallback.is_some();
         let again = match self.intent {
             Intent::Answer => setup::again(now, &self.invite, &response, &mut self.budget, core),
             Intent::CancelWhenHeard { .. } | Intent::Cancelled { .. } => Again::No,
         };
+        if had_fallback && core.fallback.is_none() {
+            events.push(Event::FellBack);
+        }
         let mut budget = self.budget.clone();
         if !matches!(response.status, 401 | 407) {
             budget.asked = RequestChallenges::default();

@@ -1,4 +1,4 @@
-//! The INVITE (RFC 3261 §13.2.1), and the INVITE again after 3xx, 401, 407, 422, 491 and 494.
+//! The INVITE (RFC 3261 §13.2.1), and the INVITE again after 3xx, 401, 407, 422, 488, 491, 494 and 606.
 use std::time::Instant;
 
 use super::inviting::RetryBudget;
@@ -98,6 +98,10 @@ pub(super) fn again(
             redirect::followed(invite, response, core).map(|uri| Request { uri, ..fresh(invite) })
         }
         422 if take_one(&mut budget.intervals) => longer_interval(invite, response),
+        488 | 606 if core.targets.is_unheard() => core.fallback.take().map(|offer| {
+            core.offer.clone_from(&offer);
+            fresh(invite).with_body(SDP, offer)
+        }),
         491 if take_one(&mut budget.glares) => Some(fresh(invite)),
         494 if take_one(&mut budget.agreements) => Some(fresh(invite)),
         _ => None,

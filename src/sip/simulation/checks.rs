@@ -264,6 +264,7 @@ fn name(event: &invite::Event) -> &'static str {
         invite::Event::Answered { .. } => "Answered",
         invite::Event::Rejected { .. } => "Rejected",
         invite::Event::NextTarget { .. } => "NextTarget",
+        invite::Event::FellBack => "FellBack",
         invite::Event::TimedOut => "TimedOut",
         invite::Event::TransportFailed => "TransportFailed",
         invite::Event::AnsweredAfterCancel => "AnsweredAfterCancel",

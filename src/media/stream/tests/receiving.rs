@@ -18,6 +18,7 @@ fn what_is_not_believed_is_counted_by_reason_and_changes_nothing() {
         payload_type: 1,
         source: 2,
         order: 2,
+        srtp: 0,
     };
     assert_eq!(bench.stream.rejects(), rejects);
     assert_eq!(bench.events.len(), 1);

@@ -338,3 +338,64 @@ fn a_late_2xx_is_acknowledged_and_ended() {
     rig.advance(32_000);
     assert!(rig.is_ended());
 }
+
+const PLAIN_OFFER: &[u8] = b"v=0\r\nplain offer\r\n";
+
+fn with_fallback() -> Rig {
+    let mut rig = Rig::new();
+    rig.session = rig
+        .session
+        .take()
+        .map(|session| session.with_fallback(PLAIN_OFFER.to_vec()));
+    rig
+}
+
+#[test]
+fn a_refused_offer_is_followed_by_the_other_one_once() {
+    for status in [488, 606] {
+        let mut rig = with_fallback();
+        rig.respond(100, "");
+        rig.respond(status, "a");
+        assert_eq!(rig.events, [Event::Trying, Event::FellBack]);
+        let (first, second) = (
+            rig.requests(&Method::Invite)[0].clone(),
+            rig.last_request(&Method::Invite),
+        );
+        assert_eq!((&first.body[..], &second.body[..]), (OFFER, PLAIN_OFFER));
+        assert_eq!(second.headers.get("CSeq"), Some("2 INVITE"));
+        assert_eq!(first.headers.call_id(), second.headers.call_id());
+        assert_eq!(first.headers.from().unwrap(), second.headers.from().unwrap());
+        assert_ne!(Rig::branch(&first), Rig::branch(&second));
+        rig.respond(status, "b");
+        assert_eq!(rig.count(&Method::Invite), 2);
+        assert!(matches!(&rig.events[2], Event::Rejected { response, .. } if response.status == status));
+    }
+}
+
+#[test]
+fn the_other_offer_is_kept_where_a_telephone_may_have_rung_or_nobody_wants_the_call() {
+    for provisional in [180, 181, 183] {
+        let mut rig = with_fallback();
+        rig.respond(provisional, "a");
+        rig.respond(488, "a");
+        assert_eq!(rig.count(&Method::Invite), 1, "{provisional}");
+        assert!(
+            rig.events
+                .iter()
+                .any(|event| matches!(event, Event::Rejected { .. }))
+        );
+    }
+    let mut rig = with_fallback();
+    rig.input(Input::Cancel { reason: None });
+    rig.respond(488, "a");
+    assert_eq!(rig.count(&Method::Invite), 1);
+    for status in [486, 415, 600, 603] {
+        let mut rig = with_fallback();
+        rig.respond(status, "a");
+        assert_eq!(rig.count(&Method::Invite), 1, "{status}");
+    }
+    // Without another offer the refusal stands.
+    let mut rig = Rig::new();
+    rig.respond(488, "a");
+    assert_eq!(rig.count(&Method::Invite), 1);
+}
