@@ -30,9 +30,14 @@ pub(super) fn with_capture(config: &Config, trace: SipTrace) -> std::io::Result<
     Ok(trace.with(Arc::new(HepSink { exporter, numbers })))
 }
 
-/// `trace`, and the recorder beside it.
-pub(super) fn with_recorder(trace: &SipTrace, recorder: &FlightRecorder) -> SipTrace {
-    trace.with(Arc::new(RecorderSink(recorder.clone())))
+/// `trace`, and the flight recorder beside it where it keeps any call.
+pub(super) fn with_recorder(config: &Config, trace: SipTrace) -> (SipTrace, FlightRecorder) {
+    let recorder = FlightRecorder::new(config.capture.calls);
+    let trace = match config.capture.calls {
+        0 => trace,
+        _ => trace.with(Arc::new(RecorderSink(recorder.clone()))),
+    };
+    (trace, recorder)
 }
 
 struct RecorderSink(FlightRecorder);

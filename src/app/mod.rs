@@ -44,7 +44,7 @@ use crate::policy::PolicyError;
 use crate::prompt::{Catalogue, PromptError};
 use crate::sip::transport::SipTransport;
 use crate::store::{Store, StoreError, StoreOptions};
-use crate::telemetry::{FlightRecorder, NoEntropy, entropy, wallclock};
+use crate::telemetry::{NoEntropy, entropy, wallclock};
 use crate::webhook::{ClientError, Deliverer};
 
 /// Why the server did not start: each names the part of the configuration to look at.
@@ -135,12 +135,8 @@ impl App {
         warn_of_shown_keys(config);
         let resolver = build::resolver(config, entropy()?)?;
         let peers = Peers::new(build::peer_check(config, &resolver).await);
-        let recorder = FlightRecorder::new(config.capture.calls);
         let trace = capture::with_capture(config, trace).map_err(AppError::Capture)?;
-        let trace = match config.capture.calls {
-            0 => trace,
-            _ => capture::with_recorder(&trace, &recorder),
-        };
+        let (trace, recorder) = capture::with_recorder(config, trace);
         let (sip, inbound) = SipNet::bind_traced(build::sip_net(config, peers.check()), trace.clone())?;
         let sip_addresses: Vec<(SipTransport, SocketAddr)> = sip.locals().collect();
         let admission = Admission::default();
