@@ -1,0 +1,151 @@
+//! Two targets of one trunk, the first of them broken: what the fault costs each call, one phone that rings, one outcome.
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::broken::Broken;
+use super::link::FAIR;
+use super::town::{Asked, CALLS_PER_S, Setup, Town, is_long};
+
+/// A target that is known to be broken, or that says so, costs a call no more.
+const KNOWN_MAX: Duration = Duration::from_secs(4);
+/// Timer B (RFC 3261 §17.1.1.2: 64 T1), and what a busy machine adds.
+const SILENT_MAX: Duration = Duration::from_millis(32_000 + 1000);
+
+fn calls() -> usize {
+    if is_long() { 500 } else { 25 }
+}
+
+/// Longer than it takes to ask for all of them.
+fn asking() -> Duration {
+    Duration::from_secs(u64::try_from(calls().div_ceil(CALLS_PER_S)).unwrap() + 1)
+}
+
+fn confirming() -> Vec<(String, Value)> {
+    let press = json!({"press": {"digits": "#"}});
+    let steps = json!(["ring", {"wait": {"ms": 200}}, "answer", "wait_until_told", press]);
+    (0..calls())
+        .map(|n| (format!("+1500556{n:04}"), steps.clone()))
+        .collect()
+}
+
+/// All calls, to their ends: approved each, by one attempt, one INVITE and one phone.
+async fn play(what: &str, town: &Town, began: impl Fn(&str, &Asked) -> Option<Instant>) -> usize {
+    let asked = town.call(&confirming()).await;
+    let ends = town.ended(&asked, Duration::from_secs(120)).await;
+    let tally = town.link.tally();
+    let (mut costs, mut met) = (Vec::new(), 0);
+    for call in &asked {
+        let events = &ends[&call.id];
+        assert_eq!(events.len(), 1, "{what}: more than one outcome: {events:#?}");
+        let end = events.values().next().unwrap();
+        assert_eq!(end["reason"], "key_confirmed", "{what}: {end:#}");
+        assert_eq!(
+            end["attempts"].as_array().map(Vec::len),
+            Some(1),
+            "{what}: {end:#}"
+        );
+        let rang: Vec<_> = tally
+            .calls()
+            .filter(|(_, seen)| seen.number == call.number)
+            .collect();
+        let [(call_id, seen)] = rang[..] else {
+            panic!("{what}: expected one call at the carrier, found {rang:#?}");
+        };
+        assert_eq!(seen.phones.len(), 1, "{what}: {seen:#?}");
+        let from = began(call_id, call);
+        met += usize::from(from.is_some());
+        let from = from.unwrap_or(call.at);
+        costs.push(seen.invited.unwrap().saturating_duration_since(from));
+    }
+    costs.sort();
+    println!(
+        "{what}: {} calls right, {met} of them met it; cost {:.2} s at least, {:.2} s median, {:.2} s at most",
+        costs.len(),
+        costs[0].as_secs_f64(),
+        costs[costs.len() / 2].as_secs_f64(),
+        costs[costs.len() - 1].as_secs_f64()
+    );
+    let max = if what.starts_with("silent") {
+        SILENT_MAX
+    } else {
+        KNOWN_MAX
+    };
+    assert!(
+        costs[costs.len() - 1] <= max,
+        "{what}: {:?}",
+        costs[costs.len() - 1]
+    );
+    met
+}
+
+async fn town(first_target: &str, trunk: &str, rtp_from: u16) -> Town {
+    Town::found(&Setup {
+        first_target: Some(first_target),
+        trunk,
+        weather: FAIR,
+        rtp_from,
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_options_found_dead_costs_no_call_four_seconds() {
+    let broken = Broken::silent().await;
+    let mut town = town(&format!("sip:{}", broken.address), "options_s = 30", 20_000).await;
+    // Missed twice: it is down.
+    town.logged("OPTIONS was not answered").await;
+    town.logged("OPTIONS was not answered").await;
+    play("marked down by OPTIONS", &town, |_, _| None).await;
+    let (came, _) = broken.times();
+    assert!(came.is_empty(), "calls went to it: {came:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_target_that_nobody_knows_of_costs_each_call_timer_b() {
+    let broken = Broken::silent().await;
+    let town = town(&format!("sip:{}", broken.address), "options_s = 0", 22_000).await;
+    let met = play("silent and undetected", &town, |call_id, _| {
+        broken.times().0.get(call_id).copied()
+    })
+    .await;
+    assert_eq!(
+        met,
+        calls(),
+        "every call was asked for before the first one had given up"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_says_503_gives_way_at_once() {
+    let broken = Broken::unavailable(asking()).await;
+    let town = town(&format!("sip:{}", broken.address), "options_s = 0", 24_000).await;
+    let met = play("503", &town, |call_id, _| broken.times().1.get(call_id).copied()).await;
+    assert_eq!(
+        met,
+        calls(),
+        "every call was asked for before the first one was told"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_is_reset_under_all_calls_sends_each_to_the_next_target() {
+    let broken = Broken::resets_after(calls()).await;
+    let first = format!("sip:{};transport=tcp", broken.address);
+    let town = town(&first, "options_s = 0", 26_000).await;
+    let met = play("connection reset", &town, |call_id, _| {
+        broken.times().1.get(call_id).copied()
+    })
+    .await;
+    assert_eq!(met, calls(), "every call was on the connection");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_refuses_connections_costs_no_call_four_seconds() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let first = format!("sip:{};transport=tcp", listener.local_addr().unwrap());
+    drop(listener);
+    let town = town(&first, "options_s = 0", 28_000).await;
+    play("connection refused", &town, |_, _| None).await;
+}

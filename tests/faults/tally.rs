@@ -1,0 +1,117 @@
+//! What passed between server and carrier, call by call: which INVITEs came, which phones rang, what was acknowledged.
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use ringproof::sip::message::{Headers, Message, Method, Request, Response};
+
+/// Which way a message goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    ToCarrier,
+    ToServer,
+}
+
+/// One Call-ID. What the link loses has been said, but has not come.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Seen {
+    /// User of the Request-URI.
+    pub(crate) number: String,
+    /// When the carrier got its first INVITE.
+    pub(crate) invited: Option<Instant>,
+    /// Tags of the phone in its answers but 100: each is a phone that rings, or refuses.
+    pub(crate) phones: BTreeSet<String>,
+    /// 2xx to an INVITE that the carrier said, by tag and CSeq.
+    pub(crate) answered: BTreeSet<(String, u32)>,
+    /// ACKs of those that came.
+    pub(crate) acknowledged: BTreeSet<(String, u32)>,
+    /// Legs whose BYE came, from either side.
+    pub(crate) ended: BTreeSet<String>,
+}
+
+impl Seen {
+    /// Every answered leg has had its ACK and its BYE.
+    pub(crate) fn is_over(&self) -> bool {
+        self.answered.is_subset(&self.acknowledged)
+            && self.answered.iter().all(|(tag, _)| self.ended.contains(tag))
+    }
+}
+
+/// All of them, by Call-ID.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tally(BTreeMap<String, Seen>);
+
+impl Tally {
+    /// `comes`: the link does not lose it.
+    pub(crate) fn note(&mut self, way: Way, message: &Message, comes: bool) {
+        let Ok(call_id) = message.headers().call_id() else {
+            return;
+        };
+        let call_id = call_id.to_owned();
+        match message {
+            Message::Request(request) if comes => self.request(call_id, way, request),
+            Message::Response(response) if way == Way::ToServer => self.response(&call_id, response),
+            Message::Request(_) | Message::Response(_) => {}
+        }
+    }
+
+    fn request(&mut self, call_id: String, way: Way, request: &Request) {
+        if way == Way::ToCarrier && request.method == Method::Invite {
+            let seen = self.0.entry(call_id).or_default();
+            seen.number = request.uri.user().unwrap_or_default().to_owned();
+            seen.invited.get_or_insert_with(Instant::now);
+            return;
+        }
+        let Some(seen) = self.0.get_mut(&call_id) else {
+            return;
+        };
+        let phone = match way {
+            Way::ToCarrier => request.headers.to(),
+            Way::ToServer => request.headers.from(),
+        };
+        let tag = phone.ok().and_then(|phone| phone.tag().map(str::to_owned));
+        match (&request.method, tag) {
+            (Method::Ack, Some(tag)) => {
+                seen.acknowledged.insert((tag, seq(&request.headers)));
+            }
+            (Method::Bye, Some(tag)) => {
+                seen.ended.insert(tag);
+            }
+            _ => {}
+        }
+    }
+
+    fn response(&mut self, call_id: &str, response: &Response) {
+        let Some(seen) = self.0.get_mut(call_id) else {
+            return;
+        };
+        let is_of_invite = response
+            .headers
+            .cseq()
+            .is_ok_and(|cseq| cseq.method == Method::Invite);
+        let tag = response
+            .headers
+            .to()
+            .ok()
+            .and_then(|to| to.tag().map(str::to_owned));
+        let (true, Some(tag)) = (is_of_invite && response.status > 100, tag) else {
+            return;
+        };
+        seen.phones.insert(tag.clone());
+        if response.is_success() {
+            seen.answered.insert((tag, seq(&response.headers)));
+        }
+    }
+
+    pub(crate) fn calls(&self) -> impl Iterator<Item = (&String, &Seen)> {
+        self.0.iter()
+    }
+
+    /// Calls that came for this number.
+    pub(crate) fn to(&self, number: &str) -> Vec<&Seen> {
+        self.0.values().filter(|seen| seen.number == number).collect()
+    }
+}
+
+fn seq(headers: &Headers) -> u32 {
+    headers.cseq().map_or(0, |cseq| cseq.seq)
+}

@@ -1,0 +1,216 @@
+//! `ringproof serve` as a process of its own, with the simulated carrier behind a link.
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::link::{Link, Weather};
+use super::platform::{Ends, Platform, SECRET};
+use crate::line::{Carrier, Http, text, voices};
+
+/// Only ends a test that would hang.
+const LOG_LINE_MAX: Duration = Duration::from_secs(60);
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ringproof");
+
+/// New calls a second: fewer than the machine can do, so that what is measured is the fault.
+pub(crate) const CALLS_PER_S: usize = 25;
+
+pub(crate) fn is_long() -> bool {
+    std::env::var("RINGPROOF_LONG").is_ok_and(|long| long == "1")
+}
+
+pub(crate) struct Setup<'a> {
+    /// Before the link: `sip:…`.
+    pub(crate) first_target: Option<&'a str>,
+    /// Further lines of the trunk.
+    pub(crate) trunk: &'a str,
+    pub(crate) weather: Weather,
+    /// The first of 2000 RTP ports.
+    pub(crate) rtp_from: u16,
+}
+
+pub(crate) struct Town {
+    pub(crate) carrier: Carrier,
+    pub(crate) platform: Platform,
+    pub(crate) link: Link,
+    http: Http,
+    log: mpsc::UnboundedReceiver<String>,
+    child: Child,
+    _scratch: tempfile::TempDir,
+}
+
+/// A call that was asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) number: String,
+    pub(crate) id: String,
+    pub(crate) at: Instant,
+}
+
+impl Town {
+    pub(crate) async fn found(setup: &Setup<'_>) -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        let carrier = Carrier::start(voices()).await;
+        let link = Link::start(carrier.sip, setup.weather).await;
+        let platform = Platform::start().await;
+        let config = scratch.path().join("ringproof.toml");
+        std::fs::write(&config, configuration(scratch.path(), setup, &link, &platform)).unwrap();
+        let made = program(&config, &["keys", "create"])
+            .args(["--name", "faults", "--scope", "verifications", "--json"])
+            .output()
+            .unwrap();
+        let key: Value = serde_json::from_slice(&made.stdout).unwrap_or_else(|e| panic!("{e}: {made:?}"));
+        let mut child = program(&config, &["serve", "--json"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let said: Value =
+            serde_json::from_str(&line).unwrap_or_else(|e| panic!("the server did not start: {e}: {line:?}"));
+        let (say, log) = mpsc::unbounded_channel();
+        let stderr = child.stderr.take().unwrap();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let _ = say.send(line);
+            }
+        });
+        Self {
+            http: Http::new(text(&said["http"]).to_owned(), text(&key["key"])),
+            carrier,
+            platform,
+            link,
+            log,
+            child,
+            _scratch: scratch,
+        }
+    }
+
+    /// Waits for the next line of the server's log that holds `words`.
+    pub(crate) async fn logged(&mut self, words: &str) {
+        let found = async {
+            while let Some(line) = self.log.recv().await {
+                if line.contains(words) {
+                    return true;
+                }
+            }
+            false
+        };
+        assert_eq!(
+            tokio::time::timeout(LOG_LINE_MAX, found).await,
+            Ok(true),
+            "{words:?} was not logged"
+        );
+    }
+
+    /// Asks for one call to each number, at an even pace; each callee does its steps.
+    pub(crate) async fn call(&self, callees: &[(String, Value)]) -> Vec<Asked> {
+        for (number, steps) in callees {
+            self.carrier.callee(number, steps.clone()).await;
+        }
+        let mut pace = tokio::time::interval(Duration::from_secs(1) / u32::try_from(CALLS_PER_S).unwrap());
+        let mut asked = Vec::new();
+        for (number, _) in callees {
+            pace.tick().await;
+            let at = Instant::now();
+            let body = json!({"to": number, "callback_url": self.platform.url});
+            let made = self.http.create(&body).await;
+            asked.push(Asked {
+                number: number.clone(),
+                id: text(&made["id"]).to_owned(),
+                at,
+            });
+        }
+        asked
+    }
+
+    /// How each ended, once all have and the phones are quiet.
+    pub(crate) async fn ended(&self, asked: &[Asked], at_most: Duration) -> BTreeMap<String, Ends> {
+        let ends = self.platform.ended(asked.len(), at_most).await;
+        let quiet = self
+            .link
+            .until(Duration::from_secs(40), |tally| {
+                tally.calls().all(|(_, seen)| seen.is_over())
+            })
+            .await;
+        if !quiet {
+            let tally = self.link.tally();
+            let open: Vec<_> = tally.calls().filter(|(_, seen)| !seen.is_over()).collect();
+            panic!("an answered call had no ACK or no BYE: {open:#?}");
+        }
+        ends
+    }
+}
+
+impl Drop for Town {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn program(config: &Path, command: &[&str]) -> Command {
+    let mut program = Command::new(PROGRAM);
+    program.args(command).arg("--config").arg(config);
+    program
+}
+
+fn configuration(directory: &Path, setup: &Setup<'_>, link: &Link, platform: &Platform) -> String {
+    let Setup {
+        first_target,
+        trunk,
+        rtp_from,
+        ..
+    } = setup;
+    let first = first_target.map_or_else(String::new, |target| format!("\"{target}\", "));
+    format!(
+        r#"
+[server]
+listen = "127.0.0.1:0"
+[store]
+url = "sqlite://{directory}/faults.db"
+[sip]
+listen = ["udp:127.0.0.1:0"]
+public_address = {{ "udp:127.0.0.1:0" = "{far}" }}
+[media]
+rtp_ports = "{rtp_from}-{rtp_to}"
+[[trunk]]
+name = "carrier"
+targets = [{first}"sip:{near}"]
+caller_id = {{ default = "+18005550199" }}
+cps = 100.0
+max_calls = 1000
+{trunk}
+[policy]
+countries = ["US"]
+number_validation = "shape"
+per_number = {{ per_hour = 0, per_day = 0, again_after_s = 0 }}
+per_user_per_hour = 0
+per_ip_per_hour = 0
+per_prefix_per_hour = 0
+[profile.default]
+brand = "Contoso"
+callbacks = ["{hooks}"]
+ring_s = 5
+wait_key_s = 3
+[webhook]
+secret = "{SECRET}"
+allow_private = ["127.0.0.0/8"]
+[telemetry]
+log = "warn,ringproof::dialer::health=info"
+"#,
+        directory = directory.display(),
+        far = link.far,
+        near = link.near,
+        rtp_to = rtp_from + 1999,
+        hooks = platform.url,
+    )
+}
