@@ -119,7 +119,8 @@ pub(super) fn dialer(config: &Config) -> Result<DialerConfig, AppError> {
     })
 }
 
-/// To every callback of the default profile, as it is written: these events belong to no verification.
+/// To the address of the default profile, else to each of its callbacks as it is written: these events belong to no
+/// verification.
 fn trunk_notices(config: &Config) -> TrunkNotices {
     let wanted = |kind: &EventType| matches!(kind, EventType::TrunkDown | EventType::TrunkUp);
     TrunkNotices {
@@ -127,7 +128,10 @@ fn trunk_notices(config: &Config) -> TrunkNotices {
         urls: config
             .profiles
             .get("default")
-            .map(|profile| profile.callbacks.clone())
+            .map(|profile| match &profile.callback_url {
+                Some(url) => vec![url.clone()],
+                None => profile.callbacks.clone(),
+            })
             .unwrap_or_default(),
         kinds: config
             .webhook
@@ -522,7 +526,7 @@ fn profile(config: &Config, profile: &config::Profile) -> Result<Profile, AppErr
         callbacks: urls("callbacks", &profile.callbacks)?,
         return_urls: urls("return_urls", &profile.return_urls)?,
         methods: profile.methods.clone(),
-        callback_url: None,
+        callback_url: profile.callback_url.clone(),
         subscription,
         expires_in_s: u32::try_from(profile.expires_in.as_secs()).unwrap_or(u32::MAX),
     })

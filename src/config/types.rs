@@ -333,6 +333,8 @@ pub struct Profile {
     pub fraud_key: Option<Digit>,
     pub methods: Vec<Method>,
     pub callbacks: Vec<String>,
+    /// Webhook address of requests that name none; of trunk events too, in the default profile.
+    pub callback_url: Option<String>,
     pub return_urls: Vec<String>,
     pub plays: u32,
     pub wait_key: Duration,
@@ -362,6 +364,7 @@ pub struct Profile {
 pub struct ProfilePlaces {
     pub locale: String,
     pub prompts: String,
+    pub callback_url: String,
 }
 
 #[derive(Debug, Clone)]
