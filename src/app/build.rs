@@ -569,6 +569,18 @@ pub(super) fn retention(config: &Config) -> Retention {
     }
 }
 
+/// Hosts whose addresses are peers.
+pub(super) fn target_hosts(config: &Config) -> impl Iterator<Item = &str> {
+    let targets = config.trunks.iter().flat_map(targets);
+    targets.map(|target| target.host.as_str())
+}
+
+/// A registrar is one too: it sends the calls that come in for what is bound there.
+fn targets(trunk: &config::Trunk) -> impl Iterator<Item = &config::TrunkTarget> {
+    let registrar = trunk.register.as_ref().map(|register| &register.registrar);
+    trunk.targets.iter().chain(registrar)
+}
+
 /// Addresses that may talk to us outside a call: every trunk's targets and peers. Names are looked up at the start, and
 /// what they become later is known to the resolver as soon as the dialer is.
 pub(super) async fn peer_check(config: &Config, resolver: &Resolver) -> PeerCheck {
@@ -585,13 +597,11 @@ pub(super) async fn peer_check(config: &Config, resolver: &Resolver) -> PeerChec
             }
         }
     };
-    let targets = config.trunks.iter().flat_map(|trunk| {
-        // A registrar sends the calls that come in for what is bound there.
-        let registrar = trunk.register.as_ref().map(|register| &register.registrar);
-        let targets = trunk.targets.iter().chain(registrar);
-        targets.map(move |target| locate(trunk, target))
-    });
-    futures_util::future::join_all(targets).await;
+    let looks = config
+        .trunks
+        .iter()
+        .flat_map(|trunk| targets(trunk).map(move |target| locate(trunk, target)));
+    futures_util::future::join_all(looks).await;
     let resolver = resolver.clone();
     Arc::new(move |ip: IpAddr| {
         let ip = ip.to_canonical();

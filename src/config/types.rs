@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::contents::Contents;
 use crate::model::{Cidr, Codec, Digit, Masked, Method, NumberValidation};
 
 #[derive(Debug, Clone)]
@@ -20,6 +21,8 @@ pub struct Config {
     pub webhook: Webhook,
     pub enrollment: Enrollment,
     pub telemetry: Telemetry,
+    /// Of the certificate files, when they were read.
+    pub contents: Contents,
 }
 
 #[derive(Debug, Clone)]

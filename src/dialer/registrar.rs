@@ -452,10 +452,13 @@ fn note(shared: &Shared, trunk: &str, event: &Event) {
         Event::Lapsed => closed(shared, trunk, "the registration has lapsed", Duration::ZERO),
         Event::Unregistered => {
             let gate = Gate::Closed("unregistered".to_owned());
-            if shared.bindings.set(trunk, gate, Vec::new()).is_some() {
+            let is_known = shared.bindings.set(trunk, gate, Vec::new()).is_some();
+            if is_known {
                 shared.health.gate(trunk, false);
             }
-            metrics::gauge!("ringproof_trunk_registered", "trunk" => trunk.to_owned()).set(0.0);
+            // The exporter forgets no series: a trunk that registers no more is neither.
+            let value = if is_known { 0.0 } else { f64::NAN };
+            metrics::gauge!("ringproof_trunk_registered", "trunk" => trunk.to_owned()).set(value);
             tracing::info!(trunk, "unregistered");
         }
     }

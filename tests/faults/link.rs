@@ -6,7 +6,7 @@
 //! ```
 //! The server calls `near`; its `public_address` is `far`, so that the carrier's requests come through the link too. The
 //! carrier has no such setting: its Contact is written anew on the way.
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -64,8 +64,7 @@ pub(crate) struct Counted {
 
 impl Link {
     pub(crate) async fn start(carrier: SocketAddr, weather: Weather) -> Self {
-        let near = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
-        let far = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+        let (near, far) = (socket(carrier.ip()).await, socket(carrier.ip()).await);
         let shared = Arc::new(Shared {
             near: Arc::clone(&near),
             far: Arc::clone(&far),
@@ -113,6 +112,13 @@ impl Drop for Link {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
     }
+}
+
+/// With room for a burst of every call at once: only the dice lose datagrams.
+async fn socket(ip: IpAddr) -> Arc<UdpSocket> {
+    let socket = UdpSocket::bind((ip, 0)).await.unwrap();
+    rustix::net::sockopt::set_socket_recv_buffer_size(&socket, 4 << 20).unwrap();
+    Arc::new(socket)
 }
 
 async fn carry(shared: Arc<Shared>, way: Way) {

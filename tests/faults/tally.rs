@@ -26,7 +26,12 @@ pub(crate) struct Seen {
     pub(crate) acknowledged: BTreeSet<(String, u32)>,
     /// Legs whose BYE came, from either side.
     pub(crate) ended: BTreeSet<String>,
+    /// What was said, for a test that fails.
+    pub(crate) story: Vec<String>,
 }
+
+/// Messages of one call that are kept.
+const STORY_MAX: usize = 40;
 
 impl Seen {
     /// Every answered leg has had its ACK and its BYE.
@@ -47,11 +52,29 @@ impl Tally {
             return;
         };
         let call_id = call_id.to_owned();
+        self.tell(&call_id, way, message, comes);
         match message {
             Message::Request(request) if comes => self.request(call_id, way, request),
             Message::Response(response) if way == Way::ToServer => self.response(&call_id, response),
             Message::Request(_) | Message::Response(_) => {}
         }
+    }
+
+    fn tell(&mut self, call_id: &str, way: Way, message: &Message, comes: bool) {
+        let Some(seen) = self.0.get_mut(call_id) else {
+            return;
+        };
+        let (Some(since), true) = (seen.invited, seen.story.len() < STORY_MAX) else {
+            return;
+        };
+        let cseq = message.headers().get("CSeq").unwrap_or_default();
+        let what = match message {
+            Message::Request(_) => String::new(),
+            Message::Response(response) => response.status.to_string(),
+        };
+        let lost = if comes { "" } else { " lost" };
+        let at = since.elapsed().as_millis();
+        seen.story.push(format!("{at} ms {way:?} {what} {cseq}{lost}"));
     }
 
     fn request(&mut self, call_id: String, way: Way, request: &Request) {

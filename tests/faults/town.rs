@@ -1,16 +1,19 @@
 //! `ringproof serve` as a process of its own, with the simulated carrier behind a link.
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use ringproof::model::Codec;
+use ringproof::sim::{Callee, RegistrarRules, SimConfig, Simulator, scripted};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::link::{Link, Weather};
 use super::platform::{Ends, Platform, SECRET};
-use crate::line::{Carrier, Http, text, voices};
+use crate::line::{Http, text, voices};
 
 /// Only ends a test that would hang.
 const LOG_LINE_MAX: Duration = Duration::from_secs(60);
@@ -25,22 +28,25 @@ pub(crate) fn is_long() -> bool {
 }
 
 pub(crate) struct Setup<'a> {
+    /// Of loopback, one for each town: all RTP ports are its own.
+    pub(crate) host: &'a str,
     /// Before the link: `sip:…`.
     pub(crate) first_target: Option<&'a str>,
     /// Further lines of the trunk.
     pub(crate) trunk: &'a str,
     pub(crate) weather: Weather,
-    /// The first of 2000 RTP ports.
-    pub(crate) rtp_from: u16,
+    /// Numbers, and what each callee does.
+    pub(crate) callees: &'a [(String, Value)],
 }
 
 pub(crate) struct Town {
-    pub(crate) carrier: Carrier,
-    pub(crate) platform: Platform,
     pub(crate) link: Link,
+    platform: Platform,
+    numbers: Vec<String>,
     http: Http,
     log: mpsc::UnboundedReceiver<String>,
     child: Child,
+    _carrier: Simulator,
     _scratch: tempfile::TempDir,
 }
 
@@ -55,7 +61,7 @@ pub(crate) struct Asked {
 impl Town {
     pub(crate) async fn found(setup: &Setup<'_>) -> Self {
         let scratch = tempfile::tempdir().unwrap();
-        let carrier = Carrier::start(voices()).await;
+        let carrier = carrier(setup);
         let link = Link::start(carrier.sip, setup.weather).await;
         let platform = Platform::start().await;
         let config = scratch.path().join("ringproof.toml");
@@ -85,11 +91,12 @@ impl Town {
         });
         Self {
             http: Http::new(text(&said["http"]).to_owned(), text(&key["key"])),
-            carrier,
             platform,
+            numbers: setup.callees.iter().map(|(number, _)| number.clone()).collect(),
             link,
             log,
             child,
+            _carrier: carrier,
             _scratch: scratch,
         }
     }
@@ -111,14 +118,11 @@ impl Town {
         );
     }
 
-    /// Asks for one call to each number, at an even pace; each callee does its steps.
-    pub(crate) async fn call(&self, callees: &[(String, Value)]) -> Vec<Asked> {
-        for (number, steps) in callees {
-            self.carrier.callee(number, steps.clone()).await;
-        }
+    /// Asks for one call to each number, at an even pace.
+    pub(crate) async fn call_all(&self) -> Vec<Asked> {
         let mut pace = tokio::time::interval(Duration::from_secs(1) / u32::try_from(CALLS_PER_S).unwrap());
         let mut asked = Vec::new();
-        for (number, _) in callees {
+        for number in &self.numbers {
             pace.tick().await;
             let at = Instant::now();
             let body = json!({"to": number, "callback_url": self.platform.url});
@@ -144,7 +148,9 @@ impl Town {
         if !quiet {
             let tally = self.link.tally();
             let open: Vec<_> = tally.calls().filter(|(_, seen)| !seen.is_over()).collect();
-            panic!("an answered call had no ACK or no BYE: {open:#?}");
+            let of_open = |call: &&Asked| open.iter().any(|(_, seen)| seen.number == call.number);
+            let told: Vec<_> = asked.iter().filter(of_open).map(|call| &ends[&call.id]).collect();
+            panic!("an answered call had no ACK or no BYE: {open:#?}\n{told:#?}");
         }
         ends
     }
@@ -157,6 +163,27 @@ impl Drop for Town {
     }
 }
 
+fn carrier(setup: &Setup<'_>) -> Simulator {
+    let callee = |(number, steps): &(String, Value)| {
+        let callee = json!({"about": "scripted by a test", "steps": steps});
+        let callee: Callee = serde_json::from_value(callee).unwrap();
+        scripted(number, callee).unwrap()
+    };
+    let host: IpAddr = setup.host.parse().unwrap();
+    Simulator::start(SimConfig {
+        sip: SocketAddr::new(host, 0),
+        streams: Vec::new(),
+        tls: None,
+        rtp_ports: 20_000..=27_999,
+        callees: setup.callees.iter().map(callee).collect(),
+        voices: voices(),
+        codecs: vec![Codec::Pcmu, Codec::Pcma],
+        calls_max: 3000,
+        registrar: RegistrarRules::default(),
+    })
+    .unwrap()
+}
+
 fn program(config: &Path, command: &[&str]) -> Command {
     let mut program = Command::new(PROGRAM);
     program.args(command).arg("--config").arg(config);
@@ -165,9 +192,9 @@ fn program(config: &Path, command: &[&str]) -> Command {
 
 fn configuration(directory: &Path, setup: &Setup<'_>, link: &Link, platform: &Platform) -> String {
     let Setup {
+        host,
         first_target,
         trunk,
-        rtp_from,
         ..
     } = setup;
     let first = first_target.map_or_else(String::new, |target| format!("\"{target}\", "));
@@ -178,16 +205,16 @@ listen = "127.0.0.1:0"
 [store]
 url = "sqlite://{directory}/faults.db"
 [sip]
-listen = ["udp:127.0.0.1:0"]
-public_address = {{ "udp:127.0.0.1:0" = "{far}" }}
+listen = ["udp:{host}:0"]
+public_address = {{ "udp:{host}:0" = "{far}" }}
 [media]
-rtp_ports = "{rtp_from}-{rtp_to}"
+rtp_ports = "28000-32767"
 [[trunk]]
 name = "carrier"
 targets = [{first}"sip:{near}"]
 caller_id = {{ default = "+18005550199" }}
 cps = 100.0
-max_calls = 1000
+max_calls = 2000
 {trunk}
 [policy]
 countries = ["US"]
@@ -200,6 +227,8 @@ per_prefix_per_hour = 0
 brand = "Contoso"
 callbacks = ["{hooks}"]
 ring_s = 5
+no_18x_s = 60
+ring_hard_s = 90
 wait_key_s = 3
 [webhook]
 secret = "{SECRET}"
@@ -210,7 +239,6 @@ log = "warn,ringproof::dialer::health=info"
         directory = directory.display(),
         far = link.far,
         near = link.near,
-        rtp_to = rtp_from + 1999,
         hooks = platform.url,
     )
 }
