@@ -283,7 +283,20 @@ impl Pump<'_> {
                 return None;
             }
             let input = self.input(stop, stopping).await;
+            if matches!(input, Input::Timeout) && self.machine.is_about_to_ask(Instant::now()) {
+                self.find_ourselves().await;
+            }
             self.machine.handle_input(Instant::now(), input);
+        }
+    }
+
+    /// Our own side may be another since the last REGISTER: a connection that was made anew has another port.
+    async fn find_ourselves(&mut self) {
+        if let Ok(local) = self.sip.local_for(&self.to, self.tls.as_ref()).await {
+            self.take(Way {
+                to: self.to.clone(),
+                local,
+            });
         }
     }
 
@@ -319,7 +332,6 @@ impl Pump<'_> {
             // The queue lives as long as the route that is held here.
             Some(Inbound { message, source, .. }) = self.inbound.recv() => Input::Message { message, source },
             () = timer => Input::Timeout,
-            // Of no interest to a machine that waits for no answer.
             () = lost => {
                 self.connection = None;
                 Input::TransportError
