@@ -25,7 +25,8 @@ fn callee(n: usize) -> (&'static str, Value) {
             json!(["ring", {"wait": {"ms": 300}}, {"reject": {"status": 603}}]),
         ),
         2 => ("no_answer", json!(["ring"])),
-        3 => ("hung_up", json!(["ring", "answer", "wait_until_told", "hang_up"])),
+        3 => ("not_allocated", json!([{"reject": {"status": 404}}])),
+        4 | 5 => ("hung_up", json!(["ring", "answer", "wait_until_told", "hang_up"])),
         _ => (
             "key_confirmed",
             json!(["ring", {"wait": {"ms": 500}}, "answer", "wait_until_told", press]),

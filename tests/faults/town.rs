@@ -226,7 +226,7 @@ per_prefix_per_hour = 0
 [profile.default]
 brand = "Contoso"
 callbacks = ["{hooks}"]
-ring_s = 5
+ring_s = 20
 no_18x_s = 60
 ring_hard_s = 90
 wait_key_s = 3
