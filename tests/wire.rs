@@ -17,6 +17,7 @@ mod wire {
     mod hooks;
     mod house;
     mod line;
+    mod registrar;
     mod registration;
     mod requests;
     mod simulator;
