@@ -53,7 +53,7 @@ async fn a_bad_link_changes_no_outcome_and_rings_no_phone_twice() {
     let ends = town.ended(&asked, Duration::from_secs(150)).await;
     let tally = town.link.tally();
     let (mut wrong, mut came): (Vec<Value>, BTreeMap<&str, usize>) = (Vec::new(), BTreeMap::new());
-    let mut answers = 0;
+    let (mut answers, mut unsettled) = (0, 0);
     for (n, call) in asked.iter().enumerate() {
         let events = &ends[&call.id];
         assert_eq!(events.len(), 1, "more than one outcome: {events:#?}");
@@ -73,11 +73,12 @@ async fn a_bad_link_changes_no_outcome_and_rings_no_phone_twice() {
                 "not acknowledged: {seen:#?}"
             );
             answers += seen.answered.len();
+            unsettled += seen.unsettled();
         }
     }
     let counted = town.link.counted();
     println!(
-        "lossy link: {} of {calls} right ({came:?}), {answers} answers all acknowledged, no phone rang twice; {counted:?}; {:.0} s",
+        "lossy link: {} of {calls} right ({came:?}), {answers} answers all acknowledged ({unsettled} by an ACK that was lost before the BYE), no phone rang twice; {counted:?}; {:.0} s",
         calls - wrong.len(),
         began.elapsed().as_secs_f64()
     );

@@ -22,10 +22,12 @@ pub(crate) struct Seen {
     pub(crate) phones: BTreeSet<String>,
     /// 2xx to an INVITE that the carrier said, by tag and CSeq.
     pub(crate) answered: BTreeSet<(String, u32)>,
-    /// ACKs of those that came.
+    /// ACKs of those that the server said: the link may have lost the first of them, and the next.
     pub(crate) acknowledged: BTreeSet<(String, u32)>,
+    /// ACKs that came.
+    settled: BTreeSet<(String, u32)>,
     /// Legs whose BYE came, from either side.
-    pub(crate) ended: BTreeSet<String>,
+    ended: BTreeSet<String>,
     /// What was said, for a test that fails.
     pub(crate) story: Vec<String>,
 }
@@ -34,10 +36,16 @@ pub(crate) struct Seen {
 const STORY_MAX: usize = 40;
 
 impl Seen {
-    /// Every answered leg has had its ACK and its BYE.
+    /// Every answered leg has been acknowledged and ended. An ACK that was lost right before the BYE is not missed: the 2xx
+    /// is not repeated after a BYE.
     pub(crate) fn is_over(&self) -> bool {
         self.answered.is_subset(&self.acknowledged)
             && self.answered.iter().all(|(tag, _)| self.ended.contains(tag))
+    }
+
+    /// Answers of which no ACK came through.
+    pub(crate) fn unsettled(&self) -> usize {
+        self.answered.difference(&self.settled).count()
     }
 }
 
@@ -54,9 +62,9 @@ impl Tally {
         let call_id = call_id.to_owned();
         self.tell(&call_id, way, message, comes);
         match message {
-            Message::Request(request) if comes => self.request(call_id, way, request),
+            Message::Request(request) => self.request(call_id, way, request, comes),
             Message::Response(response) if way == Way::ToServer => self.response(&call_id, response),
-            Message::Request(_) | Message::Response(_) => {}
+            Message::Response(_) => {}
         }
     }
 
@@ -77,8 +85,11 @@ impl Tally {
         seen.story.push(format!("{at} ms {way:?} {what} {cseq}{lost}"));
     }
 
-    fn request(&mut self, call_id: String, way: Way, request: &Request) {
+    fn request(&mut self, call_id: String, way: Way, request: &Request, comes: bool) {
         if way == Way::ToCarrier && request.method == Method::Invite {
+            if !comes {
+                return;
+            }
             let seen = self.0.entry(call_id).or_default();
             seen.number = request.uri.user().unwrap_or_default().to_owned();
             seen.invited.get_or_insert_with(Instant::now);
@@ -94,9 +105,13 @@ impl Tally {
         let tag = phone.ok().and_then(|phone| phone.tag().map(str::to_owned));
         match (&request.method, tag) {
             (Method::Ack, Some(tag)) => {
-                seen.acknowledged.insert((tag, seq(&request.headers)));
+                let ack = (tag, seq(&request.headers));
+                if comes {
+                    seen.settled.insert(ack.clone());
+                }
+                seen.acknowledged.insert(ack);
             }
-            (Method::Bye, Some(tag)) => {
+            (Method::Bye, Some(tag)) if comes => {
                 seen.ended.insert(tag);
             }
             _ => {}
