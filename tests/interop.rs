@@ -22,6 +22,8 @@ mod kamailio;
 mod openssl;
 #[path = "interop/process.rs"]
 mod process;
+#[path = "interop/registration.rs"]
+mod registration;
 #[path = "interop/server.rs"]
 mod server;
 #[path = "interop/sipp.rs"]
@@ -130,6 +132,7 @@ async fn main() -> ExitCode {
 enum Entry {
     Direct(u16, cases::Case),
     BehindKamailio(u16, kamailio::Case),
+    Registering(u16, registration::Case),
 }
 
 impl Entry {
@@ -137,6 +140,7 @@ impl Entry {
         match self {
             Self::Direct(_, case) => case.name,
             Self::BehindKamailio(_, case) => case.name,
+            Self::Registering(_, case) => case.name,
         }
     }
 }
@@ -146,7 +150,11 @@ fn entries() -> Vec<Entry> {
     let behind = (0..)
         .zip(kamailio::all())
         .map(|(at, case)| Entry::BehindKamailio(at, case));
-    direct.chain(behind).collect()
+    let first = u16::try_from(cases::all().len()).expect("a short table");
+    let registering = (first..)
+        .zip(registration::all())
+        .map(|(at, case)| Entry::Registering(at, case));
+    direct.chain(behind).chain(registering).collect()
 }
 
 /// One case, played.
@@ -163,6 +171,7 @@ async fn played(entry: Entry, directory: PathBuf, common: cases::Common) -> Play
         match entry {
             Entry::Direct(at, case) => cases::run(case, at, directory, common).await,
             Entry::BehindKamailio(at, case) => kamailio::run(case, at, directory, common).await,
+            Entry::Registering(at, case) => registration::run(case, at, directory, common).await,
         }
     };
     let result = tokio::time::timeout(CASE_MAX, plays).await;

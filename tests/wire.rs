@@ -18,6 +18,7 @@ mod wire {
     mod hooks;
     mod house;
     mod line;
+    mod registrar;
     mod registration;
     mod requests;
     mod simulator;

@@ -46,6 +46,12 @@ impl FromStr for AllowedUrl {
 }
 
 impl AllowedUrl {
+    /// Whether a request may name this URL.
+    #[must_use]
+    pub fn admits(&self, text: &str) -> bool {
+        parse(text).is_ok_and(|url| self.opens(&url))
+    }
+
     fn opens(&self, url: &Url) -> bool {
         let same_origin = self.0.scheme() == url.scheme()
             && self.0.host_str() == url.host_str()

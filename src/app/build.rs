@@ -119,7 +119,8 @@ pub(super) fn dialer(config: &Config) -> Result<DialerConfig, AppError> {
     })
 }
 
-/// To every callback of the default profile, as it is written: these events belong to no verification.
+/// To the address of the default profile, else to each of its callbacks as it is written: these events belong to no
+/// verification.
 fn trunk_notices(config: &Config) -> TrunkNotices {
     let wanted = |kind: &EventType| matches!(kind, EventType::TrunkDown | EventType::TrunkUp);
     TrunkNotices {
@@ -127,7 +128,10 @@ fn trunk_notices(config: &Config) -> TrunkNotices {
         urls: config
             .profiles
             .get("default")
-            .map(|profile| profile.callbacks.clone())
+            .map(|profile| match &profile.callback_url {
+                Some(url) => vec![url.clone()],
+                None => profile.callbacks.clone(),
+            })
             .unwrap_or_default(),
         kinds: config
             .webhook
@@ -524,7 +528,7 @@ fn profile(config: &Config, profile: &config::Profile) -> Result<Profile, AppErr
         callbacks: urls("callbacks", &profile.callbacks)?,
         return_urls: urls("return_urls", &profile.return_urls)?,
         methods: profile.methods.clone(),
-        callback_url: None,
+        callback_url: profile.callback_url.clone(),
         subscription,
         expires_in_s: u32::try_from(profile.expires_in.as_secs()).unwrap_or(u32::MAX),
     })
@@ -567,6 +571,18 @@ pub(super) fn retention(config: &Config) -> Retention {
     }
 }
 
+/// Hosts whose addresses are peers.
+pub(super) fn target_hosts(config: &Config) -> impl Iterator<Item = &str> {
+    let targets = config.trunks.iter().flat_map(targets);
+    targets.map(|target| target.host.as_str())
+}
+
+/// A registrar is one too: it sends the calls that come in for what is bound there.
+fn targets(trunk: &config::Trunk) -> impl Iterator<Item = &config::TrunkTarget> {
+    let registrar = trunk.register.as_ref().map(|register| &register.registrar);
+    trunk.targets.iter().chain(registrar)
+}
+
 /// Addresses that may talk to us outside a call: every trunk's targets and peers. Names are looked up at the start, and
 /// what they become later is known to the resolver as soon as the dialer is.
 pub(super) async fn peer_check(config: &Config, resolver: &Resolver) -> PeerCheck {
@@ -583,13 +599,11 @@ pub(super) async fn peer_check(config: &Config, resolver: &Resolver) -> PeerChec
             }
         }
     };
-    let targets = config.trunks.iter().flat_map(|trunk| {
-        // A registrar sends the calls that come in for what is bound there.
-        let registrar = trunk.register.as_ref().map(|register| &register.registrar);
-        let targets = trunk.targets.iter().chain(registrar);
-        targets.map(move |target| locate(trunk, target))
-    });
-    futures_util::future::join_all(targets).await;
+    let looks = config
+        .trunks
+        .iter()
+        .flat_map(|trunk| targets(trunk).map(move |target| locate(trunk, target)));
+    futures_util::future::join_all(looks).await;
     let resolver = resolver.clone();
     Arc::new(move |ip: IpAddr| {
         let ip = ip.to_canonical();

@@ -1,6 +1,6 @@
 //! What `config check` asks beyond the file itself: everything that the parts would refuse at the start.
 use super::{AppError, build};
-use crate::api::MessageCheck;
+use crate::api::{AllowedUrl, MessageCheck};
 use crate::config::{Config, Problem};
 use crate::prompt::{Catalogue, CatalogueOptions, Notice};
 
@@ -31,6 +31,7 @@ pub(super) fn checked(config: &Config) -> (Checked, Option<Catalogue>) {
     .into_iter()
     .filter_map(Result::err)
     .collect();
+    errors.extend(callback_urls(config));
     let (voices, notices) = match Catalogue::load(&catalogue_options(config)) {
         Ok((voices, notices)) => {
             errors.extend(prompts(config, &voices));
@@ -59,6 +60,25 @@ pub(super) fn catalogue_options(config: &Config) -> CatalogueOptions {
         brands,
         brand_engine: config.prompts.brand_engine.clone(),
     }
+}
+
+/// A webhook must not go where a request could not send it.
+pub(super) fn callback_urls(config: &Config) -> Vec<AppError> {
+    let mut errors = Vec::new();
+    for profile in config.profiles.values() {
+        let Some(url) = &profile.callback_url else {
+            continue;
+        };
+        let opens = |entry: &String| entry.parse().is_ok_and(|entry: AllowedUrl| entry.admits(url));
+        if !profile.callbacks.iter().any(opens) {
+            errors.push(AppError::Written(Problem {
+                place: profile.written.callback_url.clone(),
+                key: format!("profile.{}.callback_url", profile.name),
+                message: format!("expected a URL that callbacks opens, found {url:?}"),
+            }));
+        }
+    }
+    errors
 }
 
 /// A profile whose words do not exist would be heard in another language.
@@ -138,6 +158,34 @@ countries = ["US"]
                 "test.toml:9: profile.default.prompts: expected one of en-GB, en-US, lab, found \"nonsense\"",
             ]
         );
+    }
+
+    #[test]
+    fn webhooks_without_an_address_of_their_own_go_where_a_request_could_send_them() {
+        let secret = "\n[webhook]\nsecret = \"whsec_cmluZ3Byb29mLWxhYi1zZWNyZXQtMDAwMDAwMDE=\"";
+        let with = |profile: &str| errors(&format!("{profile}{secret}"));
+        let open = "callbacks = [\"https://idp.example/hooks\"]\n";
+        let right = format!("{open}callback_url = \"https://idp.example/hooks/calls?from=ringproof\"");
+        assert_eq!(with(&right), Vec::<String>::new());
+        let url = "https://idp.example/elsewhere";
+        let expected = format!(
+            "test.toml:10: profile.default.callback_url: expected a URL that callbacks opens, found {url:?}"
+        );
+        assert_eq!(with(&format!("{open}callback_url = {url:?}")), [expected]);
+    }
+
+    #[test]
+    fn trunk_events_go_to_the_address_of_the_default_profile_or_to_all_its_callbacks() {
+        let told = |profile: &str| {
+            let secret = "[webhook]\nsecret = \"whsec_cmluZ3Byb29mLWxhYi1zZWNyZXQtMDAwMDAwMDE=\"";
+            let text = format!("{SMALL}{profile}\n{secret}");
+            let config = config::parse(&text, "test.toml", Path::new("."), std::iter::empty()).unwrap();
+            build::dialer(&config).unwrap().trunk_notices.urls
+        };
+        let open = "callbacks = [\"https://a.example/\", \"https://b.example/\"]";
+        assert_eq!(told(open), ["https://a.example/", "https://b.example/"]);
+        let one = format!("{open}\ncallback_url = \"https://b.example/hooks\"");
+        assert_eq!(told(&one), ["https://b.example/hooks"]);
     }
 
     #[test]

@@ -330,6 +330,9 @@ fn start_webhooks(
         tracing::info!("webhook.secret is not set and no profile has callbacks: no webhook is sent");
         return Ok((None, None));
     };
+    if let Some(error) = check::callback_urls(config).into_iter().next() {
+        return Err(error);
+    }
     log_public_keys(config);
     let deliverer = Deliverer::new(store.clone(), webhooks, entropy()?)?;
     let running = tokio::spawn(deliverer.clone().run(stopped));

@@ -92,6 +92,7 @@ impl App {
         self.peers.replace(is_peer);
         // What the API accepts, the dialer knows by then.
         self.dialer.reload(parts.dialer, Arc::clone(&parts.voices));
+        self.resolver.keep_only(build::target_hosts(&in_force));
         if let (Some(announcer), Some(config)) = (&self.announcer, parts.announcer) {
             announcer.reload(config);
         }

@@ -2,6 +2,7 @@
 //!
 //! [`load`] reads the file, lays `RINGPROOF__SECTION__KEY` variables over it and gives either a [`Config`] or every
 //! [`Problem`] at once, each with file, line, key and the mend. Only `app` (and the command line) reads this room.
+mod contents;
 mod presentation;
 mod profile;
 mod reader;
@@ -15,6 +16,7 @@ mod types;
 
 use std::path::{Path, PathBuf};
 
+pub use contents::Contents;
 pub use reader::Problem;
 pub use reload::{Changes, changes, in_force};
 pub use show::show;

@@ -41,6 +41,7 @@ fn profile(mut s: Section<'_>, name: String, webhook: &Webhook, report: &mut Rep
         written: ProfilePlaces {
             locale: report.place(&s.origin_of("locale")),
             prompts: report.place(&s.origin_of("prompts")),
+            callback_url: report.place(&s.origin_of("callback_url")),
         },
         confirm_key: key(&mut s, "confirm_key", Digit::POUND, report),
         repeat_key: key(&mut s, "repeat_key", Digit::STAR, report),
@@ -52,6 +53,7 @@ fn profile(mut s: Section<'_>, name: String, webhook: &Webhook, report: &mut Rep
             methods
         },
         callbacks: callbacks(&mut s, webhook, report),
+        callback_url: callback_url(&mut s, report),
         return_urls: url_list(&mut s, "return_urls", report).into_keys().collect(),
         plays: count(&mut s, "plays", 1..=10, 3, report),
         wait_key: seconds(&mut s, "wait_key_s", 60.0, 5.0, report),
@@ -180,6 +182,23 @@ fn callbacks(s: &mut Section<'_>, webhook: &Webhook, report: &mut Report<'_>) ->
     urls.into_keys().collect()
 }
 
+/// As long as a request may name one.
+const CALLBACK_URL_MAX: usize = 2048;
+
+/// Whether `callbacks` opens it is asked by `app`, with the rule that requests meet.
+fn callback_url(s: &mut Section<'_>, report: &mut Report<'_>) -> Option<String> {
+    let text = s.text("callback_url", report)?;
+    if text.len() > CALLBACK_URL_MAX {
+        let message = format!("expected at most {CALLBACK_URL_MAX} octets, found {}", text.len());
+        s.problem(report, "callback_url", message);
+        return None;
+    }
+    web_url(&text)
+        .map_err(|message| s.problem(report, "callback_url", message))
+        .ok()
+        .map(String::from)
+}
+
 /// URL prefixes as they are written, each with what it reads as.
 fn url_list(
     s: &mut Section<'_>,
@@ -197,6 +216,16 @@ fn url_list(
 }
 
 fn url_prefix(text: &str) -> Result<Url, String> {
+    let url = web_url(text)?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(format!(
+            "expected a URL without query and fragment, found {text:?}"
+        ));
+    }
+    Ok(url)
+}
+
+fn web_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text)
         .ok()
         .filter(|url| matches!(url.scheme(), "https" | "http"))
@@ -204,11 +233,6 @@ fn url_prefix(text: &str) -> Result<Url, String> {
     // The text may hold a password: it is not repeated.
     if !url.username().is_empty() || url.password().is_some() {
         return Err("expected a URL without a user name and password".to_owned());
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(format!(
-            "expected a URL without query and fragment, found {text:?}"
-        ));
     }
     Ok(url)
 }

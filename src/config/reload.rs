@@ -1,6 +1,8 @@
 //! What a changed file changes in a running server, key by key, and what of it must wait for a restart.
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
+use super::contents;
 use super::show::show;
 use super::types::*;
 
@@ -41,6 +43,7 @@ pub fn changes(running: &Config, new: &Config) -> Changes {
             (_, None) => paths.push(format!("{table} (gone)")),
         }
     }
+    paths.extend(contents::changed(&running.contents, &new.contents));
     paths.extend(secrets(running, new));
     if reordered(running, new) {
         paths.push("trunk (their order)".to_owned());
@@ -59,7 +62,13 @@ pub fn changes(running: &Config, new: &Config) -> Changes {
 #[must_use]
 pub fn in_force(running: &Config, new: Config) -> Config {
     let old = running.clone();
+    // The listeners keep the certificates that they began with.
+    let at_start = |(key, _): &(String, PathBuf)| AT_START_ONLY.iter().any(|start| key.starts_with(start));
+    let mut contents = old.contents;
+    contents.retain(|of, _| at_start(of));
+    contents.extend(new.contents.into_iter().filter(|(of, _)| !at_start(of)));
     Config {
+        contents,
         server: Server {
             drain: new.server.drain,
             trusted_proxies: new.server.trusted_proxies,

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::contents::{Contents, contents};
 use super::presentation::*;
 use super::profile::profiles;
 use super::reader::{Report, Section};
@@ -25,7 +26,7 @@ pub(super) fn read(table: &BTreeMap<String, Node>, report: &mut Report<'_>) -> C
     let mut root = Section::root(table);
     let server = server(root.section("server", report), report);
     let webhook = webhook(root.section("webhook", report), report);
-    let config = Config {
+    let mut config = Config {
         store: store(root.section("store", report), report),
         sip: sip(root.section("sip", report), report),
         media: media(root.section("media", report), report),
@@ -38,7 +39,9 @@ pub(super) fn read(table: &BTreeMap<String, Node>, report: &mut Report<'_>) -> C
         capture: capture(root.section("capture", report), report),
         server,
         webhook,
+        contents: Contents::new(),
     };
+    config.contents = contents(&config);
     webhooks_are_signed(&mut root, &config, report);
     root.finish(report);
     config

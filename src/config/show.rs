@@ -294,6 +294,7 @@ fn show_profile(out: &mut Printer, profile: &Profile) {
     out.seconds("fraud_window_s", profile.fraud_window);
     out.list("methods", &profile.methods);
     out.list("callbacks", &profile.callbacks);
+    out.optional("callback_url", profile.callback_url.as_ref());
     out.list("return_urls", &profile.return_urls);
     out.raw("plays", profile.plays);
     out.seconds("wait_key_s", profile.wait_key);

@@ -374,6 +374,21 @@ fn bad_configurations_each_get_their_exact_problem() {
         ),
         (
             "brand = \"Contoso\"",
+            "callback_url = \"idp.example\"",
+            "test.toml:11: profile.default.callback_url: expected https://HOST/PATH, found \"idp.example\"",
+        ),
+        (
+            "brand = \"Contoso\"",
+            "callback_url = \"https://u:p@idp.example/\"",
+            "test.toml:11: profile.default.callback_url: expected a URL without a user name and password",
+        ),
+        (
+            "brand = \"Contoso\"",
+            "callback_url = [\"https://idp.example/\"]",
+            "test.toml:11: profile.default.callback_url: expected a string, found a list",
+        ),
+        (
+            "brand = \"Contoso\"",
             "return_urls = [\"https://idp.example/?a=b\"]",
             "test.toml:11: profile.default.return_urls: expected a URL without query and fragment, found \"https://idp.example/?a=b\"",
         ),

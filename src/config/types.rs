@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::contents::Contents;
 use crate::model::{Cidr, Codec, Digit, Masked, Method, NumberValidation, SrtpPolicy, SrtpProfile};
 
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub struct Config {
     pub enrollment: Enrollment,
     pub telemetry: Telemetry,
     pub capture: Capture,
+    /// Of the certificate files, when they were read.
+    pub contents: Contents,
 }
 
 #[derive(Debug, Clone)]
@@ -353,6 +356,8 @@ pub struct Profile {
     pub fraud_key: Option<Digit>,
     pub methods: Vec<Method>,
     pub callbacks: Vec<String>,
+    /// Webhook address of requests that name none; of trunk events too, in the default profile.
+    pub callback_url: Option<String>,
     pub return_urls: Vec<String>,
     pub plays: u32,
     pub wait_key: Duration,
@@ -382,6 +387,7 @@ pub struct Profile {
 pub struct ProfilePlaces {
     pub locale: String,
     pub prompts: String,
+    pub callback_url: String,
 }
 
 #[derive(Debug, Clone)]

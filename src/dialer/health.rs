@@ -77,6 +77,10 @@ impl Health {
             health.set_ping_every(trunk.options_every);
             trunks.insert(trunk.name.clone(), health);
         }
+        // The exporter forgets no series: a trunk that is gone is neither up nor down.
+        for gone in old.into_keys() {
+            metrics::gauge!("ringproof_trunk_up", "trunk" => gone).set(f64::NAN);
+        }
         let registers = |name: &String| {
             new.iter()
                 .any(|trunk| trunk.name == *name && trunk.register.is_some())

@@ -283,7 +283,20 @@ impl Pump<'_> {
                 return None;
             }
             let input = self.input(stop, stopping).await;
+            if matches!(input, Input::Timeout) && self.machine.is_about_to_ask(Instant::now()) {
+                self.find_ourselves().await;
+            }
             self.machine.handle_input(Instant::now(), input);
+        }
+    }
+
+    /// Our own side may be another since the last REGISTER: a connection that was made anew has another port.
+    async fn find_ourselves(&mut self) {
+        if let Ok(local) = self.sip.local_for(&self.to, self.tls.as_ref()).await {
+            self.take(Way {
+                to: self.to.clone(),
+                local,
+            });
         }
     }
 
@@ -319,7 +332,6 @@ impl Pump<'_> {
             // The queue lives as long as the route that is held here.
             Some(Inbound { message, source, .. }) = self.inbound.recv() => Input::Message { message, source },
             () = timer => Input::Timeout,
-            // Of no interest to a machine that waits for no answer.
             () = lost => {
                 self.connection = None;
                 Input::TransportError
@@ -452,10 +464,13 @@ fn note(shared: &Shared, trunk: &str, event: &Event) {
         Event::Lapsed => closed(shared, trunk, "the registration has lapsed", Duration::ZERO),
         Event::Unregistered => {
             let gate = Gate::Closed("unregistered".to_owned());
-            if shared.bindings.set(trunk, gate, Vec::new()).is_some() {
+            let is_known = shared.bindings.set(trunk, gate, Vec::new()).is_some();
+            if is_known {
                 shared.health.gate(trunk, false);
             }
-            metrics::gauge!("ringproof_trunk_registered", "trunk" => trunk.to_owned()).set(0.0);
+            // The exporter forgets no series: a trunk that registers no more is neither.
+            let value = if is_known { 0.0 } else { f64::NAN };
+            metrics::gauge!("ringproof_trunk_registered", "trunk" => trunk.to_owned()).set(value);
             tracing::info!(trunk, "unregistered");
         }
     }

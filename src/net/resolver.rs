@@ -77,9 +77,17 @@ struct Inner {
     families: Families,
     transports: Vec<SipTransport>,
     cache: Mutex<Cache>,
-    /// Every address that a target had.
-    addresses: Mutex<BTreeSet<IpAddr>>,
+    addresses: Mutex<Addresses>,
     entropy: Mutex<Entropy>,
+}
+
+/// Every address that a target had.
+#[derive(Default)]
+struct Addresses {
+    /// With the hosts of the targets that had it.
+    seen: BTreeMap<IpAddr, BTreeSet<String>>,
+    /// Hosts that are targets still; `None`: all of them.
+    wanted: Option<BTreeSet<String>>,
 }
 
 /// What one look came to.
@@ -139,7 +147,7 @@ impl Resolver {
             let queries = match locator.step() {
                 Step::Ask(queries) => queries,
                 Step::Done(destinations) => {
-                    self.remember(&destinations);
+                    self.remember(&target.host, &destinations);
                     return Ok(destinations);
                 }
             };
@@ -179,14 +187,33 @@ impl Resolver {
     /// Whether a target of ours has, or had, this address.
     #[must_use]
     pub fn has_seen(&self, ip: IpAddr) -> bool {
-        lock(&self.0.addresses).contains(&ip.to_canonical())
+        let addresses = lock(&self.0.addresses);
+        let hosts = addresses.seen.get(&ip.to_canonical());
+        match (hosts, &addresses.wanted) {
+            (Some(hosts), Some(wanted)) => !hosts.is_disjoint(wanted),
+            (hosts, None) => hosts.is_some(),
+            (None, Some(_)) => false,
+        }
     }
 
-    fn remember(&self, destinations: &[Destination]) {
+    /// These hosts are the targets from now on: whatever address only others had is a stranger's.
+    pub fn keep_only<'a>(&self, hosts: impl IntoIterator<Item = &'a str>) {
+        let wanted: BTreeSet<String> = hosts.into_iter().map(str::to_ascii_lowercase).collect();
         let mut addresses = lock(&self.0.addresses);
+        addresses.seen.retain(|_, hosts| {
+            hosts.retain(|host| wanted.contains(host));
+            !hosts.is_empty()
+        });
+        addresses.wanted = Some(wanted);
+    }
+
+    fn remember(&self, host: &str, destinations: &[Destination]) {
+        let host = host.to_ascii_lowercase();
+        let seen = &mut lock(&self.0.addresses).seen;
         for destination in destinations {
-            if addresses.len() < ADDRESSES_MAX {
-                addresses.insert(destination.address.ip().to_canonical());
+            let ip = destination.address.ip().to_canonical();
+            if seen.len() < ADDRESSES_MAX || seen.contains_key(&ip) {
+                seen.entry(ip).or_default().insert(host.clone());
             }
         }
     }

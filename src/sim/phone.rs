@@ -17,13 +17,15 @@ use crate::model::{Codec, Digit, Digits, Entropy, KeyTransport, SrtpPolicy, Srtp
 use crate::net::media_engine::MediaLeg;
 use crate::net::sip_net::{Flow as Way, Flows, Inbound, RouteGuard};
 use crate::sdp::{self, LocalMedia, Sdes};
-use crate::sip::message::{Message, Method};
+use crate::sip::message::{Message, Method, Response};
 use crate::sip::transaction::timer::TimerConfig;
 use crate::sip::transport::SipTransport;
 use crate::sip::uas::{Event, Input, Output, UasConfig, UasSession};
 
 /// How often the callee listens to what has come.
 const LISTEN_EVERY: Duration = Duration::from_millis(40);
+/// A call that is refused is not begun again by a repetition for so long: 64 T1.
+const TURNED_AWAY: Duration = Duration::from_secs(32);
 /// A callee gives up its script after so long.
 const CALL_MAX: Duration = Duration::from_secs(300);
 /// Keys of the caller that wait for a step.
@@ -93,9 +95,12 @@ pub(super) async fn run(
         Ok(leg) => leg,
         Err(error) => {
             tracing::warn!(%error, "the simulator has no room for a call");
-            exchange.reply(&flow, local, source, &request, 503).await;
+            let refusal = Response::reply_to(&request, 503, None).with_to_tag(&exchange.entropy().token());
             record.state(CallState::Ended);
-            return exchange.records.touch();
+            exchange.records.touch();
+            let octets = refusal.to_bytes();
+            let answer = || exchange.sip.answer(&flow, local, source, &octets);
+            return turn_away(answer, &mut messages).await;
         }
     };
     let offer = request.body_of_type("application/sdp").map(<[u8]>::to_vec);
@@ -183,6 +188,24 @@ fn local_media(local: SocketAddr, exchange: &Exchange, callee: &Callee) -> Local
 }
 
 /// A carrier that takes the INVITE and never says a word.
+/// Repeats what it has said to each repetition of the INVITE: none of them begins another call.
+async fn turn_away<F: Future<Output = std::io::Result<()>>>(
+    answer: impl Fn() -> F,
+    messages: &mut mpsc::Receiver<Inbound>,
+) {
+    let limit = Instant::now() + TURNED_AWAY;
+    let mut invited = true;
+    loop {
+        if invited && let Err(error) = answer().await {
+            tracing::debug!(%error, "an answer was not sent");
+        }
+        let Ok(Some(next)) = tokio::time::timeout_at(limit.into(), messages.recv()).await else {
+            return;
+        };
+        invited = matches!(&next.message, Message::Request(request) if request.method == Method::Invite);
+    }
+}
+
 async fn stay_silent(exchange: &Exchange, record: &Record, messages: &mut mpsc::Receiver<Inbound>) {
     let limit = Instant::now() + CALL_MAX;
     while let Ok(Some(inbound)) = tokio::time::timeout_at(limit.into(), messages.recv()).await {

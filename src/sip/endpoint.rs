@@ -291,7 +291,12 @@ impl Endpoint {
 
     #[must_use]
     pub(crate) fn contact(&self) -> NameAddr {
-        let address = self.advertised();
+        self.contact_at(self.advertised())
+    }
+
+    /// Contact where somebody else says how we are reached.
+    #[must_use]
+    pub(crate) fn contact_at(&self, address: SocketAddr) -> NameAddr {
         let user = Some(self.config.contact_user.as_str());
         let uri = Uri::sip(user, address.ip(), Some(address.port()));
         NameAddr::new(match self.config.transport {

@@ -17,6 +17,9 @@
 //! the registrar that was configured and to nobody else. `Supported: path` is said, since a Path on the way concerns
 //! the registrar alone (RFC 3327 §5.1); what comes back of it is not kept.
 //!
+//! Contact is our address as the registrar sees it (`reach`). A connection that ends under a binding brings the refresh
+//! forward, 30 s after the last one at the soonest.
+//!
 //! It does not look up names and does not send: [`Registration::poll_output`] has the octets. Requests that name its
 //! Call-ID are not answered.
 use std::collections::VecDeque;
@@ -31,8 +34,10 @@ use super::transaction::table::{ClientId, Completion, Reply};
 use super::transaction::timer::{TimerConfig, Transport, earliest};
 use super::uri::Uri;
 use crate::model::Entropy;
+use reach::Reach;
 
 mod pace;
+mod reach;
 #[cfg(test)]
 mod tests;
 
@@ -45,7 +50,7 @@ pub const SERVICE_ROUTES_MAX: usize = 8;
 pub struct RegistrationConfig {
     /// Address of the registrar, or of the proxy before it.
     pub target: SocketAddr,
-    /// Ours: sent-by of Via and host of Contact, unless `public` is set.
+    /// Ours: sent-by of Via and host of Contact, unless `public` is set or a NAT is seen.
     pub local: SocketAddr,
     pub public: Option<SocketAddr>,
     pub transport: Transport,
@@ -170,6 +175,9 @@ pub struct Registration {
     failures: u32,
     state: State,
     wish: Wish,
+    reach: Reach,
+    /// When the last REGISTER bound.
+    bound_at: Option<Instant>,
     /// When the binding ends at the registrar.
     bound: Option<Instant>,
     outputs: VecDeque<Output>,
@@ -188,6 +196,8 @@ impl Registration {
             failures: 0,
             state: State::Resting { retry_at: now },
             wish: Wish::Bound,
+            reach: Reach::default(),
+            bound_at: None,
             bound: None,
             outputs: VecDeque::new(),
             config,
@@ -206,7 +216,10 @@ impl Registration {
                 self.wake(now);
                 completions
             }
-            Input::TransportError => self.ua.transactions.handle_transport_error(now),
+            Input::TransportError => {
+                self.flow_lost(now);
+                self.ua.transactions.handle_transport_error(now)
+            }
             Input::Stop => {
                 self.stop(now);
                 Vec::new()
@@ -257,13 +270,27 @@ impl Registration {
         if (old.target, old.local, old.public, old.transport) == (target, local, public, transport) {
             return true;
         }
+        let before = self.bound.map(|_| self.reach.contact(&self.ua));
         self.config.target = target;
         self.config.local = local;
         self.config.public = public;
         self.config.transport = transport;
         let entropy = self.ua.entropy.fork();
         self.ua = endpoint(&self.config, entropy);
+        self.reach.moved(None);
+        self.reach
+            .moved(before.filter(|before| *before != self.reach.contact(&self.ua)));
         true
+    }
+
+    /// Whether the next [`Input::Timeout`] at this time makes a REGISTER: the last moment for [`Self::retarget`].
+    #[must_use]
+    pub fn is_about_to_ask(&self, now: Instant) -> bool {
+        match self.state {
+            State::Bound { refresh_at } => now >= refresh_at,
+            State::Resting { retry_at } => now >= retry_at,
+            State::Asking { .. } | State::Over => false,
+        }
     }
 
     fn received(&mut self, now: Instant, message: Message, source: SocketAddr) -> Vec<Completion> {
@@ -280,13 +307,17 @@ impl Registration {
 
     /// A deadline of the state itself.
     fn wake(&mut self, now: Instant) {
-        let due = match self.state {
-            State::Bound { refresh_at } => now >= refresh_at,
-            State::Resting { retry_at } => now >= retry_at,
-            State::Asking { .. } | State::Over => false,
-        };
-        if due {
+        if self.is_about_to_ask(now) {
             self.ask(now, Purpose::Bind(Interval::Ours));
+        }
+    }
+
+    /// RFC 5626 §4.2.1: calls to us came over this connection. Whoever closes it after each answer is not asked again at
+    /// once.
+    fn flow_lost(&mut self, now: Instant) {
+        if let (State::Bound { refresh_at }, true) = (&mut self.state, self.config.transport.is_stream()) {
+            let soonest = self.bound_at.map_or(now, |at| at + pace::REST_MIN);
+            *refresh_at = soonest.max(now).min(*refresh_at);
         }
     }
 
@@ -339,7 +370,7 @@ impl Registration {
             Purpose::Bind(_) => self.expires_s,
             Purpose::Remove => 0,
         };
-        let mut contact = self.ua.contact();
+        let mut contact = self.reach.contact(&self.ua);
         contact.params.set("expires", Some(&expires_s.to_string()));
         let aor = NameAddr::new(self.config.aor.clone());
         let mut request = Request::new(Method::Register, self.config.request_uri.clone());
@@ -355,6 +386,9 @@ impl Registration {
         ];
         for (name, value) in fields {
             request.headers.push(name, value);
+        }
+        if let Some(former) = self.reach.former() {
+            request.headers.push("Contact", former.to_string());
         }
         request
     }
@@ -405,8 +439,10 @@ impl Registration {
         let mut service_route = response.headers.service_routes().unwrap_or_default();
         service_route.truncate(SERVICE_ROUTES_MAX);
         let until = now + granted;
+        let again = self.reach.bound(&self.ua, &self.config, response);
         self.failures = 0;
         self.bound = Some(until);
+        self.bound_at = Some(now);
         self.state = State::Bound {
             refresh_at: now + pace::refresh_after(granted, &mut self.ua.entropy),
         };
@@ -417,13 +453,15 @@ impl Registration {
         });
         if self.wish == Wish::Gone {
             self.leave(now);
+        } else if again {
+            self.ask(now, Purpose::Bind(Interval::Ours));
         }
     }
 
     /// §10.2.4: of our own Contact, else of the Expires field, else what was asked. A registrar that has written our
     /// address anew is known by the user alone. `None`: the success lists bindings, and ours is not among them.
     fn granted(&self, response: &Response) -> Option<Duration> {
-        let ours = self.ua.contact();
+        let ours = self.reach.contact(&self.ua);
         let listed = response.headers.contacts().unwrap_or_default();
         // A port that is the usual one may have been left out.
         let same = |contact: &&NameAddr| {
@@ -500,6 +538,7 @@ impl Registration {
         };
         if says_no {
             self.bound = None;
+            self.reach.refused();
         }
         let rest = pace::rest_after(self.failures, retry_after_s, &mut self.ua.entropy);
         self.failures = self.failures.saturating_add(1);

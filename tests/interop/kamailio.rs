@@ -176,6 +176,20 @@ pub(crate) fn all() -> Vec<Case> {
             ],
             ..approved("kamailio-forks-and-both-answer", "forks.cfg")
         },
+        Case {
+            defines: &["REGISTERS"],
+            trunk: "auth = { username = \"lab\", password = \"open sesame\" }\nregister = { expires_s = 60 }",
+            told: &[
+                ("asks for credentials", 1),
+                ("a binding comes", 1),
+                ("the caller is not bound", 0),
+                ("INVITE by the Service-Route", 1),
+                ("INVITE goes on", 1),
+                ("BYE along the route set", 1),
+                ("a binding goes", 1),
+            ],
+            ..approved("kamailio-is-the-registrar", "registrar.cfg")
+        },
     ]
 }
 

@@ -190,6 +190,19 @@ impl Server {
         read(&self.log)
     }
 
+    /// Waits until the log holds `words`.
+    pub(crate) async fn logs(&self, words: &str, at_most: Duration) -> Result<(), String> {
+        let looks = async {
+            let mut every = tokio::time::interval(Duration::from_millis(50));
+            while !self.log().contains(words) {
+                every.tick().await;
+            }
+        };
+        tokio::time::timeout(at_most, looks)
+            .await
+            .map_err(|_| format!("{words:?} was not logged within {} s", at_most.as_secs()))
+    }
+
     /// SIGTERM, as a service manager does it; the exit code must be 0.
     pub(crate) async fn stop(mut self) -> Result<(), String> {
         self.process.signal("TERM")?;

@@ -20,7 +20,9 @@ pub(crate) struct House {
     pub(crate) http: Http,
     pub(crate) hooks: Hooks,
     pub(crate) voices: Vec<Arc<Voice>>,
-    _scratch: tempfile::TempDir,
+    /// As the file would hold it.
+    text: String,
+    scratch: tempfile::TempDir,
 }
 
 impl House {
@@ -53,11 +55,26 @@ impl House {
 
     /// One trunk, with further `lines`, at a carrier with this registrar.
     pub(crate) async fn start_registering(rules: RegistrarRules, lines: &str) -> Self {
+        Self::start_bound(rules, |carrier| {
+            trunks_of(carrier, &[("simulated-carrier", None)]) + lines
+        })
+        .await
+    }
+
+    /// As [`Self::start_by`], at a carrier with this registrar.
+    pub(crate) async fn start_registering_by(
+        rules: RegistrarRules,
+        trunk: impl FnOnce(&Carrier) -> String,
+    ) -> Self {
+        Self::start_bound(rules, |carrier| trunk_of(&trunk(carrier))).await
+    }
+
+    async fn start_bound(rules: RegistrarRules, trunks: impl FnOnce(&Carrier) -> String) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let voices = voices();
         let carrier = Carrier::start_with(voices.clone(), rules).await;
-        let trunk = trunks_of(&carrier, &[("simulated-carrier", None)]) + lines;
-        Self::build(scratch, voices, carrier, "", &trunk).await
+        let text = trunks(&carrier);
+        Self::build(scratch, voices, carrier, "", &text).await
     }
 
     async fn build(
@@ -79,8 +96,17 @@ impl House {
             http,
             hooks,
             voices,
-            _scratch: scratch,
+            text,
+            scratch,
         }
+    }
+
+    /// As after SIGHUP, with `to` where `from` stood.
+    pub(crate) async fn reload(&mut self, from: &str, to: &str) {
+        assert!(self.text.contains(from), "{from} not in\n{}", self.text);
+        self.text = self.text.replace(from, to);
+        let config = config::parse(&self.text, "test", self.scratch.path(), std::iter::empty()).unwrap();
+        self.app.reload(config).await.unwrap();
     }
 
     /// What stays at the carrier can still be seen.

@@ -232,3 +232,20 @@ async fn a_callee_who_wants_no_calls_is_not_called_again() {
     assert_eq!(house.carrier.calls_to(to).await.len(), 1);
     house.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_names_no_callback_is_told_where_the_profile_says() {
+    let mut house = House::start().await;
+    let untold = house.http.create(&json!({"to": "+15005550004"})).await;
+    house.http.ended(text(&untold["id"])).await;
+    let key = format!("callback_url = \"{}/profile\"\nring_s = 5", house.hooks.url);
+    house.reload("ring_s = 5", &key).await;
+    let told = house.http.create(&json!({"to": "+15005550006"})).await;
+    let hook = house.hooks.terminal(text(&told["id"])).await;
+    assert_eq!(
+        (hook.fault, text(&hook.body["data"]["reason"])),
+        (None, "declined")
+    );
+    assert!(house.hooks.of(text(&untold["id"])).is_empty());
+    house.stop().await;
+}

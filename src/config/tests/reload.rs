@@ -104,6 +104,33 @@ fn a_secret_that_changes_is_named_and_not_shown() {
 }
 
 #[test]
+fn certificates_that_change_under_the_same_name_are_named() {
+    let scratch = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(scratch.path().join(name), text).unwrap();
+    let read = || {
+        let trunk = "tls = { ca_file = \"ca.pem\" }\ncaller_id =";
+        let sip = "[sip]\ntls = { cert_file = \"sip.pem\", key_file = \"sip.key\" }\n[webhook]";
+        let text = SMALL.replace("caller_id =", trunk).replace("[webhook]", sip);
+        parse(&text, "test.toml", scratch.path(), std::iter::empty()).unwrap()
+    };
+    write("ca.pem", "one");
+    write("sip.pem", "one");
+    write("sip.key", "one");
+    let running = read();
+    assert_eq!(changes(&running, &read()), Changes::default());
+    write("ca.pem", "two");
+    write("sip.pem", "two");
+    let new = read();
+    let found = changes(&running, &new);
+    assert_eq!(found.in_force, ["trunk.carrier.tls.ca_file (contents)"]);
+    assert_eq!(found.needs_restart, ["sip.tls.cert_file (contents)"]);
+    // What waits for a restart is told each time, the rest once.
+    let again = changes(&in_force(&running, new.clone()), &new);
+    assert_eq!(again.in_force, Vec::<String>::new());
+    assert_eq!(again.needs_restart, ["sip.tls.cert_file (contents)"]);
+}
+
+#[test]
 fn trunks_that_change_places_are_told() {
     let second = "[[trunk]]\nname = \"second\"\ntargets = [\"sip:127.0.0.1:5081\"]\ncaller_id = { default = \"+18005550199\" }\n[policy]";
     let running = changed(&[("[policy]", second)]);

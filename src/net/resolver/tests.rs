@@ -171,6 +171,12 @@ async fn naptr_srv_and_addresses_are_followed_and_remembered() {
     assert_eq!(server.asked(), asked, "all of it is remembered");
     assert!(resolver.has_seen("127.0.0.12".parse().unwrap()));
     assert!(!resolver.has_seen("127.0.0.13".parse().unwrap()));
+    // After a reload another trunk is the only one; what is located late for the old one makes it no peer again.
+    resolver.keep_only(["Other.example"]);
+    assert_eq!(found(&resolver, "carrier.example", None).await, expected);
+    assert!(!resolver.has_seen("127.0.0.12".parse().unwrap()));
+    resolver.keep_only(["other.example", "CARRIER.example"]);
+    assert!(resolver.has_seen("127.0.0.12".parse().unwrap()));
 }
 
 #[tokio::test]

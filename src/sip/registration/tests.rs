@@ -484,6 +484,143 @@ fn another_address_takes_over_between_two_requests() {
     assert_eq!(bench.events.len(), 2);
 }
 
+const BEHIND_NAT: &str = "203.0.113.7:40001";
+const AS_SEEN: &str = "<sip:1001@203.0.113.7:40001>";
+
+/// As [`Bench::grant`], by a registrar that saw the REGISTER come from there.
+fn granted_to(bench: &mut Bench, source: &str, seconds: u32) {
+    let mut response = Response::reply_to(bench.last(), 200, None).with_to_tag("t");
+    response.headers.stamp_source(source.parse().unwrap());
+    let contact = format!(
+        "{};expires={seconds}",
+        bench.field("Contact").split(';').next().unwrap()
+    );
+    response.headers.push("Contact", contact);
+    let input = Input::Message {
+        message: Message::parse(&response.to_bytes()).unwrap(),
+        source: REGISTRAR.parse().unwrap(),
+    };
+    bench.input(input);
+}
+
+fn contacts(bench: &Bench) -> Vec<String> {
+    bench.last().headers.all("Contact").map(str::to_owned).collect()
+}
+
+#[test]
+fn the_address_that_the_registrar_sees_is_bound_instead_of_ours() {
+    let mut bench = Bench::new();
+    granted_to(&mut bench, BEHIND_NAT, 300);
+    assert!(
+        matches!(bench.events[..], [Event::Registered { .. }]),
+        "{:?}",
+        bench.events
+    );
+    let both = [format!("{AS_SEEN};expires=300"), format!("{OURS};expires=0")];
+    assert_eq!((bench.sent.len(), contacts(&bench)), (2, both.to_vec()));
+    granted_to(&mut bench, BEHIND_NAT, 300);
+    assert_eq!((bench.sent.len(), bench.events.len()), (2, 2));
+    bench.tick_to("refresh");
+    assert_eq!(contacts(&bench), [format!("{AS_SEEN};expires=300")]);
+    granted_to(&mut bench, BEHIND_NAT, 300);
+    // The NAT forgot us, and then is gone.
+    for (source, seen) in [
+        ("203.0.113.7:40002", "<sip:1001@203.0.113.7:40002>"),
+        ("192.0.2.1:5060", OURS),
+    ] {
+        bench.tick_to("refresh");
+        let former = bench.field("Contact").replace("300", "0");
+        granted_to(&mut bench, source, 300);
+        assert_eq!(contacts(&bench), [format!("{seen};expires=300"), former]);
+        granted_to(&mut bench, source, 300);
+    }
+    bench.input(Input::Stop);
+    assert_eq!(contacts(&bench), [format!("{OURS};expires=0")]);
+}
+
+#[test]
+fn a_nat_with_an_address_for_each_register_is_not_chased() {
+    let mut bench = Bench::new();
+    let mut ports = 40_001..;
+    let mut next = || format!("203.0.113.7:{}", ports.next().unwrap());
+    granted_to(&mut bench, &next(), 300);
+    assert_eq!(bench.sent.len(), 2);
+    for refreshes in 0..5 {
+        granted_to(&mut bench, &next(), 300);
+        assert_eq!(bench.sent.len(), 2 + refreshes);
+        bench.tick_to("refresh");
+    }
+}
+
+#[test]
+fn our_own_address_stays_where_it_is_configured_not_seen_or_wanted() {
+    let mut public = config();
+    public.public = Some("198.51.100.9:5060".parse().unwrap());
+    let mut bench = Bench::with(public, 1);
+    granted_to(&mut bench, BEHIND_NAT, 300);
+    assert_eq!(bench.sent.len(), 1);
+    // No rport in the answer.
+    let mut bench = Bench::new();
+    bench.grant(300);
+    assert_eq!(bench.sent.len(), 1);
+    // Over a stream the port is the connection's.
+    let mut stream = config();
+    stream.transport = Transport::Tcp;
+    let mut bench = Bench::with(stream.clone(), 1);
+    granted_to(&mut bench, "192.0.2.1:49152", 300);
+    assert_eq!(bench.sent.len(), 1);
+    let mut bench = Bench::with(stream, 1);
+    granted_to(&mut bench, BEHIND_NAT, 300);
+    assert!(contacts(&bench)[0].starts_with("<sip:1001@203.0.113.7:40001;transport=tcp>"));
+    // A registrar that refuses what it saw gets ours, and keeps it.
+    let mut bench = Bench::new();
+    granted_to(&mut bench, BEHIND_NAT, 300);
+    bench.answer(403, &[]);
+    bench.tick_to("retry");
+    assert_eq!(contacts(&bench), [format!("{OURS};expires=300")]);
+    granted_to(&mut bench, BEHIND_NAT, 300);
+    assert_eq!(bench.sent.len(), 3);
+}
+
+#[test]
+fn a_connection_that_ends_brings_the_refresh_forward_but_not_at_once() {
+    let mut stream = config();
+    stream.transport = Transport::Tcp;
+    let mut bench = Bench::with(stream, 1);
+    let bound_at = bench.now;
+    bench.grant(300);
+    bench.input(Input::TransportError);
+    bench.tick_to("refresh");
+    assert_eq!(bench.now - bound_at, pace::REST_MIN);
+    // Datagrams have no connection.
+    let mut bench = Bench::new();
+    bench.grant(300);
+    bench.input(Input::TransportError);
+    let bound_at = bench.now;
+    bench.tick_to("refresh");
+    assert!(bench.now - bound_at >= Duration::from_secs(180));
+}
+
+#[test]
+fn another_port_of_ours_takes_the_place_of_the_one_that_is_bound() {
+    let mut bench = Bench::new();
+    bench.grant(300);
+    bench.now += Duration::from_secs(240);
+    assert!(bench.machine.is_about_to_ask(bench.now));
+    let local = "192.0.2.1:5070".parse().unwrap();
+    assert!(
+        bench
+            .machine
+            .retarget(REGISTRAR.parse().unwrap(), local, None, Transport::Udp)
+    );
+    bench.input(Input::Timeout);
+    let now_and_before = [
+        "<sip:1001@192.0.2.1:5070>;expires=300".to_owned(),
+        format!("{OURS};expires=0"),
+    ];
+    assert_eq!(contacts(&bench), now_and_before);
+}
+
 fn any_step() -> impl Strategy<Value = (u8, u16, Option<u32>, Option<u32>)> {
     let statuses = prop_oneof![
         Just(200_u16),
