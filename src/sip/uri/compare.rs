@@ -72,12 +72,11 @@ fn tel(a: &TelUri, b: &TelUri) -> bool {
             .map(|c| c.to_ascii_lowercase())
             .collect()
     };
-    let covers = |a: &Params, b: &Params| {
-        a.iter()
-            .all(|param| match (param.value.as_deref(), b.get(&param.name)) {
-                (value, Some(other)) => value.unwrap_or_default().eq_ignore_ascii_case(other),
-                (_, None) => false,
-            })
+    // Of a name that stands there twice the first counts, as everywhere: else such a URI would differ from itself.
+    let agree = |name: &str| match (a.params.get(name), b.params.get(name)) {
+        (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
+        (Some(_), None) | (None, Some(_) | None) => false,
     };
-    bare(&a.number) == bare(&b.number) && covers(&a.params, &b.params) && covers(&b.params, &a.params)
+    let mut names = a.params.iter().chain(b.params.iter()).map(|param| &param.name);
+    bare(&a.number) == bare(&b.number) && names.all(|name| agree(name))
 }

@@ -111,6 +111,7 @@ fn a_built_user_part_is_escaped() {
 #[test]
 fn the_standard_s_examples_of_equivalence_hold() {
     for (a, b) in [
+        ("tel:+1-425;ext=1;ext=2", "tel:+1425;ext=1;ext=2"),
         (
             "sip:%61lice@atlanta.com;transport=TCP",
             "sip:alice@AtlanTa.CoM;Transport=tcp",
