@@ -45,6 +45,7 @@ pub(super) fn engine(config: &Config, entropy: Entropy) -> EngineConfig {
         bind: media.bind.unwrap_or_else(|| default_media_bind(config)),
         // Announcements come on top: they take nothing from the calls that are placed.
         calls_max: media.calls_max + inbound_max(config),
+        refuse_when_late: true,
         pin: media.pin.then(|| (0..media.threads).collect()),
         entropy,
     }

@@ -330,7 +330,7 @@ impl Pump<'_> {
             // An answer that came before the end of its connection counts.
             biased;
             // The queue lives as long as the route that is held here.
-            Some(Inbound { message, source, .. }) = self.inbound.recv() => Input::Message { message, source },
+            Some(Inbound { message, source, .. }) = self.inbound.recv() => Input::Message { message: Box::new(message), source },
             () = timer => Input::Timeout,
             () = lost => {
                 self.connection = None;

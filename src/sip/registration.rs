@@ -70,7 +70,7 @@ pub struct RegistrationConfig {
 #[derive(Debug)]
 pub enum Input {
     Message {
-        message: Message,
+        message: Box<Message>,
         source: SocketAddr,
     },
     Timeout,
@@ -209,7 +209,7 @@ impl Registration {
 
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         let completions = match input {
-            Input::Message { message, source } => self.received(now, message, source),
+            Input::Message { message, source } => self.received(now, *message, source),
             Input::Timeout => {
                 let completions = self.ua.transactions.handle_timeout(now).0;
                 self.lapse(now);

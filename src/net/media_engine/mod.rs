@@ -60,6 +60,8 @@ pub struct EngineConfig {
     pub bind: IpAddr,
     /// Legs at a time, over all threads.
     pub calls_max: usize,
+    /// A thread that falls behind its clock opens no leg until it has caught up, so that the legs it has stay clean.
+    pub refuse_when_late: bool,
     /// CPUs to pin the threads to, in turn; `None` leaves it to the scheduler.
     pub pin: Option<Vec<usize>>,
     /// For ports, SSRC, first sequence numbers and timestamps.
@@ -112,6 +114,7 @@ struct Inner {
     threads: Vec<Thread>,
     ports: Arc<PortPool>,
     calls_max_per_thread: usize,
+    refuse_when_late: bool,
     entropy: Mutex<Entropy>,
     next_id: AtomicU64,
     admission: Arc<AdmissionMetrics>,
@@ -151,6 +154,7 @@ impl MediaEngine {
             threads: Vec::with_capacity(count),
             ports,
             calls_max_per_thread,
+            refuse_when_late: config.refuse_when_late,
             entropy: Mutex::new(config.entropy),
             next_id: AtomicU64::new(0),
             admission: Arc::default(),
@@ -192,7 +196,7 @@ impl Inner {
         let punctual = self
             .threads
             .iter()
-            .filter(|thread| !thread.handle.metrics.late.load(Ordering::Relaxed));
+            .filter(|thread| !self.refuse_when_late || !thread.handle.metrics.late.load(Ordering::Relaxed));
         let thread = punctual
             .min_by_key(|thread| thread.handle.metrics.open.load(Ordering::Relaxed))
             .map(|thread| &thread.handle)

@@ -28,6 +28,7 @@ fn engine(first: u16, last: u16, calls_max: usize) -> MediaEngine {
         ports: ports(first, last),
         bind: Ipv4Addr::LOCALHOST.into(),
         calls_max,
+        refuse_when_late: true,
         pin: None,
         entropy: Entropy::from_number(7),
     })
@@ -518,6 +519,7 @@ fn a_range_without_a_pair_is_refused_at_the_start() {
         ports: 32_001..=32_002,
         bind: Ipv4Addr::LOCALHOST.into(),
         calls_max: 1,
+        refuse_when_late: true,
         pin: None,
         entropy: Entropy::from_number(1),
     };
@@ -532,6 +534,7 @@ async fn legs_spread_over_the_threads_and_a_pinned_thread_runs() {
         ports: ports(2100, 2199),
         bind: Ipv4Addr::LOCALHOST.into(),
         calls_max: 4,
+        refuse_when_late: true,
         pin: Some(vec![0]),
         entropy: Entropy::from_number(1),
     })

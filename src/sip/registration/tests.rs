@@ -99,7 +99,7 @@ impl Bench {
             response.headers.push(name, *value);
         }
         let input = Input::Message {
-            message: Message::parse(&response.to_bytes()).unwrap(),
+            message: Box::new(Message::parse(&response.to_bytes()).unwrap()),
             source: source.parse().unwrap(),
         };
         self.input(input);
@@ -410,7 +410,7 @@ fn strangers_and_provisional_answers_change_nothing() {
     bench.answer(100, &[]);
     assert!(bench.events.is_empty());
     let request = Input::Message {
-        message: Message::parse(&bench.last().to_bytes()).unwrap(),
+        message: Box::new(Message::parse(&bench.last().to_bytes()).unwrap()),
         source: REGISTRAR.parse().unwrap(),
     };
     bench.input(request);
@@ -497,7 +497,7 @@ fn granted_to(bench: &mut Bench, source: &str, seconds: u32) {
     );
     response.headers.push("Contact", contact);
     let input = Input::Message {
-        message: Message::parse(&response.to_bytes()).unwrap(),
+        message: Box::new(Message::parse(&response.to_bytes()).unwrap()),
         source: REGISTRAR.parse().unwrap(),
     };
     bench.input(input);
