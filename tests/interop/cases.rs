@@ -185,6 +185,11 @@ pub(crate) fn all() -> Vec<Case> {
         approved("updates-before-the-answer", RFC4733),
         approved("answers-again-with-other-sdp", &[("codec", Text("PCMA"))]),
         approved("refreshes-its-session", RFC4733),
+        Case {
+            profile: "plays = 1\nwait_key_s = 60",
+            attempt: &[("hung_up_by", Text("network"))],
+            ..case("lets-its-session-expire", "failed", "trunk_down")
+        },
         approved("finds-the-interval-too-small", RFC4733),
         approved("answers-491-then-accepts", RFC4733),
         approved("re-invites-without-sdp", RFC4733),
