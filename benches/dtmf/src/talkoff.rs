@@ -1,0 +1,92 @@
+//! Hours of audio without a key: every report is false.
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::cases::line::{Law, encode};
+use crate::cases::set::Half;
+use crate::detectors::{Audio, Detector};
+
+/// Samples handed over at a time: 10 minutes.
+const STRETCH: usize = 8000 * 600;
+
+pub struct Heard {
+    /// Seconds by `KIND-LANGUAGE`.
+    pub seconds: BTreeMap<String, f64>,
+    pub total_seconds: f64,
+    pub detectors: Vec<Falses>,
+}
+
+#[derive(Default, Clone)]
+pub struct Falses {
+    pub by_class: BTreeMap<String, usize>,
+    pub digits: usize,
+    pub pounds: usize,
+    pub cpu_seconds: f64,
+}
+
+pub fn listen(
+    cache: &Path,
+    half: Half,
+    detectors: &mut [Box<dyn Detector>],
+    verbose: bool,
+) -> Result<Heard, String> {
+    let directory = cache.join("audio").join(match half {
+        Half::Tuning => "tuning",
+        Half::Checking => "checking",
+    });
+    let unreadable = |error| format!("{}: {error}", directory.display());
+    let mut files: Vec<_> = std::fs::read_dir(&directory)
+        .map_err(unreadable)?
+        .filter_map(|entry| entry.ok().map(|e| e.path()))
+        .filter(|path| path.extension().is_some_and(|e| e == "s16"))
+        .collect();
+    files.sort();
+    let mut heard = Heard {
+        seconds: BTreeMap::new(),
+        total_seconds: 0.0,
+        detectors: vec![Falses::default(); detectors.len()],
+    };
+    for (n, path) in files.iter().enumerate() {
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let class: String = name.splitn(3, '-').take(2).collect::<Vec<_>>().join("-");
+        let octets = std::fs::read(path).map_err(unreadable)?;
+        let pcm: Vec<i16> = octets
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|s| i16::from_le_bytes(*s))
+            .collect();
+        let law = if n % 2 == 0 { Law::Mu } else { Law::A };
+        let coded = encode(law, &pcm);
+        let seconds = pcm.len() as f64 / 8000.0;
+        *heard.seconds.entry(class.clone()).or_default() += seconds;
+        heard.total_seconds += seconds;
+        for (detector, falses) in detectors.iter_mut().zip(&mut heard.detectors) {
+            detector.reset();
+            for octets in coded.chunks(STRETCH) {
+                let audio = Audio {
+                    law,
+                    octets,
+                    lost: &[],
+                    prompt: &[],
+                };
+                let (reports, cpu_seconds) = detector.hear(&audio);
+                falses.cpu_seconds += cpu_seconds;
+                falses.digits += reports.len();
+                *falses.by_class.entry(class.clone()).or_default() += reports.len();
+                falses.pounds += reports.iter().filter(|r| r.digit == '#').count();
+                if verbose && detector.name() != "crate dtmf" {
+                    for report in reports {
+                        let seconds = report.at_ms / 1000.0;
+                        eprintln!("{}: {name} {} at {seconds:.3} s", detector.name(), report.digit);
+                    }
+                }
+            }
+        }
+    }
+    Ok(heard)
+}
