@@ -18,12 +18,14 @@ use std::path::{Path, PathBuf};
 use cases::set::Half;
 use detectors::{Crate, Detector, Ours, Spandsp};
 use peer::Peer;
+use talkoff::{AS_RECORDED, AUGMENTED, Variant};
 
 struct Options {
     half: Half,
     peer: PathBuf,
     cache: Option<PathBuf>,
     only_ours: bool,
+    augment: bool,
     verbose: bool,
 }
 
@@ -33,6 +35,7 @@ fn options() -> Result<Options, String> {
         peer: PathBuf::from("peer"),
         cache: None,
         only_ours: false,
+        augment: false,
         verbose: false,
     };
     let mut arguments = std::env::args().skip(1);
@@ -53,6 +56,7 @@ fn options() -> Result<Options, String> {
             "--peer" => options.peer = value()?.into(),
             "--talk-off" => options.cache = Some(value()?.into()),
             "--only-ours" => options.only_ours = true,
+            "--augment" => options.augment = true,
             "--verbose" => options.verbose = true,
             other => return Err(format!("unknown argument {other:?}")),
         }
@@ -79,9 +83,10 @@ fn main() -> Result<(), String> {
         &mut detectors,
         options.verbose,
     );
+    let variants: &[Variant] = if options.augment { &AUGMENTED } else { &AS_RECORDED };
     let heard = options
         .cache
-        .map(|cache| talkoff::listen(&cache, options.half, &mut detectors, options.verbose))
+        .map(|cache| talkoff::listen(&cache, options.half, &mut detectors, variants, options.verbose))
         .transpose()?;
     report::print(&detectors, &calls, heard.as_ref());
     Ok(())

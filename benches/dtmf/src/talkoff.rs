@@ -9,6 +9,73 @@ use crate::detectors::{Audio, Detector};
 /// Samples handed over at a time: 10 minutes.
 const STRETCH: usize = 8000 * 600;
 
+/// The same audio played faster or slower and louder: more draws for tuning, never counted as hours.
+#[derive(Clone, Copy)]
+pub struct Variant {
+    pub speed: f64,
+    pub gain: f64,
+}
+
+pub const AS_RECORDED: [Variant; 1] = [Variant {
+    speed: 1.0,
+    gain: 1.0,
+}];
+
+pub const AUGMENTED: [Variant; 8] = [
+    Variant {
+        speed: 1.0,
+        gain: 1.0,
+    },
+    Variant {
+        speed: 0.92,
+        gain: 1.0,
+    },
+    Variant {
+        speed: 0.95,
+        gain: 2.0,
+    },
+    Variant {
+        speed: 0.98,
+        gain: 0.5,
+    },
+    Variant {
+        speed: 1.015,
+        gain: 1.0,
+    },
+    Variant {
+        speed: 1.03,
+        gain: 2.0,
+    },
+    Variant {
+        speed: 1.055,
+        gain: 1.0,
+    },
+    Variant {
+        speed: 1.08,
+        gain: 0.5,
+    },
+];
+
+impl Variant {
+    /// Resampled by cubic interpolation.
+    fn of(self, pcm: &[i16]) -> Vec<i16> {
+        if self.speed == 1.0 && self.gain == 1.0 {
+            return pcm.to_vec();
+        }
+        let length = (pcm.len().saturating_sub(4) as f64 / self.speed) as usize;
+        let varied = (0..length).map(|n| {
+            let place = n as f64 * self.speed;
+            let (first, t) = (place as usize, place.fract());
+            let [a, b, c, d] = std::array::from_fn(|k| f64::from(pcm[first + k]));
+            let slope = (c - a) / 2.0;
+            let bend = a - 2.5 * b + 2.0 * c - d / 2.0;
+            let twist = (d - a) / 2.0 + 1.5 * (b - c);
+            (self.gain * (b + t * (slope + t * (bend + t * twist)))) as i16
+        });
+        varied.collect()
+    }
+}
+
 pub struct Heard {
     /// Seconds by `KIND-LANGUAGE`.
     pub seconds: BTreeMap<String, f64>,
@@ -28,6 +95,7 @@ pub fn listen(
     cache: &Path,
     half: Half,
     detectors: &mut [Box<dyn Detector>],
+    variants: &[Variant],
     verbose: bool,
 ) -> Result<Heard, String> {
     let directory = cache.join("audio").join(match half {
@@ -46,7 +114,11 @@ pub fn listen(
         total_seconds: 0.0,
         detectors: vec![Falses::default(); detectors.len()],
     };
-    for (n, path) in files.iter().enumerate() {
+    let varied = files
+        .iter()
+        .enumerate()
+        .flat_map(|(n, path)| variants.iter().map(move |variant| (n, path, variant)));
+    for (n, path, variant) in varied {
         let name = path
             .file_stem()
             .unwrap_or_default()
@@ -60,6 +132,7 @@ pub fn listen(
             .iter()
             .map(|s| i16::from_le_bytes(*s))
             .collect();
+        let pcm = variant.of(&pcm);
         let law = if n % 2 == 0 { Law::Mu } else { Law::A };
         let coded = encode(law, &pcm);
         let seconds = pcm.len() as f64 / 8000.0;
@@ -82,7 +155,13 @@ pub fn listen(
                 if verbose && detector.name() != "crate dtmf" {
                     for report in reports {
                         let seconds = report.at_ms / 1000.0;
-                        eprintln!("{}: {name} {} at {seconds:.3} s", detector.name(), report.digit);
+                        eprintln!(
+                            "{}: {name} {} at {seconds:.3} s, speed {}, gain {}",
+                            detector.name(),
+                            report.digit,
+                            variant.speed,
+                            variant.gain
+                        );
                     }
                 }
             }
