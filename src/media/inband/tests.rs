@@ -364,6 +364,40 @@ fn portions_of_any_size_give_the_same_keys() {
     }
 }
 
+#[test]
+fn the_state_is_small_and_owns_no_heap() {
+    assert!(size_of::<Detector>() <= 2048, "{} octets", size_of::<Detector>());
+    assert!(!std::mem::needs_drop::<Detector>());
+    let mut entropy = Entropy::from_number(5);
+    let (signal, digits) = sixteen(&mut entropy, |_, digit| KeyCase::nominal(digit));
+    let (mut detector, mut events) = (Detector::new(), Vec::with_capacity(4));
+    let (capacity, mut began) = (events.capacity(), 0);
+    for packet in signal.coded(Codec::Pcmu).chunks(160) {
+        detector.audio(Codec::Pcmu, packet, &mut events);
+        let begins = events.iter().filter(|e| matches!(e, ToneEvent::Began { .. }));
+        began += begins.count();
+        events.clear();
+    }
+    assert_eq!((began, events.capacity()), (digits.len(), capacity));
+}
+
+#[test]
+fn the_echo_of_a_key_on_the_line_is_not_the_key_again() {
+    for (delay_ms, gain) in [(15, 0.25), (30, 0.35), (38, 0.45)] {
+        let mut entropy = Entropy::from_number(6);
+        let (mut signal, digits) = sixteen(&mut entropy, |_, digit| KeyCase {
+            tone_ms: 100.0,
+            pause_ms: 100.0,
+            ..KeyCase::nominal(digit)
+        });
+        for n in (delay_ms * 8..signal.0.len()).rev() {
+            signal.0[n] += signal.0[n - delay_ms * 8] * gain;
+        }
+        let (heard, _) = hear(Codec::Pcmu, &signal.coded(Codec::Pcmu));
+        assert_eq!(heard, digits, "{delay_ms} ms, {gain}");
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn no_audio_panics(
