@@ -113,25 +113,13 @@ pub enum Half {
 }
 
 impl Half {
-    pub const fn seeds(self, calls: u64) -> impl Iterator<Item = u64> {
-        Seeds {
-            next: FIRST_SEED + matches!(self, Self::Checking) as u64,
-            end: FIRST_SEED + calls,
-        }
+    /// The seeds of the half, in order, without end.
+    pub fn seeds(self) -> impl Iterator<Item = u64> {
+        (FIRST_SEED + u64::from(self == Self::Checking)..).step_by(2)
     }
-}
 
-struct Seeds {
-    next: u64,
-    end: u64,
-}
-
-impl Iterator for Seeds {
-    type Item = u64;
-
-    fn next(&mut self) -> Option<u64> {
-        let seed = self.next;
-        self.next += 2;
-        (seed < self.end).then_some(seed)
+    /// Those of a number of calls, both halves together.
+    pub fn of(self, calls: u64) -> impl Iterator<Item = u64> {
+        self.seeds().take_while(move |seed| *seed < FIRST_SEED + calls)
     }
 }

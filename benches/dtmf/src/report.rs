@@ -29,7 +29,7 @@ pub fn calls(
         through: &mut through,
     };
     for (category, scores) in CATEGORIES.iter().zip(&mut calls.required) {
-        for seed in half.seeds(CALLS) {
+        for seed in half.of(CALLS) {
             let call = call::call(category, seed, &mut studio);
             for (detector, sum) in detectors.iter_mut().zip(&mut *scores) {
                 detector.reset();
@@ -43,7 +43,7 @@ pub fn calls(
         }
     }
     for ((kind, name), scores) in REFUSED.iter().zip(&mut calls.refused) {
-        for seed in half.seeds(REFUSED_CALLS) {
+        for seed in half.of(REFUSED_CALLS) {
             let call = call::refused(*kind, seed);
             for (detector, sum) in detectors.iter_mut().zip(&mut *scores) {
                 detector.reset();
