@@ -13,7 +13,7 @@ mod cases;
 use std::path::Path;
 
 use cases::call::{self, Call, PROMPTS, Studio};
-use cases::line::{Law, PACKET, samples_of_wav};
+use cases::line::{Law, PACKET, encode, samples_of_wav};
 use cases::score::{Report, Score, score};
 use cases::set::{CATEGORIES, Half, REFUSED};
 use ringproof::media::inband::{Detector, ToneEvent};
@@ -31,7 +31,11 @@ fn hear(call: &Call) -> Vec<Report> {
     };
     let (mut detector, mut events) = (Detector::new(), Vec::new());
     let mut reports = Vec::new();
-    for (octets, lost) in call.octets.chunks_exact(PACKET).zip(&call.lost) {
+    let prompt = encode(call.law, &call.prompt);
+    for (n, (octets, lost)) in call.octets.chunks_exact(PACKET).zip(&call.lost).enumerate() {
+        if let Some(played) = prompt.get(n * PACKET..(n + 1) * PACKET) {
+            detector.played(law, played);
+        }
         if *lost {
             detector.lost(PACKET as u64, &mut events);
         } else {

@@ -37,6 +37,7 @@ use self::send::Sender;
 use super::command::{MediaCommand, MediaEvent, StreamConfig};
 use super::playout::Playout;
 use super::rtcp::{self, RtcpSession};
+use super::rtp::Packet;
 use crate::model::Entropy;
 
 /// One leg with agreed media.
@@ -136,8 +137,16 @@ impl Stream {
         buffer: &mut [u8],
         events: &mut Vec<MediaEvent>,
     ) -> Option<Outgoing> {
-        self.sender
-            .next_packet(now, &self.config, &mut self.playout, buffer, events)
+        let outgoing = self
+            .sender
+            .next_packet(now, &self.config, &mut self.playout, buffer, events)?;
+        if let Ok(packet) = Packet::parse(buffer.get(..outgoing.len)?)
+            && packet.payload_type == self.config.payload_type
+        {
+            let sent_tones = self.sender.is_sending_tones();
+            self.receiver.sent(self.config.codec, packet.payload, sent_tones);
+        }
+        Some(outgoing)
     }
 
     /// The report that is due, written to the front of `buffer`.

@@ -5,7 +5,7 @@ use dtmf::enums::State;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::cases::call::Call;
-use crate::cases::line::{Law, PACKET, decode};
+use crate::cases::line::{Law, PACKET, decode, encode};
 use crate::cases::score::Report;
 use crate::media::inband::{self, ToneEvent};
 use crate::model::Codec;
@@ -82,8 +82,12 @@ impl Detector for Ours {
             Law::A => Codec::Pcma,
         };
         let (mut events, mut reports) = (Vec::with_capacity(8), Vec::new());
+        let prompt = encode(audio.law, audio.prompt);
         let start = cpu_seconds();
-        for (lost, octets) in audio.packets() {
+        for (n, (lost, octets)) in audio.packets().enumerate() {
+            if let Some(played) = prompt.get(n * PACKET..(n + 1) * PACKET) {
+                self.0.played(law, played);
+            }
             if lost {
                 self.0.lost(PACKET as u64, &mut events);
             } else {

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use cases::set::Half;
 use detectors::{Crate, Detector, Ours, Spandsp};
 use peer::Peer;
-use talkoff::{AS_RECORDED, AUGMENTED, Variant};
+use talkoff::{AS_RECORDED, AUGMENTED, STRETCH, Variant};
 
 struct Options {
     half: Half,
@@ -26,6 +26,7 @@ struct Options {
     cache: Option<PathBuf>,
     only_ours: bool,
     augment: bool,
+    playing: bool,
     verbose: bool,
 }
 
@@ -36,6 +37,7 @@ fn options() -> Result<Options, String> {
         cache: None,
         only_ours: false,
         augment: false,
+        playing: false,
         verbose: false,
     };
     let mut arguments = std::env::args().skip(1);
@@ -57,6 +59,7 @@ fn options() -> Result<Options, String> {
             "--talk-off" => options.cache = Some(value()?.into()),
             "--only-ours" => options.only_ours = true,
             "--augment" => options.augment = true,
+            "--playing" => options.playing = true,
             "--verbose" => options.verbose = true,
             other => return Err(format!("unknown argument {other:?}")),
         }
@@ -84,9 +87,23 @@ fn main() -> Result<(), String> {
         options.verbose,
     );
     let variants: &[Variant] = if options.augment { &AUGMENTED } else { &AS_RECORDED };
+    let prompt: Vec<i16> = if options.playing {
+        prompts.concat().into_iter().cycle().take(STRETCH).collect()
+    } else {
+        Vec::new()
+    };
     let heard = options
         .cache
-        .map(|cache| talkoff::listen(&cache, options.half, &mut detectors, variants, options.verbose))
+        .map(|cache| {
+            talkoff::listen(
+                &cache,
+                options.half,
+                &mut detectors,
+                variants,
+                &prompt,
+                options.verbose,
+            )
+        })
         .transpose()?;
     report::print(&detectors, &calls, heard.as_ref());
     Ok(())

@@ -7,7 +7,7 @@ use crate::cases::set::Half;
 use crate::detectors::{Audio, Detector};
 
 /// Samples handed over at a time: 10 minutes.
-const STRETCH: usize = 8000 * 600;
+pub const STRETCH: usize = 8000 * 600;
 
 /// The same audio played faster or slower and louder: more draws for tuning, never counted as hours.
 #[derive(Clone, Copy)]
@@ -91,11 +91,13 @@ pub struct Falses {
     pub cpu_seconds: f64,
 }
 
+/// `prompt` is played throughout if it is as long as a stretch.
 pub fn listen(
     cache: &Path,
     half: Half,
     detectors: &mut [Box<dyn Detector>],
     variants: &[Variant],
+    prompt: &[i16],
     verbose: bool,
 ) -> Result<Heard, String> {
     let directory = cache.join("audio").join(match half {
@@ -145,7 +147,7 @@ pub fn listen(
                     law,
                     octets,
                     lost: &[],
-                    prompt: &[],
+                    prompt: prompt.get(..octets.len()).unwrap_or_default(),
                 };
                 let (reports, cpu_seconds) = detector.hear(&audio);
                 falses.cpu_seconds += cpu_seconds;

@@ -14,8 +14,8 @@
 //!
 //! Each measure uses up a share of its allowance, and the sum of the shares is limited too. A run of which one tone wavers
 //! while all else is in order is only likely, and is believed when the next runs show the same.
-use super::Level;
 use super::bank::{BLOCK_LEN, Block, Complex, TABLES, TONES};
+use super::line::Level;
 use crate::media::tone::{HIGH_HZ, LOW_HZ, PEAK_AT_0_DBM0, SAMPLE_RATE_HZ};
 
 /// Sub-blocks that must agree: 30 ms. A tone of 40 ms covers seven wholly, one of 23 ms at most four.
@@ -48,6 +48,8 @@ const FLOOR_FACTOR: f32 = 2.0;
 const DOUBT_MAX: f32 = 4.2;
 /// The same when the rest is more than [`REST_MAX`] and only the floor excuses it: music brings its own floor.
 const DOUBT_EXCUSED_MAX: f32 = 1.5;
+/// The same when it can be the echo of what we play.
+const DOUBT_ECHOED_MAX: f32 = 3.0;
 /// A pair of which one tone wavers is believed when it goes on: what disturbs one tone (a partial of music, a codec)
 /// leaves the other alone, so that one must be steady and all else in order. Sums of shares, and shares of
 /// [`ENVELOPE_MAX`] and [`INCOHERENCE_MAX`].
@@ -98,8 +100,8 @@ pub(super) enum Belief {
 pub(super) type Run<'a> = [&'a Block; RUN_BLOCKS];
 
 /// Strict test of a pair that stands out, on the sub-blocks alone; `floor` is the least energy of such a run in the
-/// recent past. `None`: no key.
-pub(super) fn judge(run: &Run<'_>, pair: Pair, floor: Level) -> Option<(Found, Belief)> {
+/// recent past, `echo_max` the most energy that can be an echo of what we play. `None`: no key.
+pub(super) fn judge(run: &Run<'_>, pair: Pair, floor: Level, echo_max: f32) -> Option<(Found, Belief)> {
     let (low, high) = tones_of(run, pair);
     let (low, high) = (Track::measure(&low)?, Track::measure(&high)?);
     let (low_hz, high_hz) = (LOW_HZ[pair.row % 4], HIGH_HZ[pair.column % 4]);
@@ -116,6 +118,9 @@ pub(super) fn judge(run: &Run<'_>, pair: Pair, floor: Level) -> Option<(Found, B
     let pair_energy = low_energy * before[pair.row % 4] + high_energy * before[4 + pair.column % 4];
     let total: f32 = run.iter().map(|b| b.total_energy).sum();
     let rest = ((total - FLOOR_FACTOR * floor.outside) / pair_energy - 1.0).max(0.0);
+    // Only as much as the allowance lacks: an echo explains a rest, and adds no trust.
+    let is_echoed = rest > REST_MAX;
+    let rest = rest.min(REST_MAX.max(rest - echo_max / pair_energy));
     let is_excused = total > (1.0 + REST_MAX / 2.0) * pair_energy && floor.outside > 0.0;
     let firm = used(low.off_share(low_hz))?
         + used(high.off_share(high_hz))?
@@ -128,7 +133,11 @@ pub(super) fn judge(run: &Run<'_>, pair: Pair, floor: Level) -> Option<(Found, B
     };
     let doubt = firm + low.unsteady() + high.unsteady();
     let most = low.most_unsteady().max(high.most_unsteady());
-    let doubt_max = if is_excused { DOUBT_EXCUSED_MAX } else { DOUBT_MAX };
+    let doubt_max = match (is_excused, is_echoed) {
+        (true, _) => DOUBT_EXCUSED_MAX,
+        (false, true) => DOUBT_ECHOED_MAX,
+        (false, false) => DOUBT_MAX,
+    };
     let found = Found {
         pair,
         low: low.peak,

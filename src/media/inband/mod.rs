@@ -20,6 +20,7 @@
 //! 10 ms or less never ends one.
 mod bank;
 mod evidence;
+mod line;
 
 #[cfg(test)]
 pub(crate) mod cases;
@@ -28,6 +29,7 @@ mod tests;
 
 use bank::{BLOCK_LEN, Bank, Block};
 use evidence::{Belief, Found, Pair, RUN_BLOCKS, RUN_LEN, Run};
+use line::{Floor, Level, Played};
 
 use super::codec::{self, SAMPLES_PER_MS};
 use super::tone;
@@ -41,16 +43,13 @@ const MISSED_BLOCKS_MAX: u32 = 5;
 const LOST_BLOCKS_MAX: u32 = 40;
 /// Sub-blocks kept: a run, and one before it for the start of the tone.
 const HISTORY: usize = RUN_BLOCKS + 1;
-/// The floor is the least run energy of this many spans of [`FLOOR_SPAN_BLOCKS`]: 1.28 s.
-const FLOOR_SPANS: usize = 8;
-const FLOOR_SPAN_BLOCKS: u32 = 32;
-/// The floor counts after this many sub-blocks: 120 ms.
-const FLOOR_KNOWN_BLOCKS: u32 = 24;
 /// A pair that is only likely begins a key after this many sub-blocks in a row: 30 + 20 ms.
 const LIKELY_BLOCKS: u32 = 4;
 /// After a key, the same pair this long (40 ms) and this much weaker (−5 dB) is its echo on the line.
 const ECHO_SAMPLES_MAX: u64 = 320;
 const ECHO_MAX: f32 = 0.56;
+/// Our own keys may come back for so long after each packet of them: 300 ms.
+const DEAF_SAMPLES: u64 = 2400;
 /// Delay of the band-pass filter in the middle of the band, samples.
 const FILTER_DELAY: u64 = 8;
 
@@ -76,6 +75,7 @@ pub struct Detector {
     /// All of the history is silence, so silence changes nothing.
     silent: bool,
     floor: Floor,
+    played: Played,
     /// Samples taken.
     position: u64,
     key: Option<Down>,
@@ -83,6 +83,8 @@ pub struct Detector {
     last: Option<Up>,
     /// A pair that is likely, and for how many sub-blocks.
     likely: Option<(Pair, u32)>,
+    /// No key begins before this position.
+    deaf_until: u64,
 }
 
 /// A key that was released.
@@ -122,10 +124,12 @@ impl Detector {
             samples: [0; RUN_LEN],
             silent: true,
             floor: Floor::default(),
+            played: Played::default(),
             position: 0,
             key: None,
             last: None,
             likely: None,
+            deaf_until: 0,
         }
     }
 
@@ -154,6 +158,16 @@ impl Detector {
             let length = codec::decode(codec, octets, &mut pcm);
             self.pcm(pcm.get(..length).unwrap_or_default(), out);
         }
+    }
+
+    /// Our own side played one packet's octets, which may come back as an echo. To be told of silence too.
+    pub fn played(&mut self, codec: Codec, octets: &[u8]) {
+        self.played.packet(codec, octets);
+    }
+
+    /// Our own side sent keys as tones just now: what sounds like a key is their echo.
+    pub const fn sent_keys(&mut self) {
+        self.deaf_until = self.position + DEAF_SAMPLES;
     }
 
     /// Takes linear samples, 8 kHz.
@@ -261,10 +275,10 @@ impl Detector {
         let run = self.run();
         let pair = evidence::stands_out(&run)?;
         let is_down = self.key.as_ref().is_some_and(|key| key.found.pair == pair);
-        if is_down {
+        if is_down || self.end() < self.deaf_until {
             return None;
         }
-        let (found, belief) = evidence::judge(&run, pair, self.floor.least())?;
+        let (found, belief) = evidence::judge(&run, pair, self.floor.least(), self.played.echo_max())?;
         let before_run = &self.blocks[self.next % HISTORY];
         if self.is_echo(&found)
             || !evidence::began_together(before_run, &found)
@@ -344,73 +358,6 @@ impl Detector {
             start: key.start,
             end,
         });
-    }
-}
-
-/// Energy of a run, or the least of several.
-#[derive(Debug, Clone, Copy, Default)]
-struct Level {
-    /// Outside the band of the keypad.
-    outside: f32,
-    /// Inside it.
-    band: f32,
-}
-
-impl Level {
-    const UNKNOWN: Self = Self {
-        outside: f32::INFINITY,
-        band: f32::INFINITY,
-    };
-
-    fn least(self, other: Self) -> Self {
-        Self {
-            outside: self.outside.min(other.outside),
-            band: self.band.min(other.band),
-        }
-    }
-}
-
-/// The least energy of a run in the last second or so: what the line itself carries.
-#[derive(Debug, Clone)]
-struct Floor {
-    spans: [Level; FLOOR_SPANS],
-    span: usize,
-    blocks: u32,
-}
-
-impl Default for Floor {
-    fn default() -> Self {
-        Self {
-            spans: [Level::UNKNOWN; FLOOR_SPANS],
-            span: 0,
-            blocks: 0,
-        }
-    }
-}
-
-impl Floor {
-    /// 0 while the line is not known: then nothing is excused.
-    fn least(&self) -> Level {
-        let known = self.span > 0 || self.blocks >= FLOOR_KNOWN_BLOCKS || self.spans[1].band.is_finite();
-        let least = self.spans.iter().copied().fold(Level::UNKNOWN, Level::least);
-        if known && least.band.is_finite() {
-            least
-        } else {
-            Level::default()
-        }
-    }
-
-    /// `blocks` sub-blocks at the end of runs of this energy.
-    fn hear(&mut self, energy: Level, blocks: u32) {
-        self.blocks += blocks;
-        if self.blocks > FLOOR_SPAN_BLOCKS {
-            self.blocks = 0;
-            self.span = (self.span + 1) % FLOOR_SPANS;
-            self.spans[self.span] = energy;
-            return;
-        }
-        let span = &mut self.spans[self.span];
-        *span = span.least(energy);
     }
 }
 

@@ -382,6 +382,38 @@ fn the_state_is_small_and_owns_no_heap() {
 }
 
 #[test]
+fn a_key_is_heard_under_the_echo_of_what_we_play() {
+    let heard_when = |told: bool| {
+        let mut entropy = Entropy::from_number(7);
+        let (signal, digits) = sixteen(&mut entropy, |_, digit| KeyCase {
+            level_dbm0: -20.0,
+            tone_ms: 80.0,
+            ..KeyCase::nominal(digit)
+        });
+        // A voice begins with each key, as loud in its echo as one of the key's tones.
+        let mut prompt = Signal(vec![0.0; signal.0.len()]).sine(300.0, -8.0);
+        for (sample, key) in prompt.0.iter_mut().zip(&signal.0) {
+            if *key == 0.0 {
+                *sample = 0.0;
+            }
+        }
+        let signal = signal.add(|n| prompt.0[n] * 0.25);
+        let prompt = prompt.coded(Codec::Pcmu);
+        let (mut detector, mut events) = (Detector::new(), Vec::new());
+        for (packet, played) in signal.coded(Codec::Pcmu).chunks(160).zip(prompt.chunks(160)) {
+            if told {
+                detector.played(Codec::Pcmu, played);
+            }
+            detector.audio(Codec::Pcmu, packet, &mut events);
+        }
+        let heard = events.iter().filter(|e| matches!(e, ToneEvent::Began { .. }));
+        (heard.count(), digits.len())
+    };
+    assert_eq!(heard_when(false), (0, 16));
+    assert_eq!(heard_when(true), (16, 16));
+}
+
+#[test]
 fn the_echo_of_a_key_on_the_line_is_not_the_key_again() {
     for (delay_ms, gain) in [(15, 0.25), (30, 0.35), (38, 0.45)] {
         let mut entropy = Entropy::from_number(6);
