@@ -18,14 +18,15 @@ use std::path::{Path, PathBuf};
 use cases::set::Half;
 use detectors::{Crate, Detector, Ours, Spandsp};
 use peer::Peer;
-use talkoff::{AS_RECORDED, AUGMENTED, STRETCH, Variant};
+use talkoff::{AS_RECORDED, STRETCH, augmented};
 
 struct Options {
     half: Half,
     peer: PathBuf,
     cache: Option<PathBuf>,
     only_ours: bool,
-    augment: bool,
+    /// A round of other speeds and gains.
+    augment: Option<usize>,
     playing: bool,
     verbose: bool,
 }
@@ -36,7 +37,7 @@ fn options() -> Result<Options, String> {
         peer: PathBuf::from("peer"),
         cache: None,
         only_ours: false,
-        augment: false,
+        augment: None,
         playing: false,
         verbose: false,
     };
@@ -58,7 +59,7 @@ fn options() -> Result<Options, String> {
             "--peer" => options.peer = value()?.into(),
             "--talk-off" => options.cache = Some(value()?.into()),
             "--only-ours" => options.only_ours = true,
-            "--augment" => options.augment = true,
+            "--augment" => options.augment = Some(value()?.parse().map_err(|_| "expected a round, 0-2")?),
             "--playing" => options.playing = true,
             "--verbose" => options.verbose = true,
             other => return Err(format!("unknown argument {other:?}")),
@@ -86,7 +87,7 @@ fn main() -> Result<(), String> {
         &mut detectors,
         options.verbose,
     );
-    let variants: &[Variant] = if options.augment { &AUGMENTED } else { &AS_RECORDED };
+    let variants = options.augment.map_or(AS_RECORDED.to_vec(), augmented);
     let prompt: Vec<i16> = if options.playing {
         prompts.concat().into_iter().cycle().take(STRETCH).collect()
     } else {
@@ -99,7 +100,7 @@ fn main() -> Result<(), String> {
                 &cache,
                 options.half,
                 &mut detectors,
-                variants,
+                &variants,
                 &prompt,
                 options.verbose,
             )

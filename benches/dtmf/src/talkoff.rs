@@ -21,40 +21,19 @@ pub const AS_RECORDED: [Variant; 1] = [Variant {
     gain: 1.0,
 }];
 
-pub const AUGMENTED: [Variant; 8] = [
-    Variant {
-        speed: 1.0,
-        gain: 1.0,
-    },
-    Variant {
-        speed: 0.92,
-        gain: 1.0,
-    },
-    Variant {
-        speed: 0.95,
-        gain: 2.0,
-    },
-    Variant {
-        speed: 0.98,
-        gain: 0.5,
-    },
-    Variant {
-        speed: 1.015,
-        gain: 1.0,
-    },
-    Variant {
-        speed: 1.03,
-        gain: 2.0,
-    },
-    Variant {
-        speed: 1.055,
-        gain: 1.0,
-    },
-    Variant {
-        speed: 1.08,
-        gain: 0.5,
-    },
-];
+/// Eight speeds and gains for each round, 0-2.
+pub fn augmented(round: usize) -> Vec<Variant> {
+    let gains = [1.0, 2.0, 0.5, 1.0];
+    let speeds = [0.92, 0.95, 0.98, 1.015, 1.03, 1.055, 1.08, 1.11];
+    speeds
+        .iter()
+        .enumerate()
+        .map(|(n, speed)| Variant {
+            speed: speed + 0.01 * round as f64,
+            gain: gains[(n + round) % gains.len()],
+        })
+        .collect()
+}
 
 impl Variant {
     /// Resampled by cubic interpolation.

@@ -46,7 +46,9 @@ const FLOOR_FACTOR: f32 = 2.0;
 /// Each of the eight measures above may use up its allowance, but not all of them at once: the sum of the used shares
 /// has this limit. A key at a corner of one limit is clean elsewhere; a voice that passes is marginal everywhere.
 const DOUBT_MAX: f32 = 4.2;
-/// The same when the rest is more than [`REST_MAX`] and only the floor excuses it: music brings its own floor.
+/// The same when the floor excuses some of the rest: music brings its own floor. The limit falls by this for each share
+/// of [`REST_MAX`] excused, but not below the second.
+const EXCUSE_COST: f32 = 5.0;
 const DOUBT_EXCUSED_MAX: f32 = 1.5;
 /// The same when it can be the echo of what we play.
 const DOUBT_ECHOED_MAX: f32 = 3.0;
@@ -118,10 +120,10 @@ pub(super) fn judge(run: &Run<'_>, pair: Pair, floor: Level, echo_max: f32) -> O
     let pair_energy = low_energy * before[pair.row % 4] + high_energy * before[4 + pair.column % 4];
     let total: f32 = run.iter().map(|b| b.total_energy).sum();
     let rest = ((total - FLOOR_FACTOR * floor.outside) / pair_energy - 1.0).max(0.0);
+    let excused = (total / pair_energy - 1.0).max(0.0) - rest;
     // Only as much as the allowance lacks: an echo explains a rest, and adds no trust.
     let is_echoed = rest > REST_MAX;
     let rest = rest.min(REST_MAX.max(rest - echo_max / pair_energy));
-    let is_excused = total > (1.0 + REST_MAX / 2.0) * pair_energy && floor.outside > 0.0;
     let firm = used(low.off_share(low_hz))?
         + used(high.off_share(high_hz))?
         + used(band_rest / BAND_REST_MAX)?
@@ -133,10 +135,10 @@ pub(super) fn judge(run: &Run<'_>, pair: Pair, floor: Level, echo_max: f32) -> O
     };
     let doubt = firm + low.unsteady() + high.unsteady();
     let most = low.most_unsteady().max(high.most_unsteady());
-    let doubt_max = match (is_excused, is_echoed) {
-        (true, _) => DOUBT_EXCUSED_MAX,
-        (false, true) => DOUBT_ECHOED_MAX,
-        (false, false) => DOUBT_MAX,
+    let doubt_max = if is_echoed {
+        DOUBT_ECHOED_MAX
+    } else {
+        (DOUBT_MAX - EXCUSE_COST * excused / REST_MAX).max(DOUBT_EXCUSED_MAX)
     };
     let found = Found {
         pair,
@@ -147,7 +149,7 @@ pub(super) fn judge(run: &Run<'_>, pair: Pair, floor: Level, echo_max: f32) -> O
     };
     if most <= 1.0 && doubt <= doubt_max {
         Some((found, Belief::Sure))
-    } else if !is_excused
+    } else if excused <= REST_MAX / 2.0
         && firm <= FIRM_LIKELY_MAX
         && steadier.unsteady() <= STEADIER_LIKELY_MAX
         && other.envelope <= ENVELOPE_LIKELY_MAX

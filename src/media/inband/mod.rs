@@ -43,7 +43,7 @@ const MISSED_BLOCKS_MAX: u32 = 5;
 const LOST_BLOCKS_MAX: u32 = 40;
 /// Sub-blocks kept: a run, and one before it for the start of the tone.
 const HISTORY: usize = RUN_BLOCKS + 1;
-/// A pair that is only likely begins a key after this many sub-blocks in a row: 30 + 20 ms.
+/// A pair that is only likely begins a key after this many sub-blocks in a row: 30 + 15 ms.
 const LIKELY_BLOCKS: u32 = 4;
 /// After a key, the same pair this long (40 ms) and this much weaker (−5 dB) is its echo on the line.
 const ECHO_SAMPLES_MAX: u64 = 320;
