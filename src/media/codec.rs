@@ -12,6 +12,8 @@ pub const SAMPLES_PER_MS: usize = 8;
 /// G.711 flips bits so that idle lines still carry edges: μ-law all of them, A-law every second one.
 const ULAW_MASK: u8 = 0xff;
 const ALAW_MASK: u8 = 0x55;
+/// What silence decodes to is no larger.
+const SILENCE_PEAK: i16 = 8;
 /// The octet without its sign.
 const MAGNITUDE: u8 = 0x7f;
 
@@ -60,6 +62,21 @@ pub fn peak(codec: Codec, octets: &[u8]) -> i16 {
     .saturating_abs()
 }
 
+/// Mean square of the samples, from every second octet: a measure of loudness.
+#[must_use]
+pub fn mean_square(codec: Codec, octets: &[u8]) -> f32 {
+    if peak(codec, octets) <= SILENCE_PEAK {
+        return 0.0;
+    }
+    let mut sum = 0.0;
+    for pair in octets.as_chunks::<2>().0 {
+        let mut sample = [0];
+        decode(codec, &pair[..1], &mut sample);
+        sum += f32::from(sample[0]).powi(2);
+    }
+    sum / (octets.len() / 2).max(1) as f32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +121,17 @@ mod tests {
             }
         }
         assert!(peak(Codec::Pcma, &[]) <= 8);
+    }
+
+    #[test]
+    fn the_mean_square_of_a_square_wave_is_its_square() {
+        for codec in [Codec::Pcmu, Codec::Pcma] {
+            let mut octets = [0; 160];
+            encode(codec, &[4000; 160], &mut octets);
+            assert!((mean_square(codec, &octets).sqrt() / 4000.0 - 1.0).abs() < 0.03);
+            assert_eq!(mean_square(codec, &[silence(codec); 160]), 0.0);
+        }
+        assert_eq!(mean_square(Codec::Pcma, &[]), 0.0);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! [`Keys`] is what a stream holds: it gets each packet with the verdict on its sequence number
 //! ([`super::quality::ReceiveQuality::on_packet`]) and gives [`PressEvent`]s. Lost audio is told to the in-band
-//! detector as lost; a gap in timestamps without a gap in sequence numbers is silence that was not sent.
+//! detector as lost; a gap in timestamps without a gap in sequence numbers is silence that was not sent. What our side
+//! sends is told to it as well, for the echo.
 //!
 //! Payload types: the agreed audio and telephone-event numbers; PCMU and PCMA by their static numbers too, since a
 //! peer may change between agreed codecs without a word (RFC 3264 §6.1); telephone-event that was not agreed only as
@@ -118,6 +119,17 @@ impl Keys {
             Content::Event { negotiated } => self.on_event(now, packet, negotiated, out),
             Content::Other => {}
         }
+    }
+
+    /// Audio that our side sent: the in-band detector knows its echo. `are_tones` when it was keys.
+    pub fn on_sent(&mut self, codec: Codec, octets: &[u8], are_tones: bool) {
+        if self.config.mode == DtmfMode::Rfc4733 {
+            return;
+        }
+        if are_tones {
+            self.detector.sent_keys();
+        }
+        self.detector.played(codec, octets);
     }
 
     /// A key by SIP INFO.
@@ -333,6 +345,29 @@ mod tests {
                 panic!("{:?}", bench.out)
             };
             assert!((press.at - press.started_at).as_millis() <= 45);
+        }
+    }
+
+    #[test]
+    fn the_echo_of_our_own_tones_is_no_key() {
+        for (told, heard) in [(false, 1), (true, 0)] {
+            let mut bench = Bench::new(KeysConfig {
+                telephone_event: None,
+                ..CONFIG
+            });
+            let mut sender = ToneSender::new(Digits::parse("#").unwrap());
+            let (mut pcm, mut octets) = ([0; 160], [0; 160]);
+            for n in 0..30 {
+                let sends = sender.fill(&mut pcm);
+                codec::encode(Codec::Pcmu, &pcm, &mut octets);
+                if told {
+                    bench.keys.on_sent(Codec::Pcmu, &octets, sends);
+                }
+                // It comes back at once, 12 dB weaker.
+                codec::encode(Codec::Pcmu, &pcm.map(|s| s / 4), &mut octets);
+                bench.packet(n, 0, &octets);
+            }
+            assert_eq!(bench.presses().len(), heard);
         }
     }
 

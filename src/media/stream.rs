@@ -42,7 +42,7 @@ use self::shield::Shield;
 use super::command::{MediaCommand, MediaEvent, StreamConfig};
 use super::playout::Playout;
 use super::rtcp::{self, RtcpSession};
-use super::rtp::DATAGRAM_LEN_MAX;
+use super::rtp::{DATAGRAM_LEN_MAX, Packet};
 use crate::model::Entropy;
 
 /// One leg with agreed media.
@@ -164,11 +164,17 @@ impl Stream {
         buffer: &mut [u8],
         events: &mut Vec<MediaEvent>,
     ) -> Option<Outgoing> {
-        let packet = self
+        let outgoing = self
             .sender
             .next_packet(now, &self.config, &mut self.playout, buffer, events)?;
-        let len = self.shield.seal_rtp(buffer, packet.len).ok()?;
-        Some(Outgoing { len, ..packet })
+        if let Ok(packet) = Packet::parse(buffer.get(..outgoing.len)?)
+            && packet.payload_type == self.config.payload_type
+        {
+            let sent_tones = self.sender.is_sending_tones();
+            self.receiver.sent(self.config.codec, packet.payload, sent_tones);
+        }
+        let len = self.shield.seal_rtp(buffer, outgoing.len).ok()?;
+        Some(Outgoing { len, ..outgoing })
     }
 
     /// The report that is due, written to the front of `buffer`.

@@ -17,7 +17,7 @@ use crate::model::{Codec, Digit, Digits, Entropy, KeyTransport, SrtpPolicy, Srtp
 use crate::net::media_engine::MediaLeg;
 use crate::net::sip_net::{Flow as Way, Flows, Inbound, RouteGuard};
 use crate::sdp::{self, LocalMedia, Sdes};
-use crate::sip::message::{Message, Method, Response};
+use crate::sip::message::{Message, Method, Request, Response};
 use crate::sip::transaction::timer::TimerConfig;
 use crate::sip::transport::SipTransport;
 use crate::sip::uas::{Event, Input, Output, UasConfig, UasSession};
@@ -67,6 +67,11 @@ enum Until {
     TheEnd,
 }
 
+fn no_room(request: &Request, exchange: &Exchange) -> Vec<u8> {
+    let refusal = Response::reply_to(request, 503, None);
+    refusal.with_to_tag(&exchange.entropy().token()).to_bytes()
+}
+
 pub(super) async fn run(
     exchange: Arc<Exchange>,
     callee: Callee,
@@ -95,10 +100,9 @@ pub(super) async fn run(
         Ok(leg) => leg,
         Err(error) => {
             tracing::warn!(%error, "the simulator has no room for a call");
-            let refusal = Response::reply_to(&request, 503, None).with_to_tag(&exchange.entropy().token());
             record.state(CallState::Ended);
             exchange.records.touch();
-            let octets = refusal.to_bytes();
+            let octets = no_room(&request, &exchange);
             let answer = || exchange.sip.answer(&flow, local, source, &octets);
             return turn_away(answer, &mut messages).await;
         }

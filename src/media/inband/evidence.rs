@@ -9,8 +9,13 @@
 //! - the pair holds nearly all energy between 640 and 1800 Hz;
 //! - what is left of the whole signal is little, or was there before: hum, dial tone and echo stay, while a voice
 //!   brings its own fundamental along;
-//! - neither tone has a second harmonic: a vowel does.
+//! - neither tone has a second harmonic: a vowel does;
+//! - both tones began together, on a line whose band was quiet within the last second: a chord does neither.
+//!
+//! Each measure uses up a share of its allowance, and the sum of the shares is limited too. A run of which one tone wavers
+//! while all else is in order is only likely, and is believed when the next runs show the same.
 use super::bank::{BLOCK_LEN, Block, Complex, TABLES, TONES};
+use super::line::Level;
 use crate::media::tone::{HIGH_HZ, LOW_HZ, PEAK_AT_0_DBM0, SAMPLE_RATE_HZ};
 
 /// Sub-blocks that must agree: 30 ms. A tone of 40 ms covers seven wholly, one of 23 ms at most four.
@@ -40,7 +45,25 @@ const REST_MAX: f32 = 0.20;
 const FLOOR_FACTOR: f32 = 2.0;
 /// Each of the eight measures above may use up its allowance, but not all of them at once: the sum of the used shares
 /// has this limit. A key at a corner of one limit is clean elsewhere; a voice that passes is marginal everywhere.
-const DOUBT_MAX: f32 = 4.6;
+const DOUBT_MAX: f32 = 4.2;
+/// The same when the floor excuses some of the rest: music brings its own floor. The limit falls by this for each share
+/// of [`REST_MAX`] excused, but not below the second.
+const EXCUSE_COST: f32 = 5.0;
+const DOUBT_EXCUSED_MAX: f32 = 1.5;
+/// The same when it can be the echo of what we play.
+const DOUBT_ECHOED_MAX: f32 = 3.0;
+/// A pair of which one tone wavers is believed when it goes on: what disturbs one tone (a partial of music, a codec)
+/// leaves the other alone, so that one must be steady and all else in order. Sums of shares, and shares of
+/// [`ENVELOPE_MAX`] and [`INCOHERENCE_MAX`].
+const FIRM_LIKELY_MAX: f32 = 2.0;
+const STEADIER_LIKELY_MAX: f32 = 1.5;
+const ENVELOPE_LIKELY_MAX: f32 = 2.0;
+const INCOHERENCE_LIKELY_MAX: f32 = 8.0;
+/// Shares of the two tones in the sub-block before may differ by this.
+const ONSET_MAX: f32 = 0.3;
+/// The least energy of the band in the recent past, as a share of the pair's: a key starts on a quiet line. Noise 15 dB
+/// below the key all in the band is 0.03.
+const BAND_FLOOR_MAX: f32 = 0.05;
 /// Second harmonic over its tone, power: −16 dB.
 const HARMONIC_MAX: f32 = 0.025;
 
@@ -67,41 +90,79 @@ pub(super) struct Found {
     high_off_hz: f32,
 }
 
+/// How much of a pair a run shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Belief {
+    /// Only if the next runs show it too.
+    Likely,
+    Sure,
+}
+
 /// The last sub-blocks, oldest first.
 pub(super) type Run<'a> = [&'a Block; RUN_BLOCKS];
 
 /// Strict test of a pair that stands out, on the sub-blocks alone; `floor` is the least energy of such a run in the
-/// recent past.
-pub(super) fn begins(run: &Run<'_>, pair: Pair, floor: f32) -> Option<Found> {
+/// recent past, `echo_max` the most energy that can be an echo of what we play. `None`: no key.
+pub(super) fn judge(run: &Run<'_>, pair: Pair, floor: Level, echo_max: f32) -> Option<(Found, Belief)> {
     let (low, high) = tones_of(run, pair);
     let (low, high) = (Track::measure(&low)?, Track::measure(&high)?);
     let (low_hz, high_hz) = (LOW_HZ[pair.row % 4], HIGH_HZ[pair.column % 4]);
-    let (low_doubt, high_doubt) = (low.doubt(low_hz)?, high.doubt(high_hz)?);
     if !levels_fit(low.peak, high.peak) {
         return None;
     }
-    let band: f32 = run.iter().map(|b| b.band_energy).sum();
     let (low_energy, high_energy) = (low.energy(), high.energy());
+    if floor.band > BAND_FLOOR_MAX * (low_energy + high_energy) {
+        return None;
+    }
+    let band: f32 = run.iter().map(|b| b.band_energy).sum();
     let band_rest = (1.0 - (low_energy + high_energy) / band).max(0.0);
     let before = &TABLES.power_before;
     let pair_energy = low_energy * before[pair.row % 4] + high_energy * before[4 + pair.column % 4];
     let total: f32 = run.iter().map(|b| b.total_energy).sum();
-    let rest = ((total - FLOOR_FACTOR * floor) / pair_energy - 1.0).max(0.0);
-    let energy_doubt = used(band_rest, BAND_REST_MAX)? + used(rest, REST_MAX)?;
-    if low_doubt + high_doubt + energy_doubt > DOUBT_MAX {
-        return None;
-    }
-    Some(Found {
+    let rest = ((total - FLOOR_FACTOR * floor.outside) / pair_energy - 1.0).max(0.0);
+    let excused = (total / pair_energy - 1.0).max(0.0) - rest;
+    // Only as much as the allowance lacks: an echo explains a rest, and adds no trust.
+    let is_echoed = rest > REST_MAX;
+    let rest = rest.min(REST_MAX.max(rest - echo_max / pair_energy));
+    let firm = used(low.off_share(low_hz))?
+        + used(high.off_share(high_hz))?
+        + used(band_rest / BAND_REST_MAX)?
+        + used(rest / REST_MAX)?;
+    let (steadier, other) = if low.unsteady() < high.unsteady() {
+        (&low, &high)
+    } else {
+        (&high, &low)
+    };
+    let doubt = firm + low.unsteady() + high.unsteady();
+    let most = low.most_unsteady().max(high.most_unsteady());
+    let doubt_max = if is_echoed {
+        DOUBT_ECHOED_MAX
+    } else {
+        (DOUBT_MAX - EXCUSE_COST * excused / REST_MAX).max(DOUBT_EXCUSED_MAX)
+    };
+    let found = Found {
         pair,
         low: low.peak,
         high: high.peak,
         low_off_hz: low.off_hz,
         high_off_hz: high.off_hz,
-    })
+    };
+    if most <= 1.0 && doubt <= doubt_max {
+        Some((found, Belief::Sure))
+    } else if excused <= REST_MAX / 2.0
+        && firm <= FIRM_LIKELY_MAX
+        && steadier.unsteady() <= STEADIER_LIKELY_MAX
+        && other.envelope <= ENVELOPE_LIKELY_MAX
+        && other.incoherence <= INCOHERENCE_LIKELY_MAX
+    {
+        Some((found, Belief::Likely))
+    } else {
+        None
+    }
 }
 
 /// Whether the unfiltered samples of the run hold a second harmonic of either tone.
-pub(super) fn has_harmonic(found: &Found, samples: &[f32; RUN_LEN]) -> bool {
+pub(super) fn has_harmonic(found: &Found, samples: &[i16; RUN_LEN]) -> bool {
     let low_hz = LOW_HZ[found.pair.row % 4] + found.low_off_hz;
     let high_hz = HIGH_HZ[found.pair.column % 4] + found.high_off_hz;
     // The double of a row lies among the columns, so the column's own tone is taken out of it.
@@ -129,6 +190,14 @@ pub(super) fn presence(block: &Block, found: &Found) -> f32 {
     let (low, high) = separate(block, found.pair);
     let share = (low.power().sqrt() + high.power().sqrt()) / (found.low + found.high);
     share.clamp(0.0, 1.0)
+}
+
+/// Whether the sub-block before a run holds as much of the one tone as of the other: a keypad switches both at once,
+/// while the notes of a chord come one by one.
+pub(super) fn began_together(before: &Block, found: &Found) -> bool {
+    let (low, high) = separate(before, found.pair);
+    let (low, high) = (low.power().sqrt() / found.low, high.power().sqrt() / found.high);
+    before.lost || (low.min(1.0) - high.min(1.0)).abs() <= ONSET_MAX
 }
 
 /// The strongest row and column of two 15 ms sums, if each clearly leads its group and they carry the band.
@@ -191,9 +260,8 @@ fn separate(block: &Block, pair: Pair) -> (Complex, Complex) {
     (low, high)
 }
 
-/// The used share of an allowance, 0–1; `None` when it is exceeded or no number.
-fn used(value: f32, allowance: f32) -> Option<f32> {
-    let share = value / allowance;
+/// The used share of an allowance; `None` when it is exceeded or no number.
+fn used(share: f32) -> Option<f32> {
     (share <= 1.0).then_some(share)
 }
 
@@ -203,17 +271,22 @@ struct Track {
     /// Root mean square of the sub-blocks' peaks, corrected for the frequency offset.
     peak: f32,
     off_hz: f32,
-    /// Used shares of [`ENVELOPE_MAX`] and [`INCOHERENCE_MAX`].
-    unsteady: f32,
+    /// Used share of [`ENVELOPE_MAX`].
+    envelope: f32,
+    /// Used share of [`INCOHERENCE_MAX`].
+    incoherence: f32,
 }
 
 impl Track {
-    /// `None` when the envelope is not flat or the phase not straight.
+    /// `None` when the envelope is far from flat.
     fn measure(tone: &[Complex; RUN_BLOCKS]) -> Option<Self> {
         let power: f32 = tone.iter().map(|t| t.power()).sum();
         let mean = (power / RUN_BLOCKS as f32).sqrt();
         let differences = tone.iter().map(|t| (t.power().sqrt() - mean).abs());
-        let envelope = used(differences.fold(0.0, f32::max), ENVELOPE_MAX * mean)?;
+        let envelope = differences.fold(0.0, f32::max) / (ENVELOPE_MAX * mean);
+        if !(envelope <= ENVELOPE_LIKELY_MAX) {
+            return None;
+        }
         let slope = phase_slope(tone);
         let (turn, mut carrier) = (Complex::turn(-slope), Complex { re: 1.0, im: 0.0 });
         let mut sum = Complex::default();
@@ -225,14 +298,22 @@ impl Track {
         Some(Self {
             peak: mean / scallop(slope / 2.0),
             off_hz: slope * SAMPLE_RATE_HZ / (BLOCK_LEN as f32 * std::f32::consts::TAU),
-            unsteady: envelope + used(incoherence, INCOHERENCE_MAX)?,
+            envelope,
+            incoherence: incoherence / INCOHERENCE_MAX,
         })
     }
 
-    /// Used shares of the tone's own allowances.
-    fn doubt(&self, nominal_hz: f32) -> Option<f32> {
-        let off = used(self.off_hz.abs(), DEVIATION_MAX * nominal_hz + DEVIATION_HZ_MAX)?;
-        Some(off + self.unsteady)
+    fn unsteady(&self) -> f32 {
+        self.envelope + self.incoherence
+    }
+
+    const fn most_unsteady(&self) -> f32 {
+        self.envelope.max(self.incoherence)
+    }
+
+    /// Used share of the deviation from the nominal frequency.
+    fn off_share(&self, nominal_hz: f32) -> f32 {
+        self.off_hz.abs() / (DEVIATION_MAX * nominal_hz + DEVIATION_HZ_MAX)
     }
 
     /// Sum of squares over the run.
@@ -264,12 +345,12 @@ fn scallop(half: f32) -> f32 {
 }
 
 /// Amplitude (peak) of the samples at a frequency.
-fn amplitude_at(hz: f32, samples: &[f32; RUN_LEN]) -> Complex {
+fn amplitude_at(hz: f32, samples: &[i16; RUN_LEN]) -> Complex {
     let step = Complex::turn(-std::f32::consts::TAU * hz / SAMPLE_RATE_HZ);
     let mut carrier = Complex { re: 1.0, im: 0.0 };
     let mut sum = Complex::default();
     for sample in samples {
-        sum = sum.plus(carrier.scaled(*sample));
+        sum = sum.plus(carrier.scaled(f32::from(*sample)));
         carrier = carrier.times(step);
     }
     sum.scaled(2.0 / RUN_LEN as f32)

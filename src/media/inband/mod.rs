@@ -4,11 +4,14 @@
 //! in sub-blocks of 5 ms ([`bank`]) and decides over six of them ([`evidence`]): **begin strictly, continue loosely**.
 //!
 //! ```text
-//!            six sub-blocks pass the strict test            five sub-blocks miss
+//!       six sub-blocks are sure, or nine likely              five sub-blocks miss
 //!   Idle ───────────────────────────────────────▶ Down ───────────────────────────▶ Idle
 //!    ▲        Began (≤ 40 ms after the tone)        │            Ended
 //!    └──────────────── five misses ─────────────────┘  another pair passes: Ended, Began
 //! ```
+//!
+//! Besides the pair itself the detector knows what the line carries anyway (the least energy of the last second, outside
+//! the keypad's band and inside it), and the key before, whose echo on the line is no new key.
 //!
 //! An energy gate on the coded octets skips silence. Lost packets are told by [`Detector::lost`]: they neither end a
 //! key nor help to begin one.
@@ -17,6 +20,7 @@
 //! 10 ms or less never ends one.
 mod bank;
 mod evidence;
+mod line;
 
 #[cfg(test)]
 pub(crate) mod cases;
@@ -24,7 +28,8 @@ pub(crate) mod cases;
 mod tests;
 
 use bank::{BLOCK_LEN, Bank, Block};
-use evidence::{Found, RUN_BLOCKS, RUN_LEN, Run};
+use evidence::{Belief, Found, Pair, RUN_BLOCKS, RUN_LEN, Run};
+use line::{Floor, Level, Played};
 
 use super::codec::{self, SAMPLES_PER_MS};
 use super::tone;
@@ -38,13 +43,15 @@ const MISSED_BLOCKS_MAX: u32 = 5;
 const LOST_BLOCKS_MAX: u32 = 40;
 /// Sub-blocks kept: a run, and one before it for the start of the tone.
 const HISTORY: usize = RUN_BLOCKS + 1;
-/// The floor is the least run energy of this many spans of [`FLOOR_SPAN_BLOCKS`]: 1.28 s.
-const FLOOR_SPANS: usize = 8;
-const FLOOR_SPAN_BLOCKS: u32 = 32;
-/// The floor counts after this many sub-blocks: 120 ms.
-const FLOOR_KNOWN_BLOCKS: u32 = 24;
+/// A pair that is only likely begins a key after this many sub-blocks in a row: 30 + 15 ms.
+const LIKELY_BLOCKS: u32 = 4;
+/// After a key, the same pair this long (40 ms) and this much weaker (−5 dB) is its echo on the line.
+const ECHO_SAMPLES_MAX: u64 = 320;
+const ECHO_MAX: f32 = 0.56;
+/// Our own keys may come back for so long after each packet of them: 300 ms.
+const DEAF_SAMPLES: u64 = 2400;
 /// Delay of the band-pass filter in the middle of the band, samples.
-const FILTER_DELAY: u64 = 8;
+const FILTER_DELAY: u64 = 10;
 
 /// What the detector heard; positions are samples since [`Detector::new`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,24 +60,38 @@ pub enum ToneEvent {
     Ended { digit: Digit, start: u64, end: u64 },
 }
 
-/// Listens to one stream. About 2 kB.
+/// Listens to one stream. At most 2 kB, none of it on the heap.
 #[derive(Debug, Clone)]
 pub struct Detector {
     bank: Bank,
     /// Samples of an unfinished sub-block.
-    pending: [f32; BLOCK_LEN],
+    pending: [i16; BLOCK_LEN],
     pending_len: usize,
     /// Ring of the last sub-blocks; `next` is the oldest.
     blocks: [Block; HISTORY],
     next: usize,
-    /// Unfiltered samples of the same.
-    samples: [f32; RUN_LEN],
+    /// Unfiltered samples of the same; they came as whole numbers.
+    samples: [i16; RUN_LEN],
     /// All of the history is silence, so silence changes nothing.
     silent: bool,
     floor: Floor,
+    played: Played,
     /// Samples taken.
     position: u64,
     key: Option<Down>,
+    /// The key before, for its echo.
+    last: Option<Up>,
+    /// A pair that is likely, and for how many sub-blocks.
+    likely: Option<(Pair, u32)>,
+    /// No key begins before this position.
+    deaf_until: u64,
+}
+
+/// A key that was released.
+#[derive(Debug, Clone, Copy)]
+struct Up {
+    found: Found,
+    held_until: u64,
 }
 
 /// A key that is down.
@@ -96,15 +117,19 @@ impl Detector {
     pub fn new() -> Self {
         Self {
             bank: Bank::default(),
-            pending: [0.0; BLOCK_LEN],
+            pending: [0; BLOCK_LEN],
             pending_len: 0,
             blocks: [Block::lost(); HISTORY],
             next: 0,
-            samples: [0.0; RUN_LEN],
+            samples: [0; RUN_LEN],
             silent: true,
             floor: Floor::default(),
+            played: Played::default(),
             position: 0,
             key: None,
+            last: None,
+            likely: None,
+            deaf_until: 0,
         }
     }
 
@@ -124,7 +149,8 @@ impl Detector {
     pub fn audio(&mut self, codec: Codec, octets: &[u8], out: &mut Vec<ToneEvent>) {
         if self.silent && self.pending_len == 0 && codec::peak(codec, octets) < GATE_PEAK {
             self.position += octets.len() as u64;
-            self.floor.hear(0.0, (octets.len() / BLOCK_LEN) as u32);
+            self.floor
+                .hear(Level::default(), (octets.len() / BLOCK_LEN) as u32);
             return;
         }
         let mut pcm = [0; BLOCK_LEN];
@@ -132,6 +158,16 @@ impl Detector {
             let length = codec::decode(codec, octets, &mut pcm);
             self.pcm(pcm.get(..length).unwrap_or_default(), out);
         }
+    }
+
+    /// Our own side played one packet's octets, which may come back as an echo. To be told of silence too.
+    pub fn played(&mut self, codec: Codec, octets: &[u8]) {
+        self.played.packet(codec, octets);
+    }
+
+    /// Our own side sent keys as tones just now: what sounds like a key is their echo.
+    pub const fn sent_keys(&mut self) {
+        self.deaf_until = self.position + DEAF_SAMPLES;
     }
 
     /// Takes linear samples, 8 kHz.
@@ -142,7 +178,7 @@ impl Detector {
             let (now, later) = rest.split_at(room.len().min(rest.len()));
             room.iter_mut()
                 .zip(now)
-                .for_each(|(place, sample)| *place = f32::from(*sample));
+                .for_each(|(place, sample)| *place = *sample);
             rest = later;
             self.pending_len += now.len();
             self.position += now.len() as u64;
@@ -162,7 +198,7 @@ impl Detector {
             .div_ceil(BLOCK_LEN as u64)
             .min(u64::from(LOST_BLOCKS_MAX) + 1);
         for _ in 0..blocks {
-            self.take(Block::lost(), &[0.0; BLOCK_LEN], out);
+            self.take(Block::lost(), &[0; BLOCK_LEN], out);
         }
     }
 
@@ -183,18 +219,21 @@ impl Detector {
 
     fn finish_block(&mut self, out: &mut Vec<ToneEvent>) {
         let samples = self.pending;
-        let gate = f32::from(GATE_PEAK);
         // Not `all`: without an early exit the comparison runs on whole vectors.
-        let quiet = samples.iter().fold(true, |quiet, s| quiet & (s.abs() < gate));
-        if quiet {
+        let quiet = samples.iter().fold(true, |quiet, s| {
+            quiet & (s.unsigned_abs() < GATE_PEAK.unsigned_abs())
+        });
+        let signal = samples.map(f32::from);
+        let block = if quiet {
             self.bank.clear();
-            return self.take(Block::quiet(&samples), &samples, out);
-        }
-        let block = self.bank.block(&samples);
+            Block::quiet(&signal)
+        } else {
+            self.bank.block(&signal)
+        };
         self.take(block, &samples, out);
     }
 
-    fn take(&mut self, block: Block, samples: &[f32; BLOCK_LEN], out: &mut Vec<ToneEvent>) {
+    fn take(&mut self, block: Block, samples: &[i16; BLOCK_LEN], out: &mut Vec<ToneEvent>) {
         if let Some(place) = self.blocks.get_mut(self.next) {
             *place = block;
         }
@@ -215,23 +254,57 @@ impl Detector {
     fn follow_line(&mut self) -> bool {
         let run = self.run();
         let heard = run.iter().all(|b| !b.lost);
-        let energy = run.iter().map(|b| b.total_energy).sum();
-        if heard {
-            self.floor.hear(energy, 1);
+        let band: f32 = run.iter().map(|b| b.band_energy).sum();
+        let total: f32 = run.iter().map(|b| b.total_energy).sum();
+        let end = self.end();
+        let is_after_key = self
+            .last
+            .as_ref()
+            .is_some_and(|last| end < last.held_until + ECHO_SAMPLES_MAX + RUN_LEN as u64);
+        // While keys are pressed their pauses are no measure of the line: an echo fills them.
+        if heard && self.key.is_none() && !is_after_key {
+            let outside = (total - band).max(0.0);
+            self.floor.hear(Level { outside, band }, 1);
         }
         heard
     }
 
-    /// Strictly: has a key begun that is not down already?
-    fn begun(&self) -> Option<Found> {
+    /// Strictly: has a key begun that is not down already? What is only likely must go on.
+    fn begun(&mut self) -> Option<Found> {
+        let before = self.likely.take();
         let run = self.run();
         let pair = evidence::stands_out(&run)?;
         let is_down = self.key.as_ref().is_some_and(|key| key.found.pair == pair);
-        if is_down {
+        if is_down || self.end() < self.deaf_until {
             return None;
         }
-        let found = evidence::begins(&run, pair, self.floor.least())?;
-        (!evidence::has_harmonic(&found, &self.samples)).then_some(found)
+        let (found, belief) = evidence::judge(&run, pair, self.floor.least(), self.played.echo_max())?;
+        let before_run = &self.blocks[self.next % HISTORY];
+        if self.is_echo(&found)
+            || !evidence::began_together(before_run, &found)
+            || evidence::has_harmonic(&found, &self.samples)
+        {
+            return None;
+        }
+        let blocks = before.map_or(0, |(p, blocks)| if p == pair { blocks } else { 0 }) + 1;
+        self.likely = Some((pair, blocks));
+        (belief == Belief::Sure || blocks >= LIKELY_BLOCKS).then_some(found)
+    }
+
+    /// A weaker copy of the key before, within the time that a line's echo takes.
+    fn is_echo(&self, found: &Found) -> bool {
+        let run_start = self.end().saturating_sub(RUN_LEN as u64);
+        self.last.as_ref().is_some_and(|last| {
+            run_start < last.held_until + ECHO_SAMPLES_MAX
+                && found.pair == last.found.pair
+                && found.low < ECHO_MAX * last.found.low
+                && found.high < ECHO_MAX * last.found.high
+        })
+    }
+
+    /// Where the last sub-block ended.
+    const fn end(&self) -> u64 {
+        self.position - self.pending_len as u64
     }
 
     /// The last sub-blocks, oldest first.
@@ -241,7 +314,7 @@ impl Detector {
 
     /// Loosely: does the key that is down go on?
     fn hold(&mut self, block: &Block, out: &mut Vec<ToneEvent>) {
-        let end = self.position - self.pending_len as u64;
+        let end = self.end();
         let Some(key) = &mut self.key else { return };
         if block.lost {
             key.lost += 1;
@@ -258,7 +331,7 @@ impl Detector {
     fn press(&mut self, found: Found, out: &mut Vec<ToneEvent>) {
         let digit = tone::digit_at(found.pair.row, found.pair.column);
         self.release(out);
-        let end = self.position - self.pending_len as u64;
+        let end = self.end();
         let before = &self.blocks[self.next % HISTORY];
         let partial = (evidence::presence(before, &found) * BLOCK_LEN as f32) as u64;
         let start = end.saturating_sub(RUN_LEN as u64 + partial + FILTER_DELAY);
@@ -275,52 +348,16 @@ impl Detector {
 
     fn release(&mut self, out: &mut Vec<ToneEvent>) {
         let Some(key) = self.key.take() else { return };
+        self.last = Some(Up {
+            found: key.found,
+            held_until: key.held_until,
+        });
         let end = key.held_until.saturating_sub(FILTER_DELAY);
         out.push(ToneEvent::Ended {
             digit: key.digit,
             start: key.start,
             end,
         });
-    }
-}
-
-/// The least energy of a run in the last second or so: what the line itself carries.
-#[derive(Debug, Clone)]
-struct Floor {
-    spans: [f32; FLOOR_SPANS],
-    span: usize,
-    blocks: u32,
-}
-
-impl Default for Floor {
-    fn default() -> Self {
-        Self {
-            spans: [f32::INFINITY; FLOOR_SPANS],
-            span: 0,
-            blocks: 0,
-        }
-    }
-}
-
-impl Floor {
-    /// 0 while the line is not known: then nothing is excused.
-    fn least(&self) -> f32 {
-        let known = self.span > 0 || self.blocks >= FLOOR_KNOWN_BLOCKS || self.spans[1].is_finite();
-        let least = self.spans.iter().copied().fold(f32::INFINITY, f32::min);
-        if known && least.is_finite() { least } else { 0.0 }
-    }
-
-    /// `blocks` sub-blocks at the end of runs of this energy.
-    fn hear(&mut self, energy: f32, blocks: u32) {
-        self.blocks += blocks;
-        if self.blocks > FLOOR_SPAN_BLOCKS {
-            self.blocks = 0;
-            self.span = (self.span + 1) % FLOOR_SPANS;
-            self.spans[self.span] = energy;
-            return;
-        }
-        let span = &mut self.spans[self.span];
-        *span = span.min(energy);
     }
 }
 

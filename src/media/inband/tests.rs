@@ -364,6 +364,72 @@ fn portions_of_any_size_give_the_same_keys() {
     }
 }
 
+#[test]
+fn the_state_is_small_and_owns_no_heap() {
+    assert!(size_of::<Detector>() <= 2048, "{} octets", size_of::<Detector>());
+    assert!(!std::mem::needs_drop::<Detector>());
+    let mut entropy = Entropy::from_number(5);
+    let (signal, digits) = sixteen(&mut entropy, |_, digit| KeyCase::nominal(digit));
+    let (mut detector, mut events) = (Detector::new(), Vec::with_capacity(4));
+    let (capacity, mut began) = (events.capacity(), 0);
+    for packet in signal.coded(Codec::Pcmu).chunks(160) {
+        detector.audio(Codec::Pcmu, packet, &mut events);
+        let begins = events.iter().filter(|e| matches!(e, ToneEvent::Began { .. }));
+        began += begins.count();
+        events.clear();
+    }
+    assert_eq!((began, events.capacity()), (digits.len(), capacity));
+}
+
+#[test]
+fn a_key_is_heard_under_the_echo_of_what_we_play() {
+    let heard_when = |told: bool| {
+        let mut entropy = Entropy::from_number(7);
+        let (signal, digits) = sixteen(&mut entropy, |_, digit| KeyCase {
+            level_dbm0: -20.0,
+            tone_ms: 80.0,
+            ..KeyCase::nominal(digit)
+        });
+        // A voice begins with each key, as loud in its echo as one of the key's tones.
+        let mut prompt = Signal(vec![0.0; signal.0.len()]).sine(300.0, -8.0);
+        for (sample, key) in prompt.0.iter_mut().zip(&signal.0) {
+            if *key == 0.0 {
+                *sample = 0.0;
+            }
+        }
+        let signal = signal.add(|n| prompt.0[n] * 0.25);
+        let prompt = prompt.coded(Codec::Pcmu);
+        let (mut detector, mut events) = (Detector::new(), Vec::new());
+        for (packet, played) in signal.coded(Codec::Pcmu).chunks(160).zip(prompt.chunks(160)) {
+            if told {
+                detector.played(Codec::Pcmu, played);
+            }
+            detector.audio(Codec::Pcmu, packet, &mut events);
+        }
+        let heard = events.iter().filter(|e| matches!(e, ToneEvent::Began { .. }));
+        (heard.count(), digits.len())
+    };
+    assert_eq!(heard_when(false), (0, 16));
+    assert_eq!(heard_when(true), (16, 16));
+}
+
+#[test]
+fn the_echo_of_a_key_on_the_line_is_not_the_key_again() {
+    for (delay_ms, gain) in [(15, 0.25), (30, 0.35), (38, 0.45)] {
+        let mut entropy = Entropy::from_number(6);
+        let (mut signal, digits) = sixteen(&mut entropy, |_, digit| KeyCase {
+            tone_ms: 100.0,
+            pause_ms: 100.0,
+            ..KeyCase::nominal(digit)
+        });
+        for n in (delay_ms * 8..signal.0.len()).rev() {
+            signal.0[n] += signal.0[n - delay_ms * 8] * gain;
+        }
+        let (heard, _) = hear(Codec::Pcmu, &signal.coded(Codec::Pcmu));
+        assert_eq!(heard, digits, "{delay_ms} ms, {gain}");
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn no_audio_panics(

@@ -15,6 +15,7 @@ use crate::media::keys::{Content, Keys, KeysConfig};
 use crate::media::press::{InfoKey, PressEvent};
 use crate::media::quality::{ReceiveQuality, ReceptionFigures};
 use crate::media::rtp::{Arrival, Packet};
+use crate::model::Codec;
 
 /// RFC 3389.
 const COMFORT_NOISE_PAYLOAD_TYPE: u8 = 13;
@@ -142,6 +143,11 @@ impl Receiver {
 
     pub(super) fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         self.keys.poll_timeout()
+    }
+
+    /// Audio that our side sent, for what of it comes back.
+    pub(super) fn sent(&mut self, codec: Codec, octets: &[u8], are_tones: bool) {
+        self.keys.on_sent(codec, octets, are_tones);
     }
 
     pub(super) fn handle(

@@ -156,6 +156,11 @@ impl Sender {
         };
     }
 
+    /// Whether the last packet was of keys as tones.
+    pub(super) const fn is_sending_tones(&self) -> bool {
+        matches!(self.keying, Some(KeySender::Tones(_)))
+    }
+
     pub(super) fn next_packet(
         &mut self,
         now: Instant,
