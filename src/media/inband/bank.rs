@@ -147,8 +147,7 @@ impl Complex {
 
 /// Everything that depends on frequencies alone.
 pub(super) struct Tables {
-    /// b1 − a1, 1 − a2, a1 and a2 of the sections, one a lane; the last lane is idle.
-    sections: [[f32; LANES]; 4],
+    sections: SectionLanes,
     gain: f32,
     /// e^(−jωn) for each sample of a sub-block.
     carrier: [Lanes; BLOCK_LEN],
@@ -198,12 +197,7 @@ impl Tables {
             .zip(&nominal)
             .for_each(|(p, n)| *p = (mean_power / n) as f32);
         Self {
-            sections: std::array::from_fn(|place| {
-                std::array::from_fn(|k| {
-                    let [b1, a1, a2] = SECTIONS.get(k).map_or([0.0; 3], |s| s.coefficients());
-                    [b1 - a1, 1.0 - a2, a1, a2][place] as f32
-                })
-            }),
+            sections: SectionLanes::new(),
             gain: (1.0 / mean_power.sqrt()) as f32,
             carrier: std::array::from_fn(lanes_turned),
             advance: std::array::from_fn(|m| lanes_turned(m * BLOCK_LEN)),
@@ -261,10 +255,36 @@ impl Block {
 /// Lanes of the filter: three sections and an idle one.
 const LANES: usize = 4;
 
+/// Coefficients of the sections, one a lane.
+struct SectionLanes {
+    /// b1 − a1.
+    c1: [f32; LANES],
+    /// 1 − a2.
+    c2: [f32; LANES],
+    a1: [f32; LANES],
+    a2: [f32; LANES],
+}
+
+impl SectionLanes {
+    fn new() -> Self {
+        let lanes = |of: fn([f64; 3]) -> f64| {
+            let of = |section: &Section| of(section.coefficients()) as f32;
+            std::array::from_fn(|k| SECTIONS.get(k).map_or(0.0, of))
+        };
+        Self {
+            c1: lanes(|[b1, a1, _]| b1 - a1),
+            c2: lanes(|[_, _, a2]| 1.0 - a2),
+            a1: lanes(|[_, a1, _]| a1),
+            a2: lanes(|[_, _, a2]| a2),
+        }
+    }
+}
+
 /// The filter between two samples.
 #[derive(Debug, Clone, Copy, Default)]
 struct Pipeline {
     input: [f32; LANES],
+    output: [f32; LANES],
     first: [f32; LANES],
     second: [f32; LANES],
 }
@@ -320,25 +340,21 @@ impl Bank {
     /// that the whole lags by two samples. With y = x + m₁ put into the next memory (m₁' = (b1 − a1) x + m₂ − a1 m₁,
     /// m₂' = (1 − a2) x − a2 m₁) a sample waits for one product and one sum of the sample before.
     fn filter(&mut self, tables: &Tables, samples: &mut [f32; BLOCK_LEN]) {
-        let Pipeline {
-            mut input,
-            mut first,
-            mut second,
-        } = self.pipeline;
-        let [c1, c2, a1, a2] = &tables.sections;
+        let sections = &tables.sections;
+        let mut pipe = self.pipeline;
         for sample in samples {
-            input[0] = *sample * tables.gain;
-            let mut output = [0.0; LANES];
+            pipe.input[0] = *sample * tables.gain;
             for k in 0..LANES {
-                output[k] = input[k] + first[k];
-                let next = (c1[k] * input[k] + second[k]) - a1[k] * first[k];
-                second[k] = c2[k] * input[k] - a2[k] * first[k];
-                first[k] = next;
+                pipe.output[k] = pipe.input[k] + pipe.first[k];
+                let next = (sections.c1[k] * pipe.input[k] + pipe.second[k]) - sections.a1[k] * pipe.first[k];
+                pipe.second[k] = sections.c2[k] * pipe.input[k] - sections.a2[k] * pipe.first[k];
+                pipe.first[k] = next;
             }
-            *sample = output[2];
-            input = [0.0, output[0], output[1], output[2]];
+            let [one, two, three, _] = pipe.output;
+            *sample = three;
+            pipe.input = [0.0, one, two, three];
         }
-        self.pipeline = Pipeline { input, first, second };
+        self.pipeline = pipe;
     }
 }
 

@@ -284,7 +284,7 @@ impl Track {
         let mean = (power / RUN_BLOCKS as f32).sqrt();
         let differences = tone.iter().map(|t| (t.power().sqrt() - mean).abs());
         let envelope = differences.fold(0.0, f32::max) / (ENVELOPE_MAX * mean);
-        if !(envelope <= ENVELOPE_LIKELY_MAX) {
+        if envelope > ENVELOPE_LIKELY_MAX || envelope.is_nan() {
             return None;
         }
         let slope = phase_slope(tone);
