@@ -17,7 +17,7 @@ use crate::model::{Codec, Digit, Digits, Entropy, KeyTransport};
 use crate::net::media_engine::MediaLeg;
 use crate::net::sip_net::{Flow as Way, Flows, Inbound, RouteGuard};
 use crate::sdp::{self, LocalMedia};
-use crate::sip::message::{Message, Method, Response};
+use crate::sip::message::{Message, Method, Request, Response};
 use crate::sip::transaction::timer::TimerConfig;
 use crate::sip::transport::SipTransport;
 use crate::sip::uas::{Event, Input, Output, UasConfig, UasSession};
@@ -95,12 +95,9 @@ pub(super) async fn run(
         Ok(leg) => leg,
         Err(error) => {
             tracing::warn!(%error, "the simulator has no room for a call");
-            let refusal = Response::reply_to(&request, 503, None).with_to_tag(&exchange.entropy().token());
             record.state(CallState::Ended);
             exchange.records.touch();
-            let octets = refusal.to_bytes();
-            let answer = || exchange.sip.answer(&flow, local, source, &octets);
-            return turn_away(answer, &mut messages).await;
+            return turn_away(&exchange, &request, source, local, &flow, &mut messages).await;
         }
     };
     let offer = request.body_of_type("application/sdp").map(<[u8]>::to_vec);
@@ -182,16 +179,21 @@ fn local_media(local: SocketAddr, exchange: &Exchange, callee: &Callee) -> Local
     }
 }
 
-/// A carrier that takes the INVITE and never says a word.
-/// Repeats what it has said to each repetition of the INVITE: none of them begins another call.
-async fn turn_away<F: Future<Output = std::io::Result<()>>>(
-    answer: impl Fn() -> F,
+/// 503, and the same to each repetition of the INVITE: none of them begins another call.
+async fn turn_away(
+    exchange: &Exchange,
+    request: &Request,
+    source: SocketAddr,
+    local: SocketAddr,
+    flow: &Way,
     messages: &mut mpsc::Receiver<Inbound>,
 ) {
+    let refusal = Response::reply_to(request, 503, None).with_to_tag(&exchange.entropy().token());
+    let octets = refusal.to_bytes();
     let limit = Instant::now() + TURNED_AWAY;
     let mut invited = true;
     loop {
-        if invited && let Err(error) = answer().await {
+        if invited && let Err(error) = exchange.sip.answer(flow, local, source, &octets).await {
             tracing::debug!(%error, "an answer was not sent");
         }
         let Ok(Some(next)) = tokio::time::timeout_at(limit.into(), messages.recv()).await else {
@@ -201,6 +203,7 @@ async fn turn_away<F: Future<Output = std::io::Result<()>>>(
     }
 }
 
+/// A carrier that takes the INVITE and never says a word.
 async fn stay_silent(exchange: &Exchange, record: &Record, messages: &mut mpsc::Receiver<Inbound>) {
     let limit = Instant::now() + CALL_MAX;
     while let Ok(Some(inbound)) = tokio::time::timeout_at(limit.into(), messages.recv()).await {
