@@ -191,16 +191,21 @@ fn local_media(local: SocketAddr, exchange: &Exchange, callee: &Callee) -> Local
     }
 }
 
-/// A carrier that takes the INVITE and never says a word.
-/// Repeats what it has said to each repetition of the INVITE: none of them begins another call.
-async fn turn_away<F: Future<Output = std::io::Result<()>>>(
-    answer: impl Fn() -> F,
+/// 503, and the same to each repetition of the INVITE: none of them begins another call.
+async fn turn_away(
+    exchange: &Exchange,
+    request: &Request,
+    source: SocketAddr,
+    local: SocketAddr,
+    flow: &Way,
     messages: &mut mpsc::Receiver<Inbound>,
 ) {
+    let refusal = Response::reply_to(request, 503, None).with_to_tag(&exchange.entropy().token());
+    let octets = refusal.to_bytes();
     let limit = Instant::now() + TURNED_AWAY;
     let mut invited = true;
     loop {
-        if invited && let Err(error) = answer().await {
+        if invited && let Err(error) = exchange.sip.answer(flow, local, source, &octets).await {
             tracing::debug!(%error, "an answer was not sent");
         }
         let Ok(Some(next)) = tokio::time::timeout_at(limit.into(), messages.recv()).await else {
@@ -210,6 +215,7 @@ async fn turn_away<F: Future<Output = std::io::Result<()>>>(
     }
 }
 
+/// A carrier that takes the INVITE and never says a word.
 async fn stay_silent(exchange: &Exchange, record: &Record, messages: &mut mpsc::Receiver<Inbound>) {
     let limit = Instant::now() + CALL_MAX;
     while let Ok(Some(inbound)) = tokio::time::timeout_at(limit.into(), messages.recv()).await {
