@@ -67,11 +67,6 @@ enum Until {
     TheEnd,
 }
 
-fn no_room(request: &Request, exchange: &Exchange) -> Vec<u8> {
-    let refusal = Response::reply_to(request, 503, None);
-    refusal.with_to_tag(&exchange.entropy().token()).to_bytes()
-}
-
 pub(super) async fn run(
     exchange: Arc<Exchange>,
     callee: Callee,
@@ -102,9 +97,7 @@ pub(super) async fn run(
             tracing::warn!(%error, "the simulator has no room for a call");
             record.state(CallState::Ended);
             exchange.records.touch();
-            let octets = no_room(&request, &exchange);
-            let answer = || exchange.sip.answer(&flow, local, source, &octets);
-            return turn_away(answer, &mut messages).await;
+            return turn_away(&exchange, &request, source, local, &flow, &mut messages).await;
         }
     };
     let offer = request.body_of_type("application/sdp").map(<[u8]>::to_vec);
