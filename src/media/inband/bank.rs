@@ -15,10 +15,6 @@ pub(super) const TONES: usize = 8;
 /// Sub-blocks of one coherent sum: 15 ms, narrow enough to tell 697 from 770 Hz, wide enough for ±1.8 %.
 const SUM_BLOCKS: usize = 3;
 
-/// A sub-block with less energy in the band, a quarter of two tones of −28.5 dBm0, is not looked into: none of a key's is
-/// so weak, and much of speech is.
-const BAND_ENERGY_MIN: f32 = 7.0e6;
-
 /// Second-order sections of the band-pass: within 0.8 dB from 685 to 1665 Hz, −34 dB up to 460 Hz (dial tone, ring
 /// tone, hum, the fundamental of speech), −14 dB above 2150 Hz. Zeros lie on the unit circle, so a section needs one
 /// numerator coefficient: `y = x + b1 x₁ + x₂ − a1 y₁ − a2 y₂`.
@@ -147,7 +143,7 @@ impl Complex {
 
 /// Everything that depends on frequencies alone.
 pub(super) struct Tables {
-    sections: SectionLanes,
+    sections: [[f32; 3]; 3],
     gain: f32,
     /// e^(−jωn) for each sample of a sub-block.
     carrier: [Lanes; BLOCK_LEN],
@@ -197,7 +193,7 @@ impl Tables {
             .zip(&nominal)
             .for_each(|(p, n)| *p = (mean_power / n) as f32);
         Self {
-            sections: SectionLanes::new(),
+            sections: SECTIONS.map(|s| s.coefficients().map(|c| c as f32)),
             gain: (1.0 / mean_power.sqrt()) as f32,
             carrier: std::array::from_fn(lanes_turned),
             advance: std::array::from_fn(|m| lanes_turned(m * BLOCK_LEN)),
@@ -252,47 +248,10 @@ impl Block {
     }
 }
 
-/// Lanes of the filter: three sections and an idle one.
-const LANES: usize = 4;
-
-/// Coefficients of the sections, one a lane.
-struct SectionLanes {
-    /// b1 − a1.
-    c1: [f32; LANES],
-    /// 1 − a2.
-    c2: [f32; LANES],
-    a1: [f32; LANES],
-    a2: [f32; LANES],
-}
-
-impl SectionLanes {
-    fn new() -> Self {
-        let lanes = |of: fn([f64; 3]) -> f64| {
-            let of = |section: &Section| of(section.coefficients()) as f32;
-            std::array::from_fn(|k| SECTIONS.get(k).map_or(0.0, of))
-        };
-        Self {
-            c1: lanes(|[b1, a1, _]| b1 - a1),
-            c2: lanes(|[_, _, a2]| 1.0 - a2),
-            a1: lanes(|[_, a1, _]| a1),
-            a2: lanes(|[_, _, a2]| a2),
-        }
-    }
-}
-
-/// The filter between two samples.
-#[derive(Debug, Clone, Copy, Default)]
-struct Pipeline {
-    input: [f32; LANES],
-    output: [f32; LANES],
-    first: [f32; LANES],
-    second: [f32; LANES],
-}
-
 /// The filter's memory and the last sub-blocks.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Bank {
-    pipeline: Pipeline,
+    memory: [[f32; 2]; 3],
     earlier: [Lanes; SUM_BLOCKS - 1],
 }
 
@@ -308,15 +267,6 @@ impl Bank {
         let mut filtered = *samples;
         self.filter(tables, &mut filtered);
         let band_energy = energy(&filtered);
-        if band_energy < BAND_ENERGY_MIN {
-            let [_, last] = self.earlier;
-            self.earlier = [last, Lanes::default()];
-            return Block {
-                total_energy,
-                band_energy,
-                ..Block::default()
-            };
-        }
         let tones = correlate(tables, &filtered);
         let [before_last, last] = self.earlier;
         let [_, one, two] = &tables.advance;
@@ -336,26 +286,25 @@ impl Bank {
         }
     }
 
-    /// Transposed direct form II, the sections as lanes of a vector: each takes what the one before gave a sample ago, so
-    /// that the whole lags by two samples. With y = x + m₁ put into the next memory (m₁' = (b1 − a1) x + m₂ − a1 m₁,
-    /// m₂' = (1 − a2) x − a2 m₁) a sample waits for one product and one sum of the sample before.
+    /// Transposed direct form II, the three sections sample by sample, so that they overlap in the pipeline.
     fn filter(&mut self, tables: &Tables, samples: &mut [f32; BLOCK_LEN]) {
-        let sections = &tables.sections;
-        let mut pipe = self.pipeline;
+        let [[mut a1, mut a2], [mut b1, mut b2], [mut c1, mut c2]] = self.memory;
+        let [first, second, third] = tables.sections;
         for sample in samples {
-            pipe.input[0] = *sample * tables.gain;
-            for k in 0..LANES {
-                pipe.output[k] = pipe.input[k] + pipe.first[k];
-                let next = (sections.c1[k] * pipe.input[k] + pipe.second[k]) - sections.a1[k] * pipe.first[k];
-                pipe.second[k] = sections.c2[k] * pipe.input[k] - sections.a2[k] * pipe.first[k];
-                pipe.first[k] = next;
-            }
-            let [one, two, three, _] = pipe.output;
-            *sample = three;
-            pipe.input = [0.0, one, two, three];
+            let x = *sample * tables.gain;
+            let x = section(x, first, &mut a1, &mut a2);
+            let x = section(x, second, &mut b1, &mut b2);
+            *sample = section(x, third, &mut c1, &mut c2);
         }
-        self.pipeline = pipe;
+        self.memory = [[a1, a2], [b1, b2], [c1, c2]];
     }
+}
+
+fn section(x: f32, [b1, a1, a2]: [f32; 3], memory1: &mut f32, memory2: &mut f32) -> f32 {
+    let y = x + *memory1;
+    *memory1 = (b1 * x + *memory2) - a1 * y;
+    *memory2 = x - a2 * y;
+    y
 }
 
 fn energy(samples: &[f32; BLOCK_LEN]) -> f32 {

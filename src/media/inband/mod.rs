@@ -51,7 +51,7 @@ const ECHO_MAX: f32 = 0.56;
 /// Our own keys may come back for so long after each packet of them: 300 ms.
 const DEAF_SAMPLES: u64 = 2400;
 /// Delay of the band-pass filter in the middle of the band, samples.
-const FILTER_DELAY: u64 = 10;
+const FILTER_DELAY: u64 = 8;
 
 /// What the detector heard; positions are samples since [`Detector::new`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
