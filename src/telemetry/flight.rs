@@ -5,7 +5,7 @@
 //! ```
 //! Invariants:
 //! - Only a call that we place opens a record, so strangers push nobody out.
-//! - The memory is bounded: calls, messages of a call, octets of a message. What found no room is counted in its call.
+//! - The memory is bounded: calls, messages of a call, octets of a message. What finds no room is left out and counted (`ringproof_capture_messages_dropped_total`).
 //! - Streams are written as datagrams too, one for each message, between the same addresses and ports: a capture of TLS could
 //!   not be read at all.
 use std::collections::{BTreeMap, VecDeque};
@@ -97,12 +97,15 @@ impl FlightRecorder {
     ) {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut inner = self.inner();
-        if inner
-            .calls
-            .get(call_id)
-            .is_none_or(|records| records.len() >= MESSAGES_MAX)
-        {
+        let Some(kept) = inner.calls.get(call_id).map(Vec::len) else {
             return;
+        };
+        if kept >= MESSAGES_MAX {
+            return left_out();
+        }
+        let payload = payload();
+        if payload.len() > OCTETS_MAX {
+            return left_out();
         }
         let local = inner.ways.seen(local, peer);
         let (source, destination) = match way {
@@ -114,7 +117,7 @@ impl FlightRecorder {
                 since_epoch,
                 source,
                 destination,
-                payload: payload(),
+                payload,
             });
         }
     }
@@ -146,6 +149,10 @@ impl FlightRecorder {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn left_out() {
+    metrics::counter!("ringproof_capture_messages_dropped_total").increment(1);
 }
 
 impl Record {
@@ -260,6 +267,16 @@ mod tests {
             PEER.parse().unwrap(),
             || panic!("expected that a full call asks for nothing"),
         );
+    }
+
+    #[test]
+    fn a_message_that_no_datagram_holds_leaves_the_others_readable() {
+        let recorder = FlightRecorder::new(1);
+        recorder.open("a");
+        note(&recorder, "a", Way::Received, &"x".repeat(OCTETS_MAX + 1));
+        note(&recorder, "a", Way::Received, "SIP/2.0 200 OK");
+        let file = recorder.capture(&ids(&["a"])).unwrap().unwrap();
+        assert_eq!(read(&file).len(), 1);
     }
 
     #[test]
