@@ -53,19 +53,15 @@ async fn a_bad_link_changes_no_outcome_and_rings_no_phone_twice() {
     let ends = town.ended(&asked, Duration::from_secs(150)).await;
     let tally = town.link.tally();
     let (mut wrong, mut came): (Vec<Value>, BTreeMap<&str, usize>) = (Vec::new(), BTreeMap::new());
-    let (mut answers, mut unsettled, mut set_aside) = (0, 0, 0);
+    let (mut answers, mut unsettled) = (0, 0);
     for (n, call) in asked.iter().enumerate() {
         let events = &ends[&call.id];
         assert_eq!(events.len(), 1, "more than one outcome: {events:#?}");
         let end = events.values().next().unwrap();
         let wanted = callee(n).0;
         let rang = tally.to(&call.number);
-        // Either side opens no audio on a machine that is late: `congestion` is right then, and says nothing of the link.
-        let is_too_busy = rang.iter().all(|seen| seen.turned_away);
         if end["reason"] == wanted {
             *came.entry(wanted).or_default() += 1;
-        } else if is_too_busy && end["reason"] == "congestion" {
-            set_aside += 1;
         } else {
             wrong.push(json!({"wanted": wanted, "found": end}));
         }
@@ -82,20 +78,17 @@ async fn a_bad_link_changes_no_outcome_and_rings_no_phone_twice() {
     }
     let counted = town.link.counted();
     println!(
-        "lossy link: {} of {} right, {set_aside} more turned away by a busy machine ({came:?}), {answers} answers all acknowledged ({unsettled} by an ACK that was lost before the BYE), no phone rang twice; {counted:?}; {:.0} s",
-        calls - set_aside - wrong.len(),
-        calls - set_aside,
+        "lossy link: {} of {calls} right ({came:?}), {answers} answers all acknowledged ({unsettled} by an ACK that was lost before the BYE), no phone rang twice; {counted:?}; {:.0} s",
+        calls - wrong.len(),
         began.elapsed().as_secs_f64()
     );
     for wrong in &wrong {
         println!("wrong: {wrong:#}");
     }
-    assert!(set_aside <= calls / 10, "the machine is too busy to tell");
     // One in a thousand; of few calls, one.
     assert!(
-        wrong.len() <= ((calls - set_aside) / 1000).max(1),
-        "{} of {} are wrong",
-        wrong.len(),
-        calls - set_aside
+        wrong.len() <= (calls / 1000).max(1),
+        "{} of {calls} are wrong",
+        wrong.len()
     );
 }

@@ -26,8 +26,6 @@ pub(crate) struct Seen {
     pub(crate) acknowledged: BTreeSet<(String, u32)>,
     /// ACKs that came.
     settled: BTreeSet<(String, u32)>,
-    /// The carrier said 503: no callee does, but the simulator when its machine is too busy for another call's audio.
-    pub(crate) turned_away: bool,
     /// Legs whose BYE came, from either side.
     ended: BTreeSet<String>,
     /// What was said, for a test that fails.
@@ -137,7 +135,6 @@ impl Tally {
             return;
         };
         seen.phones.insert(tag.clone());
-        seen.turned_away |= response.status == 503;
         if response.is_success() {
             seen.answered.insert((tag, seq(&response.headers)));
         }
