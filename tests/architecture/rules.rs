@@ -106,7 +106,7 @@ pub(super) const PURE: &[&str] = &["model", "policy", "sip", "sdp", "media", "iv
 const BANNED_IN_PURE: &[&str] = &[
     "tokio",
     "reqwest",
-    "sqlx",
+    "rusqlite",
     "axum",
     "rustix",
     "getrandom",
@@ -131,7 +131,7 @@ const ONLY: &[(&str, &str)] = &[
     ("rtp_rs", "media/rtp.rs"),
     ("webrtc_media", "media/frame.rs"),
     ("hound", "prompt/"),
-    ("sqlx", "store/"),
+    ("rusqlite", "store/"),
     ("sdp_types", "sdp/"),
     ("rlibphonenumber", "model/"),
     ("aws_lc_rs", "media/srtp/cipher.rs"),

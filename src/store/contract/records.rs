@@ -1,7 +1,6 @@
 //! Keys, enrolments, lists, retention, and the engine's own misfortunes.
 use super::*;
 
-use sqlx::{ConnectOptions, Executor};
 
 fn key(id: &str) -> ApiKey {
     ApiKey {
@@ -283,17 +282,13 @@ pub(super) async fn a_failing_write_spoils_no_other_of_its_group(lab: Lab) {
 
 pub(super) async fn a_lock_held_by_another_process_is_told_and_survived(lab: Lab) {
     let queued = lab.created(lab.request(1, 0)).await;
-    let mut other = sqlx::sqlite::SqliteConnectOptions::new()
-        .filename(lab.path())
-        .connect()
-        .await
-        .unwrap();
-    other.execute("BEGIN IMMEDIATE").await.unwrap();
+    let other = rusqlite::Connection::open(lab.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let refused = lab.store.accept(lab.request(2, 0), lab.entropy(), T0).await;
     assert!(matches!(refused, Err(StoreError::Locked)), "{refused:?}");
     assert_eq!(lab.store.ready().await, Err(StoreError::Locked));
     assert_eq!(lab.read(queued.id).await.id, queued.id, "readers go on");
-    other.execute("ROLLBACK").await.unwrap();
+    other.execute_batch("ROLLBACK").unwrap();
     lab.created(lab.request(2, 0)).await;
     assert_eq!(lab.store.ready().await, Ok(()));
 }
@@ -308,6 +303,7 @@ pub(super) async fn a_store_is_refused_that_would_forget_or_cannot_be_opened(lab
         ),
         ("sqlite:///nowhere/at/all/x.db", "cannot open"),
         ("sqlite:", "no file name"),
+        ("sqlite://x.db?mode=ro", "found parameters (\"mode=ro\")"),
     ] {
         let options = StoreOptions::new(url, Arc::new(render));
         let error = Store::open(options).await.err().unwrap().to_string();

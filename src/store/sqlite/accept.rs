@@ -1,5 +1,4 @@
 //! Stop 1.
-use sqlx::sqlite::SqliteRow;
 
 use crate::model::{Attempt, Stage};
 use crate::model::{
@@ -11,7 +10,7 @@ use super::super::{
     Accept, Accepted, AuditRow, BlockSubject, CancelNotice, IdempotencyStart, ProgressKind, StoreError,
 };
 use super::publish::DayCounter;
-use super::{Sqlite, Tx, engine_error, get, get_parsed, get_parsed_option, to_json};
+use super::{Row, Sqlite, Tx, get, get_parsed, get_parsed_option, query, to_json};
 
 impl Sqlite {
     pub(in super::super) async fn accept(
@@ -20,47 +19,45 @@ impl Sqlite {
         entropy: Entropy,
         now: UnixMillis,
     ) -> Result<Accepted, StoreError> {
-        self.write(move |tx| Box::pin(accept(tx, request, entropy, now)))
-            .await
+        self.write(move |tx| accept(tx, request, entropy, now)).await
     }
 }
 
-async fn accept(
+fn accept(
     mut tx: Tx<'_>,
     request: Accept,
     mut entropy: Entropy,
     now: UnixMillis,
 ) -> Result<Accepted, StoreError> {
     if let Some(key) = &request.idempotency {
-        match tx.idempotency_start(key, now).await? {
+        match tx.idempotency_start(key, now)? {
             IdempotencyStart::Fresh => {}
             IdempotencyStart::Replay(answer) => return Ok(Accepted::Replay(answer)),
             IdempotencyStart::Mismatch => return Ok(Accepted::IdempotencyMismatch),
             IdempotencyStart::InFlight => return Ok(Accepted::IdempotencyInFlight),
         }
     }
-    let in_the_way = tx.in_progress(&request).await?;
+    let in_the_way = tx.in_progress(&request)?;
     if let Some(other) = in_the_way.iter().find(|other| !other.gives_way_to(&request)) {
-        tx.idempotency_forget(request.idempotency.as_ref()).await?;
+        tx.idempotency_forget(request.idempotency.as_ref())?;
         return Ok(Accepted::NumberBusy {
             verification: other.id,
         });
     }
-    if let Some(refusal) = tx.refusal(&request, !in_the_way.is_empty(), now).await? {
-        tx.insert_audit(&refusal_audit(&request.verification, &refusal, now))
-            .await?;
-        tx.idempotency_forget(request.idempotency.as_ref()).await?;
+    if let Some(refusal) = tx.refusal(&request, !in_the_way.is_empty(), now)? {
+        tx.insert_audit(&refusal_audit(&request.verification, &refusal, now))?;
+        tx.idempotency_forget(request.idempotency.as_ref())?;
         return Ok(Accepted::Refused(refusal));
     }
     // Last: a block or a limit says more than that the call before is still ending.
-    if let Some(verification) = tx.still_ringing(&request).await? {
-        tx.idempotency_forget(request.idempotency.as_ref()).await?;
+    if let Some(verification) = tx.still_ringing(&request)? {
+        tx.idempotency_forget(request.idempotency.as_ref())?;
         return Ok(Accepted::NumberBusy { verification });
     }
     for other in in_the_way {
-        tx.supersede(other, &mut entropy, now).await?;
+        tx.supersede(other, &mut entropy, now)?;
     }
-    tx.create(request, &mut entropy, now).await
+    tx.create(request, &mut entropy, now)
 }
 
 /// A verification in progress for the same number.
@@ -77,7 +74,7 @@ impl InProgress {
     }
 }
 
-fn in_progress_of(row: &SqliteRow) -> Result<InProgress, StoreError> {
+fn in_progress_of(row: &Row) -> Result<InProgress, StoreError> {
     let live = match get_parsed_option(row, "attempt_id")? {
         Some(id) => Some((id, super::get_count(row, "attempt_number")?, get(row, "node")?)),
         None => None,
@@ -92,7 +89,7 @@ fn in_progress_of(row: &SqliteRow) -> Result<InProgress, StoreError> {
 
 impl Tx<'_> {
     /// Blocks, then limits, in the order in which they help the caller most.
-    async fn refusal(
+    fn refusal(
         &mut self,
         request: &Accept,
         superseding: bool,
@@ -101,7 +98,7 @@ impl Tx<'_> {
         let verification = &request.verification;
         let number = verification.to.reveal();
         let end_user = verification.end_user_id.as_deref();
-        if let Some(block) = super::records::find_block(self.conn, number, end_user, now).await? {
+        if let Some(block) = super::records::find_block(self.conn, number, end_user, now)? {
             let refusal = match block.subject {
                 BlockSubject::EndUser(_) => {
                     Refusal::new(ProblemCode::UserBlocked, "calls for this end user are blocked")
@@ -118,43 +115,38 @@ impl Tx<'_> {
             .iter()
             .filter(|quota| !(superseding && quota.cool_down))
         {
-            let nth_newest = self.nth_newest_use(quota).await?;
+            let nth_newest = self.nth_newest_use(quota)?;
             if let Some(refusal) = quota.judge(nth_newest, now) {
                 return Ok(Some(refusal));
             }
         }
-        if let Some(refusal) = self.queue_refusal(request.pending_max).await? {
+        if let Some(refusal) = self.queue_refusal(request.pending_max)? {
             return Ok(Some(refusal));
         }
         // What supersedes a call takes its place.
         if superseding {
             return Ok(None);
         }
-        self.live_refusal(request.live_max).await
+        self.live_refusal(request.live_max)
     }
 
-    async fn nth_newest_use(&mut self, quota: &Quota) -> Result<Option<UnixMillis>, StoreError> {
-        let row = sqlx::query(
-            "SELECT at FROM usage WHERE kind = ? AND subject = ? ORDER BY at DESC LIMIT 1 OFFSET ?",
-        )
-        .bind(quota.kind.as_str())
-        .bind(&quota.subject)
-        .bind(i64::from(quota.max.saturating_sub(1)))
-        .fetch_optional(&mut *self.conn)
-        .await
-        .map_err(engine_error)?;
+    fn nth_newest_use(&mut self, quota: &Quota) -> Result<Option<UnixMillis>, StoreError> {
+        let row =
+            query("SELECT at FROM usage WHERE kind = ? AND subject = ? ORDER BY at DESC LIMIT 1 OFFSET ?")
+                .bind(quota.kind.as_str())
+                .bind(&quota.subject)
+                .bind(i64::from(quota.max.saturating_sub(1)))
+                .fetch_optional(self.conn)?;
         row.map(|row| Ok(UnixMillis(get(&row, "at")?))).transpose()
     }
 
-    async fn queue_refusal(&mut self, pending_max: u32) -> Result<Option<Refusal>, StoreError> {
+    fn queue_refusal(&mut self, pending_max: u32) -> Result<Option<Refusal>, StoreError> {
         if pending_max == 0 {
             return Ok(None);
         }
-        let full = sqlx::query("SELECT 1 FROM verifications WHERE reason IS NULL LIMIT 1 OFFSET ?")
+        let full = query("SELECT 1 FROM verifications WHERE reason IS NULL LIMIT 1 OFFSET ?")
             .bind(i64::from(pending_max) - 1)
-            .fetch_optional(&mut *self.conn)
-            .await
-            .map_err(engine_error)?;
+            .fetch_optional(self.conn)?;
         let wait = std::time::Duration::from_secs(5);
         Ok(full.map(|_| {
             Refusal::limited(
@@ -166,15 +158,13 @@ impl Tx<'_> {
     }
 
     /// One more call would wait for a place until its life ends: better said at once.
-    async fn live_refusal(&mut self, live_max: u32) -> Result<Option<Refusal>, StoreError> {
+    fn live_refusal(&mut self, live_max: u32) -> Result<Option<Refusal>, StoreError> {
         if live_max == 0 {
             return Ok(None);
         }
-        let full = sqlx::query("SELECT 1 FROM attempts WHERE live_number IS NOT NULL LIMIT 1 OFFSET ?")
+        let full = query("SELECT 1 FROM attempts WHERE live_number IS NOT NULL LIMIT 1 OFFSET ?")
             .bind(i64::from(live_max) - 1)
-            .fetch_optional(&mut *self.conn)
-            .await
-            .map_err(engine_error)?;
+            .fetch_optional(self.conn)?;
         Ok(full.map(|_| Refusal {
             retry_after: Some(std::time::Duration::from_secs(5)),
             ..Refusal::new(
@@ -184,30 +174,26 @@ impl Tx<'_> {
         }))
     }
 
-    async fn in_progress(&mut self, request: &Accept) -> Result<Vec<InProgress>, StoreError> {
-        let rows = sqlx::query(
+    fn in_progress(&mut self, request: &Accept) -> Result<Vec<InProgress>, StoreError> {
+        let rows = query(
             "SELECT v.id, v.key_id, v.cancel_reason, a.id AS attempt_id, a.number AS attempt_number, a.node
              FROM verifications v
              LEFT JOIN attempts a ON a.verification_id = v.id AND a.live_number IS NOT NULL
              WHERE v.number = ? AND v.reason IS NULL ORDER BY v.id DESC",
         )
         .bind(request.verification.to.reveal())
-        .fetch_all(&mut *self.conn)
-        .await
-        .map_err(engine_error)?;
+        .fetch_all(self.conn)?;
         rows.iter().map(in_progress_of).collect()
     }
 
     /// A verification that has its outcome while its phone may still ring or talk. One that supersedes may wait for it.
-    async fn still_ringing(&mut self, request: &Accept) -> Result<Option<VerificationId>, StoreError> {
-        let row = sqlx::query(
+    fn still_ringing(&mut self, request: &Accept) -> Result<Option<VerificationId>, StoreError> {
+        let row = query(
             "SELECT v.id, v.key_id FROM attempts a JOIN verifications v ON v.id = a.verification_id
              WHERE a.taken_number = ? AND v.reason IS NOT NULL",
         )
         .bind(request.verification.to.reveal())
-        .fetch_optional(&mut *self.conn)
-        .await
-        .map_err(engine_error)?;
+        .fetch_optional(self.conn)?;
         let Some(row) = row else {
             return Ok(None);
         };
@@ -218,7 +204,7 @@ impl Tx<'_> {
         }
     }
 
-    async fn supersede(
+    fn supersede(
         &mut self,
         other: InProgress,
         entropy: &mut Entropy,
@@ -228,7 +214,6 @@ impl Tx<'_> {
         match other.live {
             None => self
                 .end(other.id, Outcome::new(reason), 0, entropy, now)
-                .await
                 .map(drop),
             // Told to end before: nothing more to say.
             Some(_) if other.cancel_reason.is_some() => Ok(()),
@@ -239,12 +224,12 @@ impl Tx<'_> {
                     node,
                     reason,
                 };
-                self.request_cancel(notice, number, entropy, now).await
+                self.request_cancel(notice, number, entropy, now)
             }
         }
     }
 
-    async fn create(
+    fn create(
         &mut self,
         request: Accept,
         entropy: &mut Entropy,
@@ -261,19 +246,17 @@ impl Tx<'_> {
         verification.sequence = 1;
         verification.stage = Stage::Queued;
         verification.outcome = None;
-        self.insert_verification(&verification, subscription.to_bits())
-            .await?;
+        self.insert_verification(&verification, subscription.to_bits())?;
         let attempt = first_attempt(AttemptId::generate(now, entropy), now);
-        self.insert_attempt(verification.id, &attempt, now).await?;
+        self.insert_attempt(verification.id, &attempt, now)?;
         verification.attempts = vec![attempt];
-        self.count_uses(&quotas, verification.id, now).await?;
-        self.count_day_of(&verification.to, verification.created_at, DayCounter::Accepted)
-            .await?;
-        self.note_created(&verification, subscription, entropy).await?;
+        self.count_uses(&quotas, verification.id, now)?;
+        self.count_day_of(&verification.to, verification.created_at, DayCounter::Accepted)?;
+        self.note_created(&verification, subscription, entropy)?;
         self.signals.attempts_due = true;
         let answer = render_answer(&verification);
         if let Some(key) = &idempotency {
-            self.idempotency_answer(key, &answer).await?;
+            self.idempotency_answer(key, &answer)?;
         }
         Ok(Accepted::Created {
             verification: Box::new(verification),
@@ -281,7 +264,7 @@ impl Tx<'_> {
         })
     }
 
-    async fn insert_verification(
+    fn insert_verification(
         &mut self,
         verification: &Verification,
         subscription: u8,
@@ -291,7 +274,7 @@ impl Tx<'_> {
             Destination::E164(number) => Some(i64::from(number.calling_code())),
             Destination::Internal(_) => None,
         };
-        sqlx::query(
+        query(
             "INSERT INTO verifications (id, key_id, profile, number, calling_code, country, extension_digits,
                  extension_wait_ms, method, code, purpose, locale, brand, client_ref, end_user_id, end_user_ip,
                  callback_url, subscription, tags, message, caller_id, created_at, expires_at, stage, status,
@@ -323,19 +306,17 @@ impl Tx<'_> {
         .bind(v.expires_at.0)
         .bind(v.stage.as_str())
         .bind(v.sequence as i64)
-        .execute(&mut *self.conn)
-        .await
-        .map_err(engine_error)
+        .execute(self.conn)
         .map(drop)
     }
 
-    pub(super) async fn insert_attempt(
+    pub(super) fn insert_attempt(
         &mut self,
         verification: VerificationId,
         attempt: &Attempt,
         due_at: UnixMillis,
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "INSERT INTO attempts (id, verification_id, number, trunk, stage, created_at, due_at, report)
              VALUES (?, ?, ?, '', ?, ?, ?, ?)",
         )
@@ -346,14 +327,12 @@ impl Tx<'_> {
         .bind(attempt.created_at.0)
         .bind(due_at.0)
         .bind(to_json(&attempt.report)?)
-        .execute(&mut *self.conn)
-        .await
-        .map_err(engine_error)
+        .execute(self.conn)
         .map(drop)
     }
 
     /// One row per subject, however many limits it has.
-    async fn count_uses(
+    fn count_uses(
         &mut self,
         quotas: &[Quota],
         id: VerificationId,
@@ -366,39 +345,34 @@ impl Tx<'_> {
             .iter()
             .map(|quota| [quota.kind.as_str(), quota.subject.as_str()])
             .collect();
-        sqlx::query(
+        query(
             "INSERT OR IGNORE INTO usage (kind, subject, at, verification_id)
              SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), ?, ? FROM json_each(?)",
         )
         .bind(now.0)
         .bind(id.to_string())
         .bind(to_json(&subjects)?)
-        .execute(&mut *self.conn)
-        .await
-        .map_err(engine_error)
+        .execute(self.conn)
         .map(drop)
     }
 
     /// Tells a live call to end, durably and by notice.
-    pub(super) async fn request_cancel(
+    pub(super) fn request_cancel(
         &mut self,
         notice: CancelNotice,
         attempt_number: u32,
         entropy: &mut Entropy,
         now: UnixMillis,
     ) -> Result<(), StoreError> {
-        let row = sqlx::query(
+        let row = query(
             "UPDATE verifications SET cancel_reason = ?, sequence = sequence + 1 WHERE id = ?
              RETURNING sequence, callback_url, subscription",
         )
         .bind(notice.reason.as_str())
         .bind(notice.verification.to_string())
-        .fetch_one(&mut *self.conn)
-        .await
-        .map_err(engine_error)?;
+        .fetch_one(self.conn)?;
         let kind = ProgressKind::CancelRequested(notice.reason);
-        self.note(notice.verification, &row, kind, attempt_number, entropy, now)
-            .await?;
+        self.note(notice.verification, &row, kind, attempt_number, entropy, now)?;
         self.signals.cancels.push(notice);
         Ok(())
     }

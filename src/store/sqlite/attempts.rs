@@ -1,5 +1,4 @@
 //! The corridor between the stops: due, claim, stage, decide (stop 2), report.
-use sqlx::sqlite::SqliteRow;
 
 use crate::model::{AttemptId, AttemptReport, Entropy, Outcome, Reason, Stage, UnixMillis, VerificationId};
 
@@ -11,7 +10,7 @@ use super::accept::queued_attempt;
 use super::publish::DayCounter;
 use super::records::find_block;
 use super::rows::{load, outcome_of};
-use super::{Sqlite, Tx, engine_error, get, get_count, get_json, get_parsed, get_parsed_option, to_json};
+use super::{Row, Sqlite, Tx, get, get_count, get_json, get_parsed, get_parsed_option, query, to_json};
 
 impl Sqlite {
     pub(in super::super) async fn due_attempts(
@@ -19,8 +18,8 @@ impl Sqlite {
         now: UnixMillis,
         limit: u32,
     ) -> Result<Vec<DueAttempt>, StoreError> {
-        let mut conn = self.reader().await?;
-        let rows = sqlx::query(
+        self.read(move |conn| {
+        let rows = query(
             "SELECT a.id, a.verification_id, a.number, a.due_at, v.profile, v.country, v.calling_code, v.expires_at,
                     (SELECT json_group_array(t.trunk) FROM (SELECT trunk FROM attempts
                       WHERE verification_id = v.id AND trunk <> '' ORDER BY number) t) AS tried
@@ -31,24 +30,23 @@ impl Sqlite {
         )
         .bind(now.0)
         .bind(limit)
-        .fetch_all(&mut *conn)
-        .await
-        .map_err(engine_error)?;
+        .fetch_all(conn)?;
         rows.iter().map(due_of).collect()
+        }).await
     }
 
     pub(in super::super) async fn next_attempt_at(&self) -> Result<Option<UnixMillis>, StoreError> {
-        let mut conn = self.reader().await?;
-        // An attempt that waits for its number is woken when that is free, not by its time.
-        let row = sqlx::query(
+        self.read(move |conn| {
+            // An attempt that waits for its number is woken when that is free, not by its time.
+            let row = query(
             "SELECT min(CASE WHEN EXISTS (SELECT 1 FROM attempts other WHERE other.taken_number = v.number)
                              THEN v.expires_at ELSE min(a.due_at, v.expires_at) END) AS at
              FROM attempts a JOIN verifications v ON v.id = a.verification_id WHERE a.due_at IS NOT NULL",
         )
-        .fetch_one(&mut *conn)
+        .fetch_one(conn)?;
+            Ok(get::<Option<i64>>(&row, "at")?.map(UnixMillis))
+        })
         .await
-        .map_err(engine_error)?;
-        Ok(get::<Option<i64>>(&row, "at")?.map(UnixMillis))
     }
 
     pub(in super::super) async fn claim(
@@ -57,8 +55,7 @@ impl Sqlite {
         entropy: Entropy,
         now: UnixMillis,
     ) -> Result<Claimed, StoreError> {
-        self.write(move |tx| Box::pin(claim_attempt(tx, claim, entropy, now)))
-            .await
+        self.write(move |tx| claim_attempt(tx, claim, entropy, now)).await
     }
 
     pub(in super::super) async fn set_stage(
@@ -68,7 +65,7 @@ impl Sqlite {
         entropy: Entropy,
         now: UnixMillis,
     ) -> Result<StageSet, StoreError> {
-        self.write(move |tx| Box::pin(set_stage(tx, attempt, stage, entropy, now)))
+        self.write(move |tx| set_stage(tx, attempt, stage, entropy, now))
             .await
     }
 
@@ -78,12 +75,11 @@ impl Sqlite {
         entropy: Entropy,
         now: UnixMillis,
     ) -> Result<Decided, StoreError> {
-        self.write(move |tx| Box::pin(decide(tx, decision, entropy, now)))
-            .await
+        self.write(move |tx| decide(tx, decision, entropy, now)).await
     }
 
     pub(in super::super) async fn free_number(&self, attempt: AttemptId) -> Result<(), StoreError> {
-        self.write(move |tx| Box::pin(free_number(tx, attempt))).await
+        self.write(move |tx| free_number(tx, attempt)).await
     }
 
     pub(in super::super) async fn finish_report(
@@ -92,12 +88,12 @@ impl Sqlite {
         report: AttemptReport,
         now: UnixMillis,
     ) -> Result<(), StoreError> {
-        self.write(move |tx| Box::pin(finish_report(tx, attempt, report, now)))
+        self.write(move |tx| finish_report(tx, attempt, report, now))
             .await
     }
 }
 
-fn due_of(row: &SqliteRow) -> Result<DueAttempt, StoreError> {
+fn due_of(row: &Row) -> Result<DueAttempt, StoreError> {
     Ok(DueAttempt {
         id: get_parsed(row, "id")?,
         verification: get_parsed(row, "verification_id")?,
@@ -130,17 +126,15 @@ struct Standing {
 }
 
 impl Tx<'_> {
-    async fn standing(&mut self, attempt: AttemptId) -> Result<Option<Standing>, StoreError> {
-        let row = sqlx::query(
+    fn standing(&mut self, attempt: AttemptId) -> Result<Option<Standing>, StoreError> {
+        let row = query(
             "SELECT a.verification_id, a.number AS attempt_number, a.node, a.stage, a.reason, a.due_at,
                     v.reason AS ended, v.cancel_reason, v.expires_at, v.number, v.end_user_id,
                     EXISTS (SELECT 1 FROM attempts other WHERE other.taken_number = v.number) AS number_is_taken
              FROM attempts a JOIN verifications v ON v.id = a.verification_id WHERE a.id = ?",
         )
         .bind(attempt.to_string())
-        .fetch_optional(&mut *self.conn)
-        .await
-        .map_err(engine_error)?;
+        .fetch_optional(self.conn)?;
         let Some(row) = row else {
             return Ok(None);
         };
@@ -161,13 +155,13 @@ impl Tx<'_> {
     }
 }
 
-async fn claim_attempt(
+fn claim_attempt(
     mut tx: Tx<'_>,
     claim: Claim,
     mut entropy: Entropy,
     now: UnixMillis,
 ) -> Result<Claimed, StoreError> {
-    let Some(standing) = tx.standing(claim.attempt).await? else {
+    let Some(standing) = tx.standing(claim.attempt)? else {
         return Ok(Claimed::NoLonger);
     };
     let over = standing.ended.is_some() || standing.cancel_reason.is_some() || standing.expires_at <= now;
@@ -175,7 +169,7 @@ async fn claim_attempt(
         return Ok(Claimed::NoLonger);
     }
     let end_user = standing.end_user.as_deref();
-    if let Some(block) = find_block(tx.conn, &standing.number, end_user, now).await? {
+    if let Some(block) = find_block(tx.conn, &standing.number, end_user, now)? {
         let outcome = Outcome::new(match block.subject {
             BlockSubject::EndUser(_) => Reason::UserBlocked,
             BlockSubject::Number(_) | BlockSubject::Prefix(_) => Reason::NumberBlocked,
@@ -186,14 +180,13 @@ async fn claim_attempt(
             standing.attempt_number,
             &mut entropy,
             now,
-        )
-        .await?;
+        )?;
         return Ok(Claimed::Blocked(outcome));
     }
     if standing.number_is_taken {
         return Ok(Claimed::NumberBusy);
     }
-    sqlx::query(
+    query(
         "UPDATE attempts SET node = ?1, call_id = ?2, trunk = ?3, stage = ?4, dialed_at = ?5, due_at = NULL,
                 live_number = ?6, taken_number = ?6 WHERE id = ?7",
     )
@@ -204,30 +197,26 @@ async fn claim_attempt(
     .bind(now.0)
     .bind(&standing.number)
     .bind(claim.attempt.to_string())
-    .execute(&mut *tx.conn)
-    .await
-    .map_err(engine_error)?;
+    .execute(tx.conn)?;
     let dialing = StageMove {
         stage: Stage::Dialing,
         caller_id: claim.caller_id.as_deref(),
     };
-    tx.move_stage(&standing, dialing, &mut entropy, now).await?;
-    let verification = load(tx.conn, standing.verification)
-        .await?
-        .ok_or(StoreError::NotFound("verification"))?;
+    tx.move_stage(&standing, dialing, &mut entropy, now)?;
+    let verification = load(tx.conn, standing.verification)?.ok_or(StoreError::NotFound("verification"))?;
     Ok(Claimed::Dialing(Box::new(verification)))
 }
 
 impl Tx<'_> {
     /// The verification stands where its newest attempt stands.
-    async fn move_stage(
+    fn move_stage(
         &mut self,
         standing: &Standing,
         to: StageMove<'_>,
         entropy: &mut Entropy,
         now: UnixMillis,
     ) -> Result<u64, StoreError> {
-        let row = sqlx::query(
+        let row = query(
             "UPDATE verifications
              SET stage = ?, caller_id = coalesce(?, caller_id), sequence = sequence + 1 WHERE id = ?
              RETURNING sequence, callback_url, subscription",
@@ -235,9 +224,7 @@ impl Tx<'_> {
         .bind(to.stage.as_str())
         .bind(to.caller_id)
         .bind(standing.verification.to_string())
-        .fetch_one(&mut *self.conn)
-        .await
-        .map_err(engine_error)?;
+        .fetch_one(self.conn)?;
         let kind = ProgressKind::Stage(to.stage);
         self.note(
             standing.verification,
@@ -247,7 +234,6 @@ impl Tx<'_> {
             entropy,
             now,
         )
-        .await
     }
 }
 
@@ -266,50 +252,40 @@ impl StageMove<'_> {
     }
 }
 
-async fn set_stage(
+fn set_stage(
     mut tx: Tx<'_>,
     attempt: AttemptId,
     stage: Stage,
     mut entropy: Entropy,
     now: UnixMillis,
 ) -> Result<StageSet, StoreError> {
-    let standing = tx
-        .standing(attempt)
-        .await?
-        .ok_or(StoreError::NotFound("attempt"))?;
+    let standing = tx.standing(attempt)?.ok_or(StoreError::NotFound("attempt"))?;
     let over = standing.outcome.is_some() || standing.ended.is_some();
     if over || standing.node.is_none() || stage <= standing.stage {
         return Ok(StageSet::Unchanged);
     }
-    sqlx::query("UPDATE attempts SET stage = ? WHERE id = ?")
+    query("UPDATE attempts SET stage = ? WHERE id = ?")
         .bind(stage.as_str())
         .bind(attempt.to_string())
-        .execute(&mut *tx.conn)
-        .await
-        .map_err(engine_error)?;
+        .execute(tx.conn)?;
     // A call may go straight to `prompting` when the stages in between were missed: it counts once.
     if standing.stage < Stage::Answered && stage >= Stage::Answered {
-        let row =
-            sqlx::query("SELECT created_at, number, calling_code, country FROM verifications WHERE id = ?")
-                .bind(standing.verification.to_string())
-                .fetch_one(&mut *tx.conn)
-                .await
-                .map_err(engine_error)?;
-        tx.count_day(&row, DayCounter::Answered).await?;
+        let row = query("SELECT created_at, number, calling_code, country FROM verifications WHERE id = ?")
+            .bind(standing.verification.to_string())
+            .fetch_one(tx.conn)?;
+        tx.count_day(&row, DayCounter::Answered)?;
     }
-    let sequence = tx
-        .move_stage(&standing, StageMove::to(stage), &mut entropy, now)
-        .await?;
+    let sequence = tx.move_stage(&standing, StageMove::to(stage), &mut entropy, now)?;
     Ok(StageSet::Moved { sequence })
 }
 
-async fn decide(
+fn decide(
     mut tx: Tx<'_>,
     decision: Decision,
     mut entropy: Entropy,
     now: UnixMillis,
 ) -> Result<Decided, StoreError> {
-    let Some(standing) = tx.standing(decision.attempt).await? else {
+    let Some(standing) = tx.standing(decision.attempt)? else {
         return Ok(Decided::NotOurs);
     };
     if standing.node.as_deref() != Some(decision.node.as_str()) {
@@ -318,7 +294,7 @@ async fn decide(
     if let Some(outcome) = standing.outcome.or(standing.ended) {
         return Ok(Decided::Already(outcome));
     }
-    sqlx::query(
+    query(
         "UPDATE attempts SET reason = ?, report = ?, decided_at = ?, live_number = NULL,
                 taken_number = CASE WHEN ? THEN NULL ELSE taken_number END WHERE id = ?",
     )
@@ -327,9 +303,7 @@ async fn decide(
     .bind(now.0)
     .bind(decision.frees_number)
     .bind(decision.attempt.to_string())
-    .execute(&mut *tx.conn)
-    .await
-    .map_err(engine_error)?;
+    .execute(tx.conn)?;
     // Another verification may have waited for this number.
     tx.signals.attempts_due = true;
     if let Some(until) = decision.block_until {
@@ -337,24 +311,22 @@ async fn decide(
             id: format!("blk_{}", entropy.token()),
             ..block_of(&standing, decision.outcome, until, now)
         };
-        tx.insert_block(&block).await?;
+        tx.insert_block(&block)?;
     }
     if let Next::Retry { due_at } = decision.next
         && standing.cancel_reason.is_none()
         && due_at < standing.expires_at
     {
-        return tx.retry(&standing, due_at, &mut entropy, now).await;
+        return tx.retry(&standing, due_at, &mut entropy, now);
     }
     let outcome = final_outcome(&decision, standing.cancel_reason);
-    let ended = tx
-        .end(
-            standing.verification,
-            outcome,
-            standing.attempt_number,
-            &mut entropy,
-            now,
-        )
-        .await?;
+    let ended = tx.end(
+        standing.verification,
+        outcome,
+        standing.attempt_number,
+        &mut entropy,
+        now,
+    )?;
     let sequence = ended.ok_or(StoreError::Conflict("verification"))?;
     Ok(Decided::Finished { outcome, sequence })
 }
@@ -368,7 +340,7 @@ fn final_outcome(decision: &Decision, cancel_reason: Option<Reason>) -> Outcome 
 }
 
 impl Tx<'_> {
-    async fn retry(
+    fn retry(
         &mut self,
         standing: &Standing,
         due_at: UnixMillis,
@@ -377,8 +349,7 @@ impl Tx<'_> {
     ) -> Result<Decided, StoreError> {
         let number = standing.attempt_number.saturating_add(1);
         let attempt = queued_attempt(AttemptId::generate(now, entropy), number, now);
-        self.insert_attempt(standing.verification, &attempt, due_at)
-            .await?;
+        self.insert_attempt(standing.verification, &attempt, due_at)?;
         let next = Standing {
             attempt_number: number,
             number: String::new(),
@@ -386,9 +357,7 @@ impl Tx<'_> {
             node: None,
             ..*standing
         };
-        let sequence = self
-            .move_stage(&next, StageMove::to(Stage::Queued), entropy, now)
-            .await?;
+        let sequence = self.move_stage(&next, StageMove::to(Stage::Queued), entropy, now)?;
         Ok(Decided::Retrying {
             attempt: attempt.id,
             sequence,
@@ -412,45 +381,39 @@ fn block_of(standing: &Standing, outcome: Outcome, until: UnixMillis, now: UnixM
     }
 }
 
-async fn free_number(tx: Tx<'_>, attempt: AttemptId) -> Result<(), StoreError> {
+fn free_number(tx: Tx<'_>, attempt: AttemptId) -> Result<(), StoreError> {
     // Without an outcome its call is live, whatever the caller thinks.
-    let freed = sqlx::query(
+    let freed = query(
         "UPDATE attempts SET taken_number = NULL
          WHERE id = ? AND taken_number IS NOT NULL AND reason IS NOT NULL",
     )
     .bind(attempt.to_string())
-    .execute(&mut *tx.conn)
-    .await
-    .map_err(engine_error)?;
+    .execute(tx.conn)?;
     // The next attempt, or another verification, may have waited for it.
-    tx.signals.attempts_due |= freed.rows_affected() > 0;
+    tx.signals.attempts_due |= freed > 0;
     Ok(())
 }
 
-async fn finish_report(
+fn finish_report(
     tx: Tx<'_>,
     attempt: AttemptId,
     report: AttemptReport,
     now: UnixMillis,
 ) -> Result<(), StoreError> {
-    let row = sqlx::query(
+    let row = query(
         "UPDATE attempts SET report = ?, ended_at = coalesce(ended_at, ?) WHERE id = ? AND reason IS NOT NULL
          RETURNING verification_id",
     )
     .bind(to_json(&report)?)
     .bind(now.0)
     .bind(attempt.to_string())
-    .fetch_optional(&mut *tx.conn)
-    .await
-    .map_err(engine_error)?;
+    .fetch_optional(tx.conn)?;
     let row = row.ok_or(StoreError::NotFound("decided attempt"))?;
     let id: VerificationId = get_parsed(&row, "verification_id")?;
     // Readers see the report, so the sequence grows; the last event stays the outcome.
-    let row = sqlx::query("UPDATE verifications SET sequence = sequence + 1 WHERE id = ? RETURNING sequence")
+    let row = query("UPDATE verifications SET sequence = sequence + 1 WHERE id = ? RETURNING sequence")
         .bind(id.to_string())
-        .fetch_one(&mut *tx.conn)
-        .await
-        .map_err(engine_error)?;
+        .fetch_one(tx.conn)?;
     tx.signals.changed.push((id, get_count(&row, "sequence")?));
     Ok(())
 }

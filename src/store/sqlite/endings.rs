@@ -1,11 +1,10 @@
 //! Ends without a decision of a call: cancel, expiry, policy, crash.
-use sqlx::sqlite::SqliteRow;
 
 use crate::model::{AttemptId, Entropy, Outcome, Reason, UnixMillis, Verification, VerificationId};
 
 use super::super::{CancelNotice, Canceled, Recovered, StoreError, Visibility};
 use super::rows::load;
-use super::{Sqlite, Tx, engine_error, get, get_count, get_parsed};
+use super::{Row, Sqlite, Tx, get, get_count, get_parsed, query};
 
 /// Verifications that one transaction ends.
 const BATCH_MAX: u32 = 64;
@@ -24,7 +23,7 @@ impl Sqlite {
         now: UnixMillis,
     ) -> Result<Canceled, StoreError> {
         let visibility = visibility.clone();
-        self.write(move |tx| Box::pin(cancel(tx, id, visibility, reason, entropy, now)))
+        self.write(move |tx| cancel(tx, id, visibility, reason, entropy, now))
             .await
     }
 
@@ -36,12 +35,10 @@ impl Sqlite {
         now: UnixMillis,
     ) -> Result<bool, StoreError> {
         self.write(move |mut tx| {
-            Box::pin(async move {
-                if tx.live_attempt(id).await?.is_some() {
-                    return Ok(false);
-                }
-                Ok(tx.end(id, outcome, 0, &mut entropy, now).await?.is_some())
-            })
+            if tx.live_attempt(id)?.is_some() {
+                return Ok(false);
+            }
+            Ok(tx.end(id, outcome, 0, &mut entropy, now)?.is_some())
         })
         .await
     }
@@ -50,17 +47,18 @@ impl Sqlite {
         &self,
         node: &str,
     ) -> Result<Vec<CancelNotice>, StoreError> {
-        let mut conn = self.reader().await?;
-        let rows = sqlx::query(
-            "SELECT a.id, a.verification_id, a.node, v.cancel_reason
+        let node = node.to_owned();
+        self.read(move |conn| {
+            let rows = query(
+                "SELECT a.id, a.verification_id, a.node, v.cancel_reason
              FROM attempts a JOIN verifications v ON v.id = a.verification_id
              WHERE a.live_number IS NOT NULL AND a.node = ? AND v.cancel_reason IS NOT NULL",
-        )
-        .bind(node)
-        .fetch_all(&mut *conn)
+            )
+            .bind(node)
+            .fetch_all(conn)?;
+            rows.iter().map(notice_of).collect()
+        })
         .await
-        .map_err(engine_error)?;
-        rows.iter().map(notice_of).collect()
     }
 
     pub(in super::super) async fn expire_due(
@@ -73,15 +71,13 @@ impl Sqlite {
             // Most runs find nothing: they must not cost a synced commit.
             let (expired, clock_was_set_back) = self.expired(now).await?;
             if clock_was_set_back {
-                self.write(move |tx| Box::pin(follow_clock(tx, now))).await?;
+                self.write(move |tx| follow_clock(tx, now)).await?;
             }
             if expired.is_empty() {
                 return Ok(ended);
             }
             let entropy = entropy.fork();
-            let batch = self
-                .write(move |tx| Box::pin(expire(tx, expired, entropy, now)))
-                .await?;
+            let batch = self.write(move |tx| expire(tx, expired, entropy, now)).await?;
             if batch.is_empty() {
                 return Ok(ended);
             }
@@ -91,29 +87,29 @@ impl Sqlite {
 
     /// Queued verifications whose life is over, and whether one stands that was queued by a clock since set back.
     async fn expired(&self, now: UnixMillis) -> Result<(Vec<VerificationId>, bool), StoreError> {
-        let mut conn = self.reader().await?;
-        let rows = sqlx::query(
-            "SELECT v.id, v.expires_at <= ?1 AS is_over
+        self.read(move |conn| {
+            let rows = query(
+                "SELECT v.id, v.expires_at <= ?1 AS is_over
              FROM attempts a JOIN verifications v ON v.id = a.verification_id
              WHERE a.due_at IS NOT NULL AND (v.expires_at <= ?1 OR a.created_at > ?2)
              ORDER BY is_over DESC LIMIT ?3",
-        )
-        .bind(now.0)
-        .bind(now.0.saturating_add(CLOCK_AHEAD_MS))
-        .bind(BATCH_MAX)
-        .fetch_all(&mut *conn)
-        .await
-        .map_err(engine_error)?;
-        let mut over = Vec::new();
-        let mut clock_was_set_back = false;
-        for row in &rows {
-            if get(row, "is_over")? {
-                over.push(get_parsed(row, "id")?);
-            } else {
-                clock_was_set_back = true;
+            )
+            .bind(now.0)
+            .bind(now.0.saturating_add(CLOCK_AHEAD_MS))
+            .bind(BATCH_MAX)
+            .fetch_all(conn)?;
+            let mut over = Vec::new();
+            let mut clock_was_set_back = false;
+            for row in &rows {
+                if get(row, "is_over")? {
+                    over.push(get_parsed(row, "id")?);
+                } else {
+                    clock_was_set_back = true;
+                }
             }
-        }
-        Ok((over, clock_was_set_back))
+            Ok((over, clock_was_set_back))
+        })
+        .await
     }
 
     pub(in super::super) async fn recover(
@@ -125,21 +121,19 @@ impl Sqlite {
         let mut recovered = Recovered::default();
         loop {
             let (node, entropy) = (node.to_owned(), entropy.fork());
-            let batch = self
-                .write(move |tx| Box::pin(recover_live(tx, node, entropy, now)))
-                .await?;
+            let batch = self.write(move |tx| recover_live(tx, node, entropy, now)).await?;
             if batch.is_empty() {
                 break;
             }
             recovered.unknown.extend(batch);
         }
         let node = node.to_owned();
-        recovered.unreported = self.write(move |tx| Box::pin(close_open(tx, node, now))).await?;
+        recovered.unreported = self.write(move |tx| close_open(tx, node, now)).await?;
         Ok(recovered)
     }
 }
 
-fn notice_of(row: &SqliteRow) -> Result<CancelNotice, StoreError> {
+fn notice_of(row: &Row) -> Result<CancelNotice, StoreError> {
     Ok(CancelNotice {
         verification: get_parsed(row, "verification_id")?,
         attempt: get_parsed(row, "id")?,
@@ -156,16 +150,14 @@ struct Live {
 }
 
 impl Tx<'_> {
-    async fn live_attempt(&mut self, id: VerificationId) -> Result<Option<Live>, StoreError> {
-        let row = sqlx::query(
+    fn live_attempt(&mut self, id: VerificationId) -> Result<Option<Live>, StoreError> {
+        let row = query(
             "SELECT a.id, a.number, a.node, v.cancel_reason FROM attempts a
              JOIN verifications v ON v.id = a.verification_id
              WHERE a.verification_id = ? AND a.live_number IS NOT NULL",
         )
         .bind(id.to_string())
-        .fetch_optional(&mut *self.conn)
-        .await
-        .map_err(engine_error)?;
+        .fetch_optional(self.conn)?;
         row.map(|row| {
             Ok(Live {
                 attempt: get_parsed(&row, "id")?,
@@ -177,20 +169,19 @@ impl Tx<'_> {
         .transpose()
     }
 
-    async fn load_seen(
+    fn load_seen(
         &mut self,
         id: VerificationId,
         visibility: &Visibility,
     ) -> Result<Box<Verification>, StoreError> {
-        load(self.conn, id)
-            .await?
+        load(self.conn, id)?
             .filter(|verification| visibility.sees(&verification.profile))
             .map(Box::new)
             .ok_or(StoreError::NotFound("verification"))
     }
 }
 
-async fn cancel(
+fn cancel(
     mut tx: Tx<'_>,
     id: VerificationId,
     visibility: Visibility,
@@ -198,13 +189,13 @@ async fn cancel(
     mut entropy: Entropy,
     now: UnixMillis,
 ) -> Result<Canceled, StoreError> {
-    let verification = tx.load_seen(id, &visibility).await?;
+    let verification = tx.load_seen(id, &visibility)?;
     if verification.outcome.is_some() {
         return Ok(Canceled::AlreadyOver(verification));
     }
-    let Some(live) = tx.live_attempt(id).await? else {
-        tx.end(id, Outcome::new(reason), 0, &mut entropy, now).await?;
-        return Ok(Canceled::Now(tx.load_seen(id, &visibility).await?));
+    let Some(live) = tx.live_attempt(id)? else {
+        tx.end(id, Outcome::new(reason), 0, &mut entropy, now)?;
+        return Ok(Canceled::Now(tx.load_seen(id, &visibility)?));
     };
     if !live.cancel_asked {
         let notice = CancelNotice {
@@ -213,9 +204,9 @@ async fn cancel(
             node: live.node.clone(),
             reason,
         };
-        tx.request_cancel(notice, live.number, &mut entropy, now).await?;
+        tx.request_cancel(notice, live.number, &mut entropy, now)?;
     }
-    let verification = tx.load_seen(id, &visibility).await?;
+    let verification = tx.load_seen(id, &visibility)?;
     Ok(Canceled::Live {
         verification,
         attempt: live.attempt,
@@ -224,29 +215,23 @@ async fn cancel(
 }
 
 /// Moves what is queued to the clock as it is now: due at once, with as much of its life left as it had.
-async fn follow_clock(tx: Tx<'_>, now: UnixMillis) -> Result<(), StoreError> {
+fn follow_clock(tx: Tx<'_>, now: UnixMillis) -> Result<(), StoreError> {
     let ahead = now.0.saturating_add(CLOCK_AHEAD_MS);
-    sqlx::query(
+    query(
         "UPDATE verifications SET expires_at = expires_at - (a.created_at - ?1)
          FROM attempts a WHERE a.verification_id = verifications.id AND a.due_at IS NOT NULL AND a.created_at > ?2",
     )
     .bind(now.0)
     .bind(ahead)
-    .execute(&mut *tx.conn)
-    .await
-    .map_err(engine_error)?;
-    sqlx::query(
-        "UPDATE attempts SET due_at = ?1, created_at = ?1 WHERE due_at IS NOT NULL AND created_at > ?2",
-    )
-    .bind(now.0)
-    .bind(ahead)
-    .execute(&mut *tx.conn)
-    .await
-    .map_err(engine_error)?;
+    .execute(tx.conn)?;
+    query("UPDATE attempts SET due_at = ?1, created_at = ?1 WHERE due_at IS NOT NULL AND created_at > ?2")
+        .bind(now.0)
+        .bind(ahead)
+        .execute(tx.conn)?;
     Ok(())
 }
 
-async fn expire(
+fn expire(
     mut tx: Tx<'_>,
     expired: Vec<VerificationId>,
     mut entropy: Entropy,
@@ -255,12 +240,11 @@ async fn expire(
     let mut ended = Vec::with_capacity(expired.len());
     for id in expired {
         // Claimed since it was read: its call has its own deadline.
-        if tx.live_attempt(id).await?.is_some() {
+        if tx.live_attempt(id)?.is_some() {
             continue;
         }
         if tx
-            .end(id, Outcome::new(Reason::Ttl), 0, &mut entropy, now)
-            .await?
+            .end(id, Outcome::new(Reason::Ttl), 0, &mut entropy, now)?
             .is_some()
         {
             ended.push(id);
@@ -269,14 +253,14 @@ async fn expire(
     Ok(ended)
 }
 
-async fn recover_live(
+fn recover_live(
     mut tx: Tx<'_>,
     node: String,
     mut entropy: Entropy,
     now: UnixMillis,
 ) -> Result<Vec<VerificationId>, StoreError> {
     let outcome = Outcome::new(Reason::UnknownAfterCrash);
-    let rows = sqlx::query(
+    let rows = query(
         "UPDATE attempts SET reason = ?1, decided_at = ?2, ended_at = ?2, live_number = NULL, taken_number = NULL
          WHERE id IN (SELECT id FROM attempts WHERE node = ?3 AND ended_at IS NULL
                       AND live_number IS NOT NULL LIMIT ?4)
@@ -286,14 +270,11 @@ async fn recover_live(
     .bind(now.0)
     .bind(&node)
     .bind(BATCH_MAX)
-    .fetch_all(&mut *tx.conn)
-    .await
-    .map_err(engine_error)?;
+    .fetch_all(tx.conn)?;
     let mut ended = Vec::with_capacity(rows.len());
     for row in &rows {
         let id = get_parsed(row, "verification_id")?;
-        tx.end(id, outcome, get_count(row, "number")?, &mut entropy, now)
-            .await?;
+        tx.end(id, outcome, get_count(row, "number")?, &mut entropy, now)?;
         ended.push(id);
     }
     tx.signals.attempts_due |= !ended.is_empty();
@@ -302,27 +283,21 @@ async fn recover_live(
 
 /// Calls whose outcome was committed and whose report was lost, numbers whose phone nobody watches any more, and
 /// webhooks that were on their way.
-async fn close_open(tx: Tx<'_>, node: String, now: UnixMillis) -> Result<u64, StoreError> {
-    let closed = sqlx::query(
+fn close_open(tx: Tx<'_>, node: String, now: UnixMillis) -> Result<u64, StoreError> {
+    let closed = query(
         "UPDATE attempts SET ended_at = ?1 WHERE node = ?2 AND ended_at IS NULL AND reason IS NOT NULL",
     )
     .bind(now.0)
     .bind(&node)
-    .execute(&mut *tx.conn)
-    .await
-    .map_err(engine_error)?;
-    let freed = sqlx::query(
+    .execute(tx.conn)?;
+    let freed = query(
         "UPDATE attempts SET taken_number = NULL
          WHERE taken_number IS NOT NULL AND node = ? AND reason IS NOT NULL",
     )
     .bind(&node)
-    .execute(&mut *tx.conn)
-    .await
-    .map_err(engine_error)?;
-    tx.signals.attempts_due |= freed.rows_affected() > 0;
-    sqlx::query("UPDATE outbox SET leased_until = NULL WHERE state = 'pending' AND leased_until IS NOT NULL")
-        .execute(&mut *tx.conn)
-        .await
-        .map_err(engine_error)?;
-    Ok(closed.rows_affected())
+    .execute(tx.conn)?;
+    tx.signals.attempts_due |= freed > 0;
+    query("UPDATE outbox SET leased_until = NULL WHERE state = 'pending' AND leased_until IS NOT NULL")
+        .execute(tx.conn)?;
+    Ok(closed)
 }

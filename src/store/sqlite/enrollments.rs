@@ -1,10 +1,9 @@
 //! Sessions of the hosted wizard.
-use sqlx::sqlite::SqliteRow;
 
 use crate::model::UnixMillis;
 
 use super::super::{Enrollment, StoreError, Visibility};
-use super::{Sqlite, engine_error, get, get_count, get_parsed_option};
+use super::{Row, Sqlite, get, get_count, get_parsed_option, query};
 
 macro_rules! enrollment_columns {
     () => {
@@ -16,31 +15,27 @@ macro_rules! enrollment_columns {
 impl Sqlite {
     pub(in super::super) async fn enrollment_create(&self, new: Enrollment) -> Result<(), StoreError> {
         self.write(move |tx| {
-            Box::pin(async move {
-                sqlx::query(concat!(
-                    "INSERT INTO enrollments (",
-                    enrollment_columns!(),
-                    ")
+            query(concat!(
+                "INSERT INTO enrollments (",
+                enrollment_columns!(),
+                ")
                      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-                ))
-                .bind(&new.id)
-                .bind(new.token_hash.as_slice())
-                .bind(&new.key_id)
-                .bind(&new.profile)
-                .bind(&new.state)
-                .bind(&new.request_json)
-                .bind(&new.wizard_json)
-                .bind(new.verification.map(|id| id.to_string()))
-                .bind(&new.return_url)
-                .bind(new.created_at.0)
-                .bind(new.updated_at.0)
-                .bind(new.expires_at.0)
-                .bind(new.version as i64)
-                .execute(&mut *tx.conn)
-                .await
-                .map_err(engine_error)
-                .map(drop)
-            })
+            ))
+            .bind(&new.id)
+            .bind(new.token_hash.as_slice())
+            .bind(&new.key_id)
+            .bind(&new.profile)
+            .bind(&new.state)
+            .bind(&new.request_json)
+            .bind(&new.wizard_json)
+            .bind(new.verification.map(|id| id.to_string()))
+            .bind(&new.return_url)
+            .bind(new.created_at.0)
+            .bind(new.updated_at.0)
+            .bind(new.expires_at.0)
+            .bind(new.version as i64)
+            .execute(tx.conn)
+            .map(drop)
         })
         .await
     }
@@ -50,65 +45,63 @@ impl Sqlite {
         id: &str,
         visibility: &Visibility,
     ) -> Result<Option<Enrollment>, StoreError> {
-        let mut conn = self.reader().await?;
-        let row = sqlx::query(concat!(
-            "SELECT ",
-            enrollment_columns!(),
-            " FROM enrollments WHERE id = ?"
-        ))
-        .bind(id)
-        .fetch_optional(&mut *conn)
+        let (id, visibility) = (id.to_owned(), visibility.clone());
+        self.read(move |conn| {
+            let row = query(concat!(
+                "SELECT ",
+                enrollment_columns!(),
+                " FROM enrollments WHERE id = ?"
+            ))
+            .bind(id)
+            .fetch_optional(conn)?;
+            let found = row.as_ref().map(enrollment_of).transpose()?;
+            Ok(found.filter(|enrollment| visibility.sees(&enrollment.profile)))
+        })
         .await
-        .map_err(engine_error)?;
-        let found = row.as_ref().map(enrollment_of).transpose()?;
-        Ok(found.filter(|enrollment| visibility.sees(&enrollment.profile)))
     }
 
     pub(in super::super) async fn enrollment_by_token(
         &self,
         token_hash: &[u8; 32],
     ) -> Result<Option<Enrollment>, StoreError> {
-        let mut conn = self.reader().await?;
-        let row = sqlx::query(concat!(
-            "SELECT ",
-            enrollment_columns!(),
-            " FROM enrollments WHERE token_hash = ?"
-        ))
-        .bind(token_hash.as_slice())
-        .fetch_optional(&mut *conn)
+        let token_hash = *token_hash;
+        self.read(move |conn| {
+            let row = query(concat!(
+                "SELECT ",
+                enrollment_columns!(),
+                " FROM enrollments WHERE token_hash = ?"
+            ))
+            .bind(token_hash.as_slice())
+            .fetch_optional(conn)?;
+            row.as_ref().map(enrollment_of).transpose()
+        })
         .await
-        .map_err(engine_error)?;
-        row.as_ref().map(enrollment_of).transpose()
     }
 
     pub(in super::super) async fn enrollment_update(&self, new: Enrollment) -> Result<u64, StoreError> {
         self.write(move |tx| {
-            Box::pin(async move {
-                let row = sqlx::query(
-                    "UPDATE enrollments SET state = ?, request_json = ?, wizard_json = ?, verification_id = ?,
+            let row = query(
+                "UPDATE enrollments SET state = ?, request_json = ?, wizard_json = ?, verification_id = ?,
                             return_url = ?, updated_at = ?, expires_at = ?, version = version + 1
                      WHERE id = ? AND version = ? RETURNING version",
-                )
-                .bind(&new.state)
-                .bind(&new.request_json)
-                .bind(&new.wizard_json)
-                .bind(new.verification.map(|id| id.to_string()))
-                .bind(&new.return_url)
-                .bind(new.updated_at.0)
-                .bind(new.expires_at.0)
-                .bind(&new.id)
-                .bind(new.version as i64)
-                .fetch_optional(&mut *tx.conn)
-                .await
-                .map_err(engine_error)?;
-                get_count(&row.ok_or(StoreError::Conflict("enrollment"))?, "version")
-            })
+            )
+            .bind(&new.state)
+            .bind(&new.request_json)
+            .bind(&new.wizard_json)
+            .bind(new.verification.map(|id| id.to_string()))
+            .bind(&new.return_url)
+            .bind(new.updated_at.0)
+            .bind(new.expires_at.0)
+            .bind(&new.id)
+            .bind(new.version as i64)
+            .fetch_optional(tx.conn)?;
+            get_count(&row.ok_or(StoreError::Conflict("enrollment"))?, "version")
         })
         .await
     }
 }
 
-fn enrollment_of(row: &SqliteRow) -> Result<Enrollment, StoreError> {
+fn enrollment_of(row: &Row) -> Result<Enrollment, StoreError> {
     let token_hash = get::<&[u8]>(row, "token_hash")?
         .try_into()
         .map_err(|_| StoreError::Corrupt("enrollments.token_hash: expected 32 octets".into()))?;

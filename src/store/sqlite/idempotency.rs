@@ -1,10 +1,10 @@
 //! Idempotency keys: one answer per key and body for 24 hours.
-use sqlx::sqlite::SqliteConnection;
+use rusqlite::Connection;
 
 use crate::model::UnixMillis;
 
 use super::super::{IDEMPOTENCY_LIFE_MS, IdempotencyKey, IdempotencyStart, StoreError, StoredAnswer};
-use super::{Sqlite, Tx, engine_error, get};
+use super::{Sqlite, Tx, get, query};
 
 /// A key whose work has not been answered after this long was left by a crash: it may be used again.
 const IN_FLIGHT_MAX_MS: i64 = 120_000;
@@ -15,8 +15,7 @@ impl Sqlite {
         key: IdempotencyKey,
         now: UnixMillis,
     ) -> Result<IdempotencyStart, StoreError> {
-        self.write(move |mut tx| Box::pin(async move { tx.idempotency_start(&key, now).await }))
-            .await
+        self.write(move |mut tx| tx.idempotency_start(&key, now)).await
     }
 
     pub(in super::super) async fn idempotency_find(
@@ -24,8 +23,7 @@ impl Sqlite {
         key: IdempotencyKey,
         now: UnixMillis,
     ) -> Result<IdempotencyStart, StoreError> {
-        let mut conn = self.reader().await?;
-        find(&mut conn, &key, now).await
+        self.read(move |conn| find(conn, &key, now)).await
     }
 
     pub(in super::super) async fn idempotency_finish(
@@ -33,52 +31,49 @@ impl Sqlite {
         key: IdempotencyKey,
         answer: StoredAnswer,
     ) -> Result<(), StoreError> {
-        self.write(move |mut tx| Box::pin(async move { tx.idempotency_answer(&key, &answer).await }))
+        self.write(move |mut tx| tx.idempotency_answer(&key, &answer))
             .await
     }
 
     pub(in super::super) async fn idempotency_abandon(&self, key: IdempotencyKey) -> Result<(), StoreError> {
-        self.write(move |mut tx| Box::pin(async move { tx.idempotency_forget(Some(&key)).await }))
-            .await
+        self.write(move |mut tx| tx.idempotency_forget(Some(&key))).await
     }
 }
 
 impl Tx<'_> {
-    pub(super) async fn idempotency_start(
+    pub(super) fn idempotency_start(
         &mut self,
         key: &IdempotencyKey,
         now: UnixMillis,
     ) -> Result<IdempotencyStart, StoreError> {
-        match find(self.conn, key, now).await? {
-            IdempotencyStart::Fresh => self.idempotency_take(key, now).await,
+        match find(self.conn, key, now)? {
+            IdempotencyStart::Fresh => self.idempotency_take(key, now),
             found => Ok(found),
         }
     }
 
-    async fn idempotency_take(
+    fn idempotency_take(
         &mut self,
         key: &IdempotencyKey,
         now: UnixMillis,
     ) -> Result<IdempotencyStart, StoreError> {
-        sqlx::query(
+        query(
             "INSERT OR REPLACE INTO idempotency (key_id, value, body_hash, created_at) VALUES (?, ?, ?, ?)",
         )
         .bind(&key.key_id)
         .bind(&key.value)
         .bind(key.body_hash.as_slice())
         .bind(now.0)
-        .execute(&mut *self.conn)
-        .await
-        .map_err(engine_error)?;
+        .execute(self.conn)?;
         Ok(IdempotencyStart::Fresh)
     }
 
-    pub(super) async fn idempotency_answer(
+    pub(super) fn idempotency_answer(
         &mut self,
         key: &IdempotencyKey,
         answer: &StoredAnswer,
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "UPDATE idempotency SET status = ?, location = ?, body = ? WHERE key_id = ? AND value = ? AND status IS NULL",
         )
         .bind(answer.status)
@@ -86,44 +81,31 @@ impl Tx<'_> {
         .bind(&answer.body)
         .bind(&key.key_id)
         .bind(&key.value)
-        .execute(&mut *self.conn)
-        .await
-        .map_err(engine_error)
+        .execute(self.conn)
         .map(drop)
     }
 
     /// A refused request leaves its key free: the next try is judged anew.
-    pub(super) async fn idempotency_forget(
-        &mut self,
-        key: Option<&IdempotencyKey>,
-    ) -> Result<(), StoreError> {
+    pub(super) fn idempotency_forget(&mut self, key: Option<&IdempotencyKey>) -> Result<(), StoreError> {
         let Some(key) = key else {
             return Ok(());
         };
-        sqlx::query("DELETE FROM idempotency WHERE key_id = ? AND value = ? AND status IS NULL")
+        query("DELETE FROM idempotency WHERE key_id = ? AND value = ? AND status IS NULL")
             .bind(&key.key_id)
             .bind(&key.value)
-            .execute(&mut *self.conn)
-            .await
-            .map_err(engine_error)
+            .execute(self.conn)
             .map(drop)
     }
 }
 
 /// What is stored under a key; `Fresh` when nothing is that still counts. Takes nothing.
-async fn find(
-    conn: &mut SqliteConnection,
-    key: &IdempotencyKey,
-    now: UnixMillis,
-) -> Result<IdempotencyStart, StoreError> {
-    let row = sqlx::query(
+fn find(conn: &Connection, key: &IdempotencyKey, now: UnixMillis) -> Result<IdempotencyStart, StoreError> {
+    let row = query(
         "SELECT body_hash, created_at, status, location, body FROM idempotency WHERE key_id = ? AND value = ?",
     )
     .bind(&key.key_id)
     .bind(&key.value)
-    .fetch_optional(&mut *conn)
-    .await
-    .map_err(engine_error)?;
+    .fetch_optional(conn)?;
     let Some(row) = row else {
         return Ok(IdempotencyStart::Fresh);
     };

@@ -1,10 +1,9 @@
 //! API keys.
-use sqlx::sqlite::SqliteRow;
 
 use crate::model::UnixMillis;
 
 use super::super::{ApiKey, Scope, StoreError};
-use super::{Sqlite, engine_error, get, get_json, to_json};
+use super::{Row, Sqlite, get, get_json, query, to_json};
 
 /// A use is noted when the last note is older than this.
 const TOUCH_MS: i64 = 60_000;
@@ -20,68 +19,61 @@ impl Sqlite {
         let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
         let (scopes, profiles) = (to_json(&scopes)?, to_json(&key.profiles)?);
         self.write(move |tx| {
-            Box::pin(async move {
-                sqlx::query(
-                    "INSERT INTO api_keys (id, hash, label, scopes, profiles, created_at, expires_at)
+            query(
+                "INSERT INTO api_keys (id, hash, label, scopes, profiles, created_at, expires_at)
                      VALUES (?, ?, ?, ?, ?, ?, ?)",
-                )
-                .bind(&key.id)
-                .bind(hash.as_slice())
-                .bind(&key.label)
-                .bind(scopes)
-                .bind(profiles)
-                .bind(key.created_at.0)
-                .bind(key.expires_at.map(|at| at.0))
-                .execute(&mut *tx.conn)
-                .await
-                .map_err(engine_error)
-                .map(drop)
-            })
+            )
+            .bind(&key.id)
+            .bind(hash.as_slice())
+            .bind(&key.label)
+            .bind(scopes)
+            .bind(profiles)
+            .bind(key.created_at.0)
+            .bind(key.expires_at.map(|at| at.0))
+            .execute(tx.conn)
+            .map(drop)
         })
         .await
     }
 
     pub(in super::super) async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
-        let mut conn = self.reader().await?;
-        let rows = sqlx::query(concat!(
-            "SELECT ",
-            key_columns!(),
-            " FROM api_keys ORDER BY created_at, id"
-        ))
-        .fetch_all(&mut *conn)
+        self.read(move |conn| {
+            let rows = query(concat!(
+                "SELECT ",
+                key_columns!(),
+                " FROM api_keys ORDER BY created_at, id"
+            ))
+            .fetch_all(conn)?;
+            rows.iter().map(key_of).collect()
+        })
         .await
-        .map_err(engine_error)?;
-        rows.iter().map(key_of).collect()
     }
 
     pub(in super::super) async fn key_revoke(&self, id: &str, now: UnixMillis) -> Result<bool, StoreError> {
         let id = id.to_owned();
         self.write(move |tx| {
-            Box::pin(async move {
-                sqlx::query("UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?")
-                    .bind(now.0)
-                    .bind(id)
-                    .execute(&mut *tx.conn)
-                    .await
-                    .map_err(engine_error)
-                    .map(|done| done.rows_affected() > 0)
-            })
+            query("UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?")
+                .bind(now.0)
+                .bind(id)
+                .execute(tx.conn)
+                .map(|changed| changed > 0)
         })
         .await
     }
 
     pub(in super::super) async fn key_by_hash(&self, hash: &[u8; 32]) -> Result<Option<ApiKey>, StoreError> {
-        let mut conn = self.reader().await?;
-        let row = sqlx::query(concat!(
-            "SELECT ",
-            key_columns!(),
-            " FROM api_keys WHERE hash = ?"
-        ))
-        .bind(hash.as_slice())
-        .fetch_optional(&mut *conn)
+        let hash = *hash;
+        self.read(move |conn| {
+            let row = query(concat!(
+                "SELECT ",
+                key_columns!(),
+                " FROM api_keys WHERE hash = ?"
+            ))
+            .bind(hash.as_slice())
+            .fetch_optional(conn)?;
+            row.as_ref().map(key_of).transpose()
+        })
         .await
-        .map_err(engine_error)?;
-        row.as_ref().map(key_of).transpose()
     }
 
     pub(in super::super) async fn key_touch(&self, id: &str, now: UnixMillis) -> Result<(), StoreError> {
@@ -90,32 +82,29 @@ impl Sqlite {
         }
         let id = id.to_owned();
         self.write(move |tx| {
-            Box::pin(async move {
-                sqlx::query("UPDATE api_keys SET last_used_at = ? WHERE id = ?")
-                    .bind(now.0)
-                    .bind(id)
-                    .execute(&mut *tx.conn)
-                    .await
-                    .map_err(engine_error)
-                    .map(drop)
-            })
+            query("UPDATE api_keys SET last_used_at = ? WHERE id = ?")
+                .bind(now.0)
+                .bind(id)
+                .execute(tx.conn)
+                .map(drop)
         })
         .await
     }
 
     async fn touch_is_due(&self, id: &str, now: UnixMillis) -> Result<bool, StoreError> {
-        let mut conn = self.reader().await?;
-        let row = sqlx::query("SELECT 1 FROM api_keys WHERE id = ? AND coalesce(last_used_at, 0) <= ?")
-            .bind(id)
-            .bind(now.0.saturating_sub(TOUCH_MS))
-            .fetch_optional(&mut *conn)
-            .await
-            .map_err(engine_error)?;
-        Ok(row.is_some())
+        let id = id.to_owned();
+        self.read(move |conn| {
+            let row = query("SELECT 1 FROM api_keys WHERE id = ? AND coalesce(last_used_at, 0) <= ?")
+                .bind(id)
+                .bind(now.0.saturating_sub(TOUCH_MS))
+                .fetch_optional(conn)?;
+            Ok(row.is_some())
+        })
+        .await
     }
 }
 
-fn key_of(row: &SqliteRow) -> Result<ApiKey, StoreError> {
+fn key_of(row: &Row) -> Result<ApiKey, StoreError> {
     let scopes: Vec<String> = get_json(row, "scopes")?;
     let scopes = scopes
         .iter()

@@ -1,8 +1,6 @@
 //! Webhooks: lease what is due, in order per verification; keep what came of each try.
 use std::time::Duration;
 
-use sqlx::sqlite::SqliteRow;
-
 use crate::model::{EventId, UnixMillis, VerificationId};
 
 use super::super::records::Cursor;
@@ -11,7 +9,7 @@ use super::super::{
     StoreError, Visibility,
 };
 use super::publish::OutboxRow;
-use super::{Sqlite, Tx, engine_error, get, get_count, get_parsed, get_parsed_option, visible_profiles};
+use super::{Row, Sqlite, Tx, get, get_count, get_parsed, get_parsed_option, query, visible_profiles};
 
 const ERROR_CHARS_MAX: usize = 512;
 
@@ -28,19 +26,17 @@ macro_rules! is_first_in_line {
 impl Sqlite {
     pub(in super::super) async fn enqueue(&self, event: LooseEvent) -> Result<(), StoreError> {
         self.write(move |mut tx| {
-            Box::pin(async move {
-                let row = OutboxRow {
-                    id: event.id,
-                    verification: None,
-                    profile: &event.profile,
-                    kind: event.kind,
-                    sequence: 0,
-                    url: &event.url,
-                    body: &event.body,
-                    at: event.at,
-                };
-                tx.insert_outbox(row).await
-            })
+            let row = OutboxRow {
+                id: event.id,
+                verification: None,
+                profile: &event.profile,
+                kind: event.kind,
+                sequence: 0,
+                url: &event.url,
+                body: &event.body,
+                at: event.at,
+            };
+            tx.insert_outbox(row)
         })
         .await
     }
@@ -55,34 +51,33 @@ impl Sqlite {
         if self.next_outbox_at().await?.is_none_or(|at| at > now) {
             return Ok(Vec::new());
         }
-        self.write(move |tx| Box::pin(lease_due(tx, now, limit, lease)))
-            .await
+        self.write(move |tx| lease_due(tx, now, limit, lease)).await
     }
 
     pub(in super::super) async fn next_outbox_at(&self) -> Result<Option<UnixMillis>, StoreError> {
-        let mut conn = self.reader().await?;
-        let row = sqlx::query(concat!(
-            "SELECT min(max(o.next_at, coalesce(o.leased_until, 0))) AS at
+        self.read(move |conn| {
+            let row = query(concat!(
+                "SELECT min(max(o.next_at, coalesce(o.leased_until, 0))) AS at
              FROM outbox o WHERE o.state = 'pending' AND ",
-            is_first_in_line!()
-        ))
-        .fetch_one(&mut *conn)
+                is_first_in_line!()
+            ))
+            .fetch_one(conn)?;
+            Ok(get::<Option<i64>>(&row, "at")?.map(UnixMillis))
+        })
         .await
-        .map_err(engine_error)?;
-        Ok(get::<Option<i64>>(&row, "at")?.map(UnixMillis))
     }
 
     pub(in super::super) async fn outbox_pending(&self) -> Result<u64, StoreError> {
-        let mut conn = self.reader().await?;
-        let row = sqlx::query("SELECT count(*) AS pending FROM outbox WHERE state = 'pending'")
-            .fetch_one(&mut *conn)
-            .await
-            .map_err(engine_error)?;
-        get_count(&row, "pending")
+        self.read(move |conn| {
+            let row =
+                query("SELECT count(*) AS pending FROM outbox WHERE state = 'pending'").fetch_one(conn)?;
+            get_count(&row, "pending")
+        })
+        .await
     }
 
     pub(in super::super) async fn outbox_result(&self, tried: DeliveryTry) -> Result<(), StoreError> {
-        self.write(move |tx| Box::pin(settle_try(tx, tried))).await
+        self.write(move |tx| settle_try(tx, tried)).await
     }
 
     pub(in super::super) async fn deliveries(
@@ -93,27 +88,28 @@ impl Sqlite {
         visibility: &Visibility,
     ) -> Result<Page<Delivery>, StoreError> {
         let limit = ListFilter::limit_in_bounds(limit);
-        let mut conn = self.reader().await?;
-        let rows = sqlx::query(
-            "SELECT o.id, o.verification_id, o.profile, o.kind, o.sequence, o.url, o.state, o.created_at,
+        let (cursor, profiles) = (cursor.cloned(), visible_profiles(visibility)?);
+        self.read(move |conn| {
+            let rows = query(
+                "SELECT o.id, o.verification_id, o.profile, o.kind, o.sequence, o.url, o.state, o.created_at,
                     o.next_at, o.tries, t.at, t.duration_ms, t.status, t.error
              FROM outbox o LEFT JOIN webhook_tries t ON t.event_id = o.id AND t.number = o.tries
              WHERE (?1 IS NULL OR o.id < ?1)
                AND (?2 IS NULL OR o.verification_id = ?2)
                AND (?3 IS NULL OR o.profile IN (SELECT value FROM json_each(?3)))
              ORDER BY o.id DESC LIMIT ?4",
-        )
-        .bind(cursor.map(|cursor| cursor.0.as_str()))
-        .bind(verification.map(|id| id.to_string()))
-        .bind(visible_profiles(visibility)?)
-        .bind(i64::from(limit) + 1)
-        .fetch_all(&mut *conn)
+            )
+            .bind(cursor.as_ref().map(|cursor| cursor.0.as_str()))
+            .bind(verification.map(|id| id.to_string()))
+            .bind(profiles)
+            .bind(i64::from(limit) + 1)
+            .fetch_all(conn)?;
+            let items = rows.iter().map(delivery_of).collect::<Result<Vec<_>, _>>()?;
+            Ok(super::rows::page_of(items, limit, |delivery| {
+                delivery.id.to_string()
+            }))
+        })
         .await
-        .map_err(engine_error)?;
-        let items = rows.iter().map(delivery_of).collect::<Result<Vec<_>, _>>()?;
-        Ok(super::rows::page_of(items, limit, |delivery| {
-            delivery.id.to_string()
-        }))
     }
 
     pub(in super::super) async fn redeliver(
@@ -123,18 +119,17 @@ impl Sqlite {
         now: UnixMillis,
     ) -> Result<bool, StoreError> {
         let profiles = visible_profiles(visibility)?;
-        self.write(move |tx| Box::pin(redeliver(tx, event, profiles, now)))
-            .await
+        self.write(move |tx| redeliver(tx, event, profiles, now)).await
     }
 }
 
-async fn lease_due(
+fn lease_due(
     tx: Tx<'_>,
     now: UnixMillis,
     limit: u32,
     lease: Duration,
 ) -> Result<Vec<OutboxItem>, StoreError> {
-    let rows = sqlx::query(concat!(
+    let rows = query(concat!(
         "UPDATE outbox SET leased_until = ?1 WHERE position IN (
              SELECT o.position FROM outbox o
              WHERE o.state = 'pending' AND o.next_at <= ?2
@@ -146,9 +141,7 @@ async fn lease_due(
     .bind(now.plus(lease).0)
     .bind(now.0)
     .bind(limit)
-    .fetch_all(&mut *tx.conn)
-    .await
-    .map_err(engine_error)?;
+    .fetch_all(tx.conn)?;
     // RETURNING keeps no order.
     let mut items = rows
         .iter()
@@ -158,7 +151,7 @@ async fn lease_due(
     Ok(items.into_iter().map(|(_, item)| item).collect())
 }
 
-fn item_of(row: &SqliteRow) -> Result<OutboxItem, StoreError> {
+fn item_of(row: &Row) -> Result<OutboxItem, StoreError> {
     Ok(OutboxItem {
         id: get_parsed(row, "id")?,
         verification: get_parsed_option(row, "verification_id")?,
@@ -172,21 +165,19 @@ fn item_of(row: &SqliteRow) -> Result<OutboxItem, StoreError> {
     })
 }
 
-async fn settle_try(mut tx: Tx<'_>, tried: DeliveryTry) -> Result<(), StoreError> {
-    let row = sqlx::query(
+fn settle_try(mut tx: Tx<'_>, tried: DeliveryTry) -> Result<(), StoreError> {
+    let row = query(
         "UPDATE outbox SET tries = tries + 1, leased_until = NULL WHERE id = ?
          RETURNING tries, url, state, progress, verification_id, position",
     )
     .bind(tried.event.to_string())
-    .fetch_optional(&mut *tx.conn)
-    .await
-    .map_err(engine_error)?
+    .fetch_optional(tx.conn)?
     .ok_or(StoreError::NotFound("webhook"))?;
     let error = tried
         .error
         .as_ref()
         .map(|error| error.chars().take(ERROR_CHARS_MAX).collect::<String>());
-    sqlx::query(
+    query(
         "INSERT INTO webhook_tries (event_id, number, at, duration_ms, status, error) VALUES (?, ?, ?, ?, ?, ?)",
     )
     .bind(tried.event.to_string())
@@ -195,38 +186,34 @@ async fn settle_try(mut tx: Tx<'_>, tried: DeliveryTry) -> Result<(), StoreError
     .bind(i64::try_from(tried.duration.as_millis()).unwrap_or(i64::MAX))
     .bind(tried.status)
     .bind(error)
-    .execute(&mut *tx.conn)
-    .await
-    .map_err(engine_error)?;
+    .execute(tx.conn)?;
     // Its place in the line may be free now.
     tx.signals.outbox_due = true;
     match tried.verdict {
         DeliveryVerdict::Delivered => {
-            tx.enable_url(get(&row, "url")?).await?;
-            tx.settle(tried.event, OutboxState::Delivered, tried.at).await
+            tx.enable_url(get(&row, "url")?)?;
+            tx.settle(tried.event, OutboxState::Delivered, tried.at)
         }
-        DeliveryVerdict::GaveUp => tx.settle(tried.event, OutboxState::GaveUp, tried.at).await,
-        DeliveryVerdict::Disabled => tx.disable_url(get(&row, "url")?, tried.at).await,
-        DeliveryVerdict::Retry { at } => tx.retry_webhook(&row, tried.event, at, tried.at).await,
+        DeliveryVerdict::GaveUp => tx.settle(tried.event, OutboxState::GaveUp, tried.at),
+        DeliveryVerdict::Disabled => tx.disable_url(get(&row, "url")?, tried.at),
+        DeliveryVerdict::Retry { at } => tx.retry_webhook(&row, tried.event, at, tried.at),
     }
 }
 
 impl Tx<'_> {
-    async fn settle(&mut self, event: EventId, state: OutboxState, at: UnixMillis) -> Result<(), StoreError> {
-        sqlx::query("UPDATE outbox SET state = ?, settled_at = ? WHERE id = ?")
+    fn settle(&mut self, event: EventId, state: OutboxState, at: UnixMillis) -> Result<(), StoreError> {
+        query("UPDATE outbox SET state = ?, settled_at = ? WHERE id = ?")
             .bind(state.as_str())
             .bind(at.0)
             .bind(event.to_string())
-            .execute(&mut *self.conn)
-            .await
-            .map_err(engine_error)
+            .execute(self.conn)
             .map(drop)
     }
 
     /// A progress event that was overtaken while it was on its way is not tried again.
-    async fn retry_webhook(
+    fn retry_webhook(
         &mut self,
-        row: &SqliteRow,
+        row: &Row,
         event: EventId,
         at: UnixMillis,
         now: UnixMillis,
@@ -234,59 +221,49 @@ impl Tx<'_> {
         if get::<String>(row, "state")? != OutboxState::Pending.as_str() {
             return Ok(());
         }
-        let later = sqlx::query("SELECT 1 FROM outbox WHERE verification_id = ? AND position > ? LIMIT 1")
+        let later = query("SELECT 1 FROM outbox WHERE verification_id = ? AND position > ? LIMIT 1")
             .bind(get::<Option<String>>(row, "verification_id")?)
             .bind(get::<i64>(row, "position")?)
-            .fetch_optional(&mut *self.conn)
-            .await
-            .map_err(engine_error)?;
+            .fetch_optional(self.conn)?;
         if later.is_some() && get::<bool>(row, "progress")? {
-            return self.settle(event, OutboxState::Dropped, now).await;
+            return self.settle(event, OutboxState::Dropped, now);
         }
-        sqlx::query("UPDATE outbox SET next_at = ? WHERE id = ?")
+        query("UPDATE outbox SET next_at = ? WHERE id = ?")
             .bind(at.0)
             .bind(event.to_string())
-            .execute(&mut *self.conn)
-            .await
-            .map_err(engine_error)
+            .execute(self.conn)
             .map(drop)
     }
 
     /// 410: this row and all that wait for the same URL.
-    async fn disable_url(&mut self, url: String, at: UnixMillis) -> Result<(), StoreError> {
-        sqlx::query("INSERT OR IGNORE INTO disabled_urls (url, at) VALUES (?, ?)")
+    fn disable_url(&mut self, url: String, at: UnixMillis) -> Result<(), StoreError> {
+        query("INSERT OR IGNORE INTO disabled_urls (url, at) VALUES (?, ?)")
             .bind(&url)
             .bind(at.0)
-            .execute(&mut *self.conn)
-            .await
-            .map_err(engine_error)?;
-        sqlx::query("UPDATE outbox SET state = ?, settled_at = ? WHERE url = ? AND state = 'pending'")
+            .execute(self.conn)?;
+        query("UPDATE outbox SET state = ?, settled_at = ? WHERE url = ? AND state = 'pending'")
             .bind(OutboxState::Disabled.as_str())
             .bind(at.0)
             .bind(&url)
-            .execute(&mut *self.conn)
-            .await
-            .map_err(engine_error)
+            .execute(self.conn)
             .map(drop)
     }
 
-    async fn enable_url(&mut self, url: String) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM disabled_urls WHERE url = ?")
+    fn enable_url(&mut self, url: String) -> Result<(), StoreError> {
+        query("DELETE FROM disabled_urls WHERE url = ?")
             .bind(url)
-            .execute(&mut *self.conn)
-            .await
-            .map_err(engine_error)
+            .execute(self.conn)
             .map(drop)
     }
 }
 
-async fn redeliver(
+fn redeliver(
     mut tx: Tx<'_>,
     event: EventId,
     profiles: Option<String>,
     now: UnixMillis,
 ) -> Result<bool, StoreError> {
-    let row = sqlx::query(
+    let row = query(
         "UPDATE outbox SET state = 'pending', settled_at = NULL, next_at = ?1, leased_until = NULL
          WHERE id = ?2 AND body <> '' AND (?3 IS NULL OR profile IN (SELECT value FROM json_each(?3)))
          RETURNING url",
@@ -294,18 +271,16 @@ async fn redeliver(
     .bind(now.0)
     .bind(event.to_string())
     .bind(profiles)
-    .fetch_optional(&mut *tx.conn)
-    .await
-    .map_err(engine_error)?;
+    .fetch_optional(tx.conn)?;
     let Some(row) = row else {
         return Ok(false);
     };
-    tx.enable_url(get(&row, "url")?).await?;
+    tx.enable_url(get(&row, "url")?)?;
     tx.signals.outbox_due = true;
     Ok(true)
 }
 
-fn delivery_of(row: &SqliteRow) -> Result<Delivery, StoreError> {
+fn delivery_of(row: &Row) -> Result<Delivery, StoreError> {
     let state = state_of(get(row, "state")?)?;
     let last_try = match get::<Option<i64>>(row, "at")? {
         Some(at) => Some(LastTry {

@@ -1,11 +1,10 @@
 //! Changes that a reader can see: sequence, event, webhooks, in the transaction of the change.
-use sqlx::sqlite::SqliteRow;
 
 use crate::model::{Entropy, EventId, Outcome, Reason, Status, UnixMillis, Verification, VerificationId};
 
 use super::super::{EventType, OutboxState, ProgressKind, StoreError, Subscription, WebhookEvent};
 use super::rows::{load, words_of};
-use super::{Tx, engine_error, get, get_count};
+use super::{Row, Tx, get, get_count, query};
 
 /// What an `UPDATE … RETURNING` of a verification says about who wants to hear of it.
 struct Audience {
@@ -14,7 +13,7 @@ struct Audience {
     subscription: Subscription,
 }
 
-fn audience_of(row: &SqliteRow) -> Result<Audience, StoreError> {
+fn audience_of(row: &Row) -> Result<Audience, StoreError> {
     Ok(Audience {
         sequence: get_count(row, "sequence")?,
         callback_url: get(row, "callback_url")?,
@@ -24,7 +23,7 @@ fn audience_of(row: &SqliteRow) -> Result<Audience, StoreError> {
 
 impl Tx<'_> {
     /// The first event: the row was inserted with sequence 1.
-    pub(super) async fn note_created(
+    pub(super) fn note_created(
         &mut self,
         verification: &Verification,
         subscription: Subscription,
@@ -37,27 +36,25 @@ impl Tx<'_> {
         };
         let (id, at) = (verification.id, verification.created_at);
         self.publish(id, audience, ProgressKind::Created, 0, entropy, at)
-            .await
             .map(drop)
     }
 
     /// A change short of an outcome. `row` is what the update of the verification returned: sequence,
     /// callback_url, subscription. Returns the new sequence.
-    pub(super) async fn note(
+    pub(super) fn note(
         &mut self,
         id: VerificationId,
-        row: &SqliteRow,
+        row: &Row,
         kind: ProgressKind,
         attempt: u32,
         entropy: &mut Entropy,
         now: UnixMillis,
     ) -> Result<u64, StoreError> {
         self.publish(id, audience_of(row)?, kind, attempt, entropy, now)
-            .await
     }
 
     /// Writes the outcome of a pending verification, with all that follows from it. `None`: it had one.
-    pub(super) async fn end(
+    pub(super) fn end(
         &mut self,
         id: VerificationId,
         outcome: Outcome,
@@ -65,7 +62,7 @@ impl Tx<'_> {
         entropy: &mut Entropy,
         now: UnixMillis,
     ) -> Result<Option<u64>, StoreError> {
-        let row = sqlx::query(
+        let row = query(
             "UPDATE verifications
              SET status = ?1, reason = ?2, ended_at = ?3, code = NULL, sequence = sequence + 1
              WHERE id = ?4 AND reason IS NULL
@@ -77,45 +74,40 @@ impl Tx<'_> {
         .bind(outcome.reason().as_str())
         .bind(now.0)
         .bind(id.to_string())
-        .fetch_optional(&mut *self.conn)
-        .await
-        .map_err(engine_error)?;
+        .fetch_optional(self.conn)?;
         let Some(row) = row else {
             return Ok(None);
         };
         if get(&row, "has_due")? {
-            self.close_due_attempt(id, outcome, now).await?;
+            self.close_due_attempt(id, outcome, now)?;
         }
         if matches!(outcome.status(), Status::Approved | Status::Delivered) {
-            self.count_day(&row, DayCounter::Approved).await?;
+            self.count_day(&row, DayCounter::Approved)?;
         }
         let audience = audience_of(&row)?;
         self.publish(id, audience, ProgressKind::Ended(outcome), attempt, entropy, now)
-            .await
             .map(Some)
     }
 
     /// What was never dialled ends with its verification.
-    async fn close_due_attempt(
+    fn close_due_attempt(
         &mut self,
         id: VerificationId,
         outcome: Outcome,
         now: UnixMillis,
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "UPDATE attempts SET due_at = NULL, reason = ?1, decided_at = ?2, ended_at = ?2
              WHERE verification_id = ?3 AND due_at IS NOT NULL",
         )
         .bind(outcome.reason().as_str())
         .bind(now.0)
         .bind(id.to_string())
-        .execute(&mut *self.conn)
-        .await
-        .map_err(engine_error)
+        .execute(self.conn)
         .map(drop)
     }
 
-    async fn publish(
+    fn publish(
         &mut self,
         id: VerificationId,
         audience: Audience,
@@ -125,7 +117,7 @@ impl Tx<'_> {
         now: UnixMillis,
     ) -> Result<u64, StoreError> {
         let (kind_word, word) = words_of(kind);
-        sqlx::query(
+        query(
             "INSERT INTO events (verification_id, sequence, at, kind, word, attempt) VALUES (?, ?, ?, ?, ?, ?)",
         )
         .bind(id.to_string())
@@ -134,15 +126,13 @@ impl Tx<'_> {
         .bind(kind_word)
         .bind(word)
         .bind(attempt)
-        .execute(&mut *self.conn)
-        .await
-        .map_err(engine_error)?;
+        .execute(self.conn)?;
         self.signals.changed.push((id, audience.sequence));
-        self.queue_webhooks(id, &audience, kind, entropy, now).await?;
+        self.queue_webhooks(id, &audience, kind, entropy, now)?;
         Ok(audience.sequence)
     }
 
-    async fn queue_webhooks(
+    fn queue_webhooks(
         &mut self,
         id: VerificationId,
         audience: &Audience,
@@ -163,11 +153,9 @@ impl Tx<'_> {
         if kinds.is_empty() {
             return Ok(());
         }
-        let verification = load(self.conn, id)
-            .await?
-            .ok_or(StoreError::NotFound("verification"))?;
+        let verification = load(self.conn, id)?.ok_or(StoreError::NotFound("verification"))?;
         if audience.subscription != Subscription::terminal_only() {
-            self.drop_overtaken(id, now).await?;
+            self.drop_overtaken(id, now)?;
         }
         for kind in kinds {
             let event = WebhookEvent {
@@ -187,15 +175,15 @@ impl Tx<'_> {
                 body: &body,
                 at: now,
             };
-            self.insert_outbox(row).await?;
+            self.insert_outbox(row)?;
         }
         Ok(())
     }
 
     /// Progress that has not left yet is worthless once something later is due. One that is on its way stays:
     /// its own result decides.
-    async fn drop_overtaken(&mut self, id: VerificationId, now: UnixMillis) -> Result<(), StoreError> {
-        sqlx::query(
+    fn drop_overtaken(&mut self, id: VerificationId, now: UnixMillis) -> Result<(), StoreError> {
+        query(
             "UPDATE outbox SET state = ?1, settled_at = ?2
              WHERE verification_id = ?3 AND progress = 1 AND state = 'pending'
                AND (leased_until IS NULL OR leased_until <= ?2)",
@@ -203,15 +191,13 @@ impl Tx<'_> {
         .bind(OutboxState::Dropped.as_str())
         .bind(now.0)
         .bind(id.to_string())
-        .execute(&mut *self.conn)
-        .await
-        .map_err(engine_error)
+        .execute(self.conn)
         .map(drop)
     }
 
-    pub(super) async fn insert_outbox(&mut self, row: OutboxRow<'_>) -> Result<(), StoreError> {
+    pub(super) fn insert_outbox(&mut self, row: OutboxRow<'_>) -> Result<(), StoreError> {
         // A URL that answered 410 gets nothing more; the row says so.
-        sqlx::query(
+        query(
             "INSERT INTO outbox (id, verification_id, profile, kind, progress, sequence, url, body, created_at,
                                  next_at, state, settled_at)
              SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9,
@@ -227,21 +213,19 @@ impl Tx<'_> {
         .bind(row.url)
         .bind(row.body)
         .bind(row.at.0)
-        .execute(&mut *self.conn)
-        .await
-        .map_err(engine_error)?;
+        .execute(self.conn)?;
         self.signals.outbox_due = true;
         Ok(())
     }
 
     /// `row` holds created_at, number, calling_code and country of a verification: the day of its acceptance counts.
-    pub(super) async fn count_day(&mut self, row: &SqliteRow, counter: DayCounter) -> Result<(), StoreError> {
+    pub(super) fn count_day(&mut self, row: &Row, counter: DayCounter) -> Result<(), StoreError> {
         let to = super::rows::destination_of(row)?;
         let created_at = UnixMillis(get(row, "created_at")?);
-        self.count_day_of(&to, created_at, counter).await
+        self.count_day_of(&to, created_at, counter)
     }
 
-    pub(super) async fn count_day_of(
+    pub(super) fn count_day_of(
         &mut self,
         to: &crate::model::Destination,
         created_at: UnixMillis,
@@ -252,7 +236,7 @@ impl Tx<'_> {
             DayCounter::Answered => (0, 1, 0),
             DayCounter::Approved => (0, 0, 1),
         };
-        sqlx::query(
+        query(
             "INSERT INTO usage_days (day, country, prefix, accepted, answered, approved)
              VALUES (?, ?, ?, ?, ?, ?)
              ON CONFLICT DO UPDATE SET accepted = accepted + excluded.accepted,
@@ -264,9 +248,7 @@ impl Tx<'_> {
         .bind(accepted)
         .bind(answered)
         .bind(approved)
-        .execute(&mut *self.conn)
-        .await
-        .map_err(engine_error)
+        .execute(self.conn)
         .map(drop)
     }
 }

@@ -5,7 +5,7 @@ use crate::model::{Destination, UnixMillis, VerificationId};
 
 use super::super::{IDEMPOTENCY_LIFE_MS, Purged, Retention, StoreError, Visibility};
 use super::rows::destination_of;
-use super::{Sqlite, Tx, engine_error, get_parsed, to_json};
+use super::{Row, Sqlite, Tx, get_parsed, query, to_json};
 
 /// Rows of one kind that one run removes: a purge must not hold the writer for long.
 const BATCH_MAX: u32 = 200;
@@ -19,7 +19,7 @@ impl Sqlite {
         now: UnixMillis,
     ) -> Result<Purged, StoreError> {
         let retention = retention.clone();
-        self.write(move |tx| Box::pin(purge(tx, retention, now))).await
+        self.write(move |tx| purge(tx, retention, now)).await
     }
 
     pub(in super::super) async fn erase_number(
@@ -28,42 +28,32 @@ impl Sqlite {
         now: UnixMillis,
     ) -> Result<u64, StoreError> {
         let number = number.to_owned();
-        self.write(move |tx| Box::pin(erase_number(tx, number, now)))
-            .await
+        self.write(move |tx| erase_number(tx, number, now)).await
     }
 }
 
-async fn purge(mut tx: Tx<'_>, retention: Retention, now: UnixMillis) -> Result<Purged, StoreError> {
+fn purge(mut tx: Tx<'_>, retention: Retention, now: UnixMillis) -> Result<Purged, StoreError> {
     let mut purged = Purged::default();
     for (profile, age) in &retention.personal_by_profile {
-        purged.numbers_erased += tx
-            .erase_old(now.minus(*age), Visibility::Profiles(vec![profile.clone()]))
-            .await?;
+        purged.numbers_erased +=
+            tx.erase_old(now.minus(*age), Visibility::Profiles(vec![profile.clone()]))?;
     }
     let own: Vec<&String> = retention.personal_by_profile.keys().collect();
-    purged.numbers_erased += tx
-        .erase_old_of_others(now.minus(retention.personal), to_json(&own)?)
-        .await?;
-    purged.verifications = tx
-        .delete(
-            "DELETE FROM verifications WHERE id IN
+    purged.numbers_erased += tx.erase_old_of_others(now.minus(retention.personal), to_json(&own)?)?;
+    purged.verifications = tx.delete(
+        "DELETE FROM verifications WHERE id IN
              (SELECT id FROM verifications WHERE ended_at < ? ORDER BY ended_at LIMIT ?)",
-            now.minus(retention.verifications),
-        )
-        .await?;
-    purged.deliveries = tx
-        .delete(
-            "DELETE FROM outbox WHERE position IN
+        now.minus(retention.verifications),
+    )?;
+    purged.deliveries = tx.delete(
+        "DELETE FROM outbox WHERE position IN
              (SELECT position FROM outbox WHERE settled_at < ? ORDER BY settled_at LIMIT ?)",
-            now.minus(retention.deliveries),
-        )
-        .await?;
-    purged.audit_rows = tx
-        .delete(
-            "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at < ? ORDER BY at LIMIT ?)",
-            now.minus(retention.audit),
-        )
-        .await?;
+        now.minus(retention.deliveries),
+    )?;
+    purged.audit_rows = tx.delete(
+        "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at < ? ORDER BY at LIMIT ?)",
+        now.minus(retention.audit),
+    )?;
     for (statement, before) in [
         (
             "DELETE FROM idempotency WHERE (key_id, value) IN
@@ -84,7 +74,7 @@ async fn purge(mut tx: Tx<'_>, retention: Retention, now: UnixMillis) -> Result<
             now,
         ),
     ] {
-        purged.other += tx.delete(statement, before).await?;
+        purged.other += tx.delete(statement, before)?;
     }
     let batch = u64::from(BATCH_MAX);
     purged.more = [
@@ -101,18 +91,12 @@ async fn purge(mut tx: Tx<'_>, retention: Retention, now: UnixMillis) -> Result<
 
 impl Tx<'_> {
     /// `statement` takes the age limit and the batch size.
-    async fn delete(&mut self, statement: &'static str, before: UnixMillis) -> Result<u64, StoreError> {
-        sqlx::query(statement)
-            .bind(before.0)
-            .bind(BATCH_MAX)
-            .execute(&mut *self.conn)
-            .await
-            .map_err(engine_error)
-            .map(|done| done.rows_affected())
+    fn delete(&mut self, statement: &'static str, before: UnixMillis) -> Result<u64, StoreError> {
+        query(statement).bind(before.0).bind(BATCH_MAX).execute(self.conn)
     }
 
-    async fn erase_old(&mut self, before: UnixMillis, profiles: Visibility) -> Result<u64, StoreError> {
-        let rows = sqlx::query(
+    fn erase_old(&mut self, before: UnixMillis, profiles: Visibility) -> Result<u64, StoreError> {
+        let rows = query(
             "SELECT id, number, calling_code, country FROM verifications
              WHERE ended_at < ?1 AND erased_at IS NULL
                AND profile IN (SELECT value FROM json_each(?2)) LIMIT ?3",
@@ -120,15 +104,13 @@ impl Tx<'_> {
         .bind(before.0)
         .bind(super::visible_profiles(&profiles)?)
         .bind(BATCH_MAX)
-        .fetch_all(&mut *self.conn)
-        .await
-        .map_err(engine_error)?;
-        self.erase_rows(&rows, before).await
+        .fetch_all(self.conn)?;
+        self.erase_rows(&rows, before)
     }
 
     /// Of every profile but those in the JSON array.
-    async fn erase_old_of_others(&mut self, before: UnixMillis, profiles: String) -> Result<u64, StoreError> {
-        let rows = sqlx::query(
+    fn erase_old_of_others(&mut self, before: UnixMillis, profiles: String) -> Result<u64, StoreError> {
+        let rows = query(
             "SELECT id, number, calling_code, country FROM verifications
              WHERE ended_at < ?1 AND erased_at IS NULL
                AND profile NOT IN (SELECT value FROM json_each(?2)) LIMIT ?3",
@@ -136,36 +118,25 @@ impl Tx<'_> {
         .bind(before.0)
         .bind(profiles)
         .bind(BATCH_MAX)
-        .fetch_all(&mut *self.conn)
-        .await
-        .map_err(engine_error)?;
-        self.erase_rows(&rows, before).await
+        .fetch_all(self.conn)?;
+        self.erase_rows(&rows, before)
     }
 
-    async fn erase_rows(
-        &mut self,
-        rows: &[sqlx::sqlite::SqliteRow],
-        at: UnixMillis,
-    ) -> Result<u64, StoreError> {
+    fn erase_rows(&mut self, rows: &[Row], at: UnixMillis) -> Result<u64, StoreError> {
         for row in rows {
             let id: VerificationId = get_parsed(row, "id")?;
-            self.erase(id, &destination_of(row)?, at).await?;
+            self.erase(id, &destination_of(row)?, at)?;
         }
         Ok(rows.len() as u64)
     }
 
     /// Takes from an ended verification all that says who was called. Its outcome, times and measures stay.
-    async fn erase(
-        &mut self,
-        id: VerificationId,
-        to: &Destination,
-        at: UnixMillis,
-    ) -> Result<(), StoreError> {
+    fn erase(&mut self, id: VerificationId, to: &Destination, at: UnixMillis) -> Result<(), StoreError> {
         let erased = match to {
             Destination::E164(number) => number.erased().reveal().to_owned(),
             Destination::Internal(_) => "•••".to_owned(),
         };
-        sqlx::query(
+        query(
             "UPDATE verifications SET number = ?, code = NULL, extension_digits = NULL, extension_wait_ms = NULL,
                     end_user_id = NULL, end_user_ip = NULL, client_ref = NULL, tags = '{}', message = '{}',
                     erased_at = ? WHERE id = ?",
@@ -173,38 +144,28 @@ impl Tx<'_> {
         .bind(erased)
         .bind(at.0)
         .bind(id.to_string())
-        .execute(&mut *self.conn)
-        .await
-        .map_err(engine_error)?;
+        .execute(self.conn)?;
         // A body that nobody will get any more still shows the number; one that waits is needed as it is.
-        sqlx::query("UPDATE outbox SET body = '' WHERE verification_id = ? AND state <> 'pending'")
+        query("UPDATE outbox SET body = '' WHERE verification_id = ? AND state <> 'pending'")
             .bind(id.to_string())
-            .execute(&mut *self.conn)
-            .await
-            .map_err(engine_error)?;
-        sqlx::query("DELETE FROM usage WHERE verification_id = ?")
+            .execute(self.conn)?;
+        query("DELETE FROM usage WHERE verification_id = ?")
             .bind(id.to_string())
-            .execute(&mut *self.conn)
-            .await
-            .map_err(engine_error)
+            .execute(self.conn)
             .map(drop)
     }
 }
 
-async fn erase_number(mut tx: Tx<'_>, number: String, now: UnixMillis) -> Result<u64, StoreError> {
-    let rows = sqlx::query(
+fn erase_number(mut tx: Tx<'_>, number: String, now: UnixMillis) -> Result<u64, StoreError> {
+    let rows = query(
         "SELECT id, number, calling_code, country FROM verifications WHERE number = ? AND reason IS NOT NULL",
     )
     .bind(&number)
-    .fetch_all(&mut *tx.conn)
-    .await
-    .map_err(engine_error)?;
-    let erased = tx.erase_rows(&rows, now).await?;
+    .fetch_all(tx.conn)?;
+    let erased = tx.erase_rows(&rows, now)?;
     // A block of the number stays: it protects whoever has it.
-    sqlx::query("DELETE FROM usage WHERE kind = 'number' AND subject = ?")
+    query("DELETE FROM usage WHERE kind = 'number' AND subject = ?")
         .bind(&number)
-        .execute(&mut *tx.conn)
-        .await
-        .map_err(engine_error)?;
+        .execute(tx.conn)?;
     Ok(erased)
 }

@@ -1,5 +1,5 @@
 //! Verifications, attempts and events as rows.
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use rusqlite::Connection;
 
 use crate::model::{
     Attempt, AttemptId, AttemptReport, Destination, Digits, Extension, Masked, Outcome, PhoneNumber, Reason,
@@ -8,9 +8,7 @@ use crate::model::{
 
 use super::super::records::Cursor;
 use super::super::{ListFilter, Page, Progress, ProgressKind, StoreError, Visibility};
-use super::{
-    Sqlite, engine_error, get, get_count, get_json, get_parsed, get_parsed_option, visible_profiles,
-};
+use super::{Row, Sqlite, get, get_count, get_json, get_parsed, get_parsed_option, query, visible_profiles};
 
 /// Most events that one reader gets at a time.
 const EVENTS_MAX: i64 = 256;
@@ -35,7 +33,7 @@ impl Sqlite {
         id: VerificationId,
         visibility: &Visibility,
     ) -> Result<Option<Verification>, StoreError> {
-        let found = load(&mut *self.reader().await?, id).await?;
+        let found = self.read(move |conn| load(conn, id)).await?;
         Ok(found.filter(|verification| visibility.sees(&verification.profile)))
     }
 
@@ -45,11 +43,12 @@ impl Sqlite {
         visibility: &Visibility,
     ) -> Result<Page<Verification>, StoreError> {
         let limit = ListFilter::limit_in_bounds(filter.limit);
-        let mut conn = self.reader().await?;
-        let rows = sqlx::query(concat!(
-            "SELECT ",
-            verification_columns!(),
-            " FROM verifications
+        let (filter, profiles) = (filter.clone(), visible_profiles(visibility)?);
+        self.read(move |conn| {
+            let rows = query(concat!(
+                "SELECT ",
+                verification_columns!(),
+                " FROM verifications
              WHERE (?1 IS NULL OR id < ?1)
                AND (?2 IS NULL OR status = ?2)
                AND (?3 IS NULL OR country = ?3)
@@ -57,19 +56,19 @@ impl Sqlite {
                AND (?5 IS NULL OR client_ref = ?5)
                AND (?6 IS NULL OR profile IN (SELECT value FROM json_each(?6)))
              ORDER BY id DESC LIMIT ?7"
-        ))
-        .bind(filter.cursor.as_ref().map(|cursor| cursor.0.as_str()))
-        .bind(filter.status.map(|status| status.as_str()))
-        .bind(filter.country.as_deref())
-        .bind(filter.created_after.map(|at| at.0))
-        .bind(filter.client_ref.as_deref())
-        .bind(visible_profiles(visibility)?)
-        .bind(i64::from(limit) + 1)
-        .fetch_all(&mut *conn)
+            ))
+            .bind(filter.cursor.as_ref().map(|cursor| cursor.0.as_str()))
+            .bind(filter.status.map(|status| status.as_str()))
+            .bind(filter.country.as_deref())
+            .bind(filter.created_after.map(|at| at.0))
+            .bind(filter.client_ref.as_deref())
+            .bind(profiles)
+            .bind(i64::from(limit) + 1)
+            .fetch_all(conn)?;
+            let items = rows.iter().map(verification_of).collect::<Result<Vec<_>, _>>()?;
+            Ok(page_of(items, limit, |verification| verification.id.to_string()))
+        })
         .await
-        .map_err(engine_error)?;
-        let items = rows.iter().map(verification_of).collect::<Result<Vec<_>, _>>()?;
-        Ok(page_of(items, limit, |verification| verification.id.to_string()))
     }
 
     pub(in super::super) async fn events_after(
@@ -77,30 +76,30 @@ impl Sqlite {
         id: VerificationId,
         sequence: u64,
     ) -> Result<Vec<Progress>, StoreError> {
-        let mut conn = self.reader().await?;
-        let rows = sqlx::query(
-            "SELECT sequence, at, kind, word, attempt FROM events
+        self.read(move |conn| {
+            let rows = query(
+                "SELECT sequence, at, kind, word, attempt FROM events
              WHERE verification_id = ? AND sequence > ? ORDER BY sequence LIMIT ?",
-        )
-        .bind(id.to_string())
-        .bind(i64::try_from(sequence).unwrap_or(i64::MAX))
-        .bind(EVENTS_MAX)
-        .fetch_all(&mut *conn)
+            )
+            .bind(id.to_string())
+            .bind(i64::try_from(sequence).unwrap_or(i64::MAX))
+            .bind(EVENTS_MAX)
+            .fetch_all(conn)?;
+            rows.iter().map(progress_of).collect()
+        })
         .await
-        .map_err(engine_error)?;
-        rows.iter().map(progress_of).collect()
     }
 
     pub(in super::super) async fn in_progress(&self) -> Result<(u64, u64), StoreError> {
-        let mut conn = self.reader().await?;
-        let row = sqlx::query(
-            "SELECT (SELECT count(*) FROM verifications WHERE reason IS NULL) AS pending,
+        self.read(move |conn| {
+            let row = query(
+                "SELECT (SELECT count(*) FROM verifications WHERE reason IS NULL) AS pending,
                     (SELECT count(*) FROM attempts WHERE live_number IS NOT NULL) AS live",
-        )
-        .fetch_one(&mut *conn)
+            )
+            .fetch_one(conn)?;
+            Ok((get_count(&row, "pending")?, get_count(&row, "live")?))
+        })
         .await
-        .map_err(engine_error)?;
-        Ok((get_count(&row, "pending")?, get_count(&row, "live")?))
     }
 }
 
@@ -113,23 +112,18 @@ pub(super) fn page_of<T>(mut items: Vec<T>, limit: u32, key: impl Fn(&T) -> Stri
     Page { items, next }
 }
 
-pub(super) async fn load(
-    conn: &mut SqliteConnection,
-    id: VerificationId,
-) -> Result<Option<Verification>, StoreError> {
-    let row = sqlx::query(concat!(
+pub(super) fn load(conn: &Connection, id: VerificationId) -> Result<Option<Verification>, StoreError> {
+    let row = query(concat!(
         "SELECT ",
         verification_columns!(),
         " FROM verifications WHERE id = ?"
     ))
     .bind(id.to_string())
-    .fetch_optional(conn)
-    .await
-    .map_err(engine_error)?;
+    .fetch_optional(conn)?;
     row.as_ref().map(verification_of).transpose()
 }
 
-fn verification_of(row: &SqliteRow) -> Result<Verification, StoreError> {
+fn verification_of(row: &Row) -> Result<Verification, StoreError> {
     let code: Option<Digits> = digits(row, "code")?;
     Ok(Verification {
         id: get_parsed(row, "id")?,
@@ -161,7 +155,7 @@ fn verification_of(row: &SqliteRow) -> Result<Verification, StoreError> {
     })
 }
 
-pub(super) fn destination_of(row: &SqliteRow) -> Result<Destination, StoreError> {
+pub(super) fn destination_of(row: &Row) -> Result<Destination, StoreError> {
     let number: &str = get(row, "number")?;
     let Some(calling_code) = get::<Option<i64>>(row, "calling_code")? else {
         return Ok(Destination::Internal(number.to_owned()));
@@ -174,7 +168,7 @@ pub(super) fn destination_of(row: &SqliteRow) -> Result<Destination, StoreError>
         .ok_or_else(|| StoreError::Corrupt("number: found one that is not E.164".into()))
 }
 
-fn extension_of(row: &SqliteRow) -> Result<Option<Extension>, StoreError> {
+fn extension_of(row: &Row) -> Result<Option<Extension>, StoreError> {
     let Some(digits) = digits(row, "extension_digits")? else {
         return Ok(None);
     };
@@ -185,7 +179,7 @@ fn extension_of(row: &SqliteRow) -> Result<Option<Extension>, StoreError> {
     Ok(Some(Extension { digits, wait_ms }))
 }
 
-fn digits(row: &SqliteRow, column: &'static str) -> Result<Option<Digits>, StoreError> {
+fn digits(row: &Row, column: &'static str) -> Result<Option<Digits>, StoreError> {
     let text: Option<&str> = get(row, column)?;
     text.map(Digits::parse)
         .transpose()
@@ -193,7 +187,7 @@ fn digits(row: &SqliteRow, column: &'static str) -> Result<Option<Digits>, Store
         .map_err(|_| StoreError::Corrupt(format!("{column}: found something else than digits")))
 }
 
-pub(super) fn outcome_of(row: &SqliteRow) -> Result<Option<Outcome>, StoreError> {
+pub(super) fn outcome_of(row: &Row) -> Result<Option<Outcome>, StoreError> {
     Ok(get_parsed_option::<Reason>(row, "reason")?.map(Outcome::new))
 }
 
@@ -231,7 +225,7 @@ impl From<AttemptRow> for Attempt {
     }
 }
 
-fn progress_of(row: &SqliteRow) -> Result<Progress, StoreError> {
+fn progress_of(row: &Row) -> Result<Progress, StoreError> {
     let kind = match get::<&str>(row, "kind")? {
         "created" => ProgressKind::Created,
         "stage" => ProgressKind::Stage(get_parsed(row, "word")?),

@@ -1,4 +1,4 @@
-//! One task writes. What waits is committed together.
+//! One thread writes. What waits is committed together.
 //!
 //! ```text
 //! callers ──▶ bounded queue ──▶ BEGIN IMMEDIATE · SAVEPOINT job · … · COMMIT ──▶ every caller of the group
@@ -11,15 +11,13 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, Connection, Executor};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::changes::{Changes, Signals};
 use super::super::{RenderWebhook, StoreError};
-use super::engine_error;
+use super::connect::Connect;
+use super::statement::query;
 
 /// Writes that may wait.
 const QUEUE_MAX: usize = 1024;
@@ -30,15 +28,13 @@ const QUEUE_WAIT: Duration = Duration::from_secs(5);
 
 /// What a write may use while its transaction is open.
 pub(super) struct Tx<'c> {
-    pub(super) conn: &'c mut SqliteConnection,
+    pub(super) conn: &'c Connection,
     pub(super) signals: &'c mut Signals,
     pub(super) render: &'c RenderWebhook,
 }
 
-pub(super) type Work<'c, T> = BoxFuture<'c, Result<T, StoreError>>;
-
 trait Job: Send {
-    fn run<'c>(&'c mut self, tx: Tx<'c>) -> Work<'c, ()>;
+    fn run(&mut self, tx: Tx<'_>) -> Result<(), StoreError>;
     /// Answers the caller.
     fn settle(self: Box<Self>, committed: Result<(), StoreError>);
 }
@@ -51,16 +47,14 @@ struct Write<T, F> {
 
 impl<T, F> Job for Write<T, F>
 where
-    T: Send + 'static,
-    F: for<'c> FnOnce(Tx<'c>) -> Work<'c, T> + Send,
+    T: Send,
+    F: FnOnce(Tx<'_>) -> Result<T, StoreError> + Send,
 {
-    fn run<'c>(&'c mut self, tx: Tx<'c>) -> Work<'c, ()> {
-        let (work, done) = (self.work.take(), &mut self.done);
-        Box::pin(async move {
-            let work = work.ok_or_else(|| StoreError::Unavailable("a write ran twice".into()))?;
-            *done = Some(work(tx).await?);
-            Ok(())
-        })
+    fn run(&mut self, tx: Tx<'_>) -> Result<(), StoreError> {
+        let work = self.work.take();
+        let work = work.ok_or_else(|| StoreError::Unavailable("a write ran twice".into()))?;
+        self.done = Some(work(tx)?);
+        Ok(())
     }
 
     fn settle(self: Box<Self>, committed: Result<(), StoreError>) {
@@ -83,29 +77,32 @@ enum Message {
 }
 
 impl Writer {
-    /// Starts the task on an open connection; `options` open the next one should this be lost.
+    /// Starts the thread on an open connection; `connect` opens the next one should this be lost.
     pub(super) fn start(
-        conn: SqliteConnection,
-        options: SqliteConnectOptions,
+        conn: Connection,
+        connect: Connect,
         render: RenderWebhook,
         changes: Changes,
-    ) -> Self {
+    ) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
-        let task = WriterTask {
+        let thread = WriterThread {
             conn: Some(conn),
-            options,
+            connect,
             render,
             changes,
         };
-        tokio::spawn(task.run(jobs));
-        Self { queue }
+        std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || thread.run(jobs))
+            .map_err(|error| StoreError::Unavailable(format!("its thread: {error}")))?;
+        Ok(Self { queue })
     }
 
     /// Runs `work` in a transaction and returns once it is durable.
     pub(super) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: for<'c> FnOnce(Tx<'c>) -> Work<'c, T> + Send + 'static,
+        F: FnOnce(Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Write {
@@ -121,7 +118,7 @@ impl Writer {
     pub(super) async fn close(&self) -> Result<(), StoreError> {
         let (reply, closed) = oneshot::channel();
         self.send(Message::Close(reply)).await?;
-        // An error means that the task has ended before: closed all the same.
+        // An error means that the thread has ended before: closed all the same.
         let _ = closed.await;
         Ok(())
     }
@@ -139,18 +136,18 @@ fn closed() -> StoreError {
     StoreError::Unavailable("the store is closed".into())
 }
 
-struct WriterTask {
+struct WriterThread {
     /// `None` after a failure that leaves its state unknown.
-    conn: Option<SqliteConnection>,
-    options: SqliteConnectOptions,
+    conn: Option<Connection>,
+    connect: Connect,
     render: RenderWebhook,
     changes: Changes,
 }
 
-impl WriterTask {
-    async fn run(mut self, mut queue: mpsc::Receiver<Message>) {
+impl WriterThread {
+    fn run(mut self, mut queue: mpsc::Receiver<Message>) {
         let mut waiting = Vec::with_capacity(GROUP_MAX);
-        while queue.recv_many(&mut waiting, GROUP_MAX).await > 0 {
+        while queue.blocking_recv_many(&mut waiting, GROUP_MAX) > 0 {
             let mut group = Vec::with_capacity(waiting.len());
             let mut close = None;
             for message in waiting.drain(..) {
@@ -160,22 +157,20 @@ impl WriterTask {
                 }
             }
             if !group.is_empty() {
-                self.run_group(group).await;
+                self.run_group(group);
             }
             if let Some(reply) = close {
-                if let Some(conn) = self.conn.take() {
-                    // Closing checkpoints; what it could not write back lies safe in the log.
-                    let _ = conn.close().await;
-                }
+                // Closing checkpoints; what it could not write back lies safe in the log.
+                drop(self.conn.take());
                 let _ = reply.send(());
                 return;
             }
         }
     }
 
-    async fn run_group(&mut self, mut group: Vec<Box<dyn Job>>) {
+    fn run_group(&mut self, mut group: Vec<Box<dyn Job>>) {
         let mut signals = Signals::default();
-        let results = match self.transact(&mut group, &mut signals).await {
+        let results = match self.transact(&mut group, &mut signals) {
             Ok(results) => {
                 self.changes.send(signals);
                 results
@@ -188,68 +183,58 @@ impl WriterTask {
     }
 
     /// One result per job; an error when nothing of the group was kept.
-    async fn transact(
+    fn transact(
         &mut self,
         group: &mut [Box<dyn Job>],
         signals: &mut Signals,
     ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
-        let mut conn = match self.conn.take() {
+        let conn = match self.conn.take() {
             Some(conn) => conn,
-            None => self.options.connect().await.map_err(engine_error)?,
+            None => self.connect.to_write()?,
         };
-        match run_in_transaction(&mut conn, group, signals, &self.render).await {
-            Ok(results) => {
-                self.conn = Some(conn);
-                Ok(results)
-            }
-            Err(error) => {
-                // A connection that cannot even roll back is dropped: SQLite rolls back for it.
-                if conn.execute("ROLLBACK").await.is_ok() || error == StoreError::Locked {
-                    self.conn = Some(conn);
-                }
-                Err(error)
-            }
+        let done = run_in_transaction(&conn, group, signals, &self.render);
+        // A connection that cannot even roll back is dropped: SQLite rolls back for it.
+        if conn.is_autocommit() || conn.execute_batch("ROLLBACK").is_ok() {
+            self.conn = Some(conn);
         }
+        done
     }
 }
 
-async fn run_in_transaction(
-    conn: &mut SqliteConnection,
+fn run_in_transaction(
+    conn: &Connection,
     group: &mut [Box<dyn Job>],
     signals: &mut Signals,
     render: &RenderWebhook,
 ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
-    conn.execute("BEGIN IMMEDIATE; SAVEPOINT job")
-        .await
-        .map_err(engine_error)?;
+    let run = |sql| query(sql).execute(conn);
+    run("BEGIN IMMEDIATE")?;
+    run("SAVEPOINT job")?;
     let mut results = Vec::with_capacity(group.len());
     for job in group {
         let mut own = Signals::default();
-        let run = AssertUnwindSafe(job.run(Tx {
-            conn: &mut *conn,
+        let tx = Tx {
+            conn,
             signals: &mut own,
             render,
-        }));
-        let result = run
-            .catch_unwind()
-            .await
+        };
+        let result = std::panic::catch_unwind(AssertUnwindSafe(|| job.run(tx)))
             .unwrap_or_else(|_| Err(StoreError::Corrupt("a write panicked".into())));
         match result {
             Ok(()) => {
-                conn.execute("RELEASE job; SAVEPOINT job")
-                    .await
-                    .map_err(engine_error)?;
+                run("RELEASE job")?;
+                run("SAVEPOINT job")?;
                 signals.add(own);
                 results.push(Ok(()));
             }
             Err(error) if error.is_transient() => return Err(error),
             Err(error) => {
                 // The savepoint stays, for the next job.
-                conn.execute("ROLLBACK TO job").await.map_err(engine_error)?;
+                run("ROLLBACK TO job")?;
                 results.push(Err(error));
             }
         }
     }
-    conn.execute("COMMIT").await.map_err(engine_error)?;
+    run("COMMIT")?;
     Ok(results)
 }
