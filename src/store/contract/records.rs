@@ -1,7 +1,6 @@
 //! Keys, enrolments, lists, retention, and the engine's own misfortunes.
 use super::*;
 
-
 fn key(id: &str) -> ApiKey {
     ApiKey {
         id: id.into(),

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::super::{StoreError, StoreOptions};
@@ -56,6 +57,10 @@ impl Connect {
         let conn = Connection::open_with_flags(&*self.path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
             .map_err(engine_error)?;
         conn.busy_timeout(self.busy_timeout).map_err(engine_error)?;
+        // A plan that never looks at bound values. Without this a statement on a table with a partial index is prepared
+        // anew each time it is bound: most of ours are.
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+            .map_err(engine_error)?;
         conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         Ok(conn)
     }
@@ -111,7 +116,8 @@ pub(super) fn migrate(conn: &mut Connection) -> Result<(), StoreError> {
             return Ok(());
         };
         step.execute_batch(script).map_err(engine_error)?;
-        step.pragma_update(None, "user_version", (done + 1) as i64)
+        let next = i64::try_from(done + 1).unwrap_or(i64::MAX);
+        step.pragma_update(None, "user_version", next)
             .map_err(engine_error)?;
         step.commit().map_err(engine_error)?;
     }
