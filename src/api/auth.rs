@@ -98,7 +98,9 @@ async fn authenticate(parts: &Parts, state: &ApiState) -> Result<Caller, Problem
     let now = state.now();
     let found = state.store().key_by_hash(&hash).await?;
     let key = found.filter(|key| key.is_valid(now)).ok_or_else(unknown)?;
-    if let Err(error) = state.store().key_touch(&key.id, now).await {
+    if key.is_to_be_noted(now)
+        && let Err(error) = state.store().key_touch(&key.id, now).await
+    {
         // The time of last use is a convenience: the request does not fail for it.
         tracing::debug!(%error, "last use of the API key was not noted");
     }

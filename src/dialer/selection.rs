@@ -12,7 +12,7 @@ use super::{InForce, Shared, Start};
 use crate::call::NextTrunk;
 use crate::model::{AttemptId, Outcome, Reason, UnixMillis};
 use crate::policy::{CallNeed, Selection, TrunkBoard, TrunkRules};
-use crate::store::{CancelNotice, DueAttempt};
+use crate::store::{Agenda, CancelNotice, DueAttempt, StoreError};
 use crate::telemetry::wallclock;
 
 /// Attempts read at once. More are read as soon as these have started.
@@ -175,11 +175,6 @@ fn rules(in_force: &InForce) -> impl Iterator<Item = TrunkRules> {
 /// One look at what is due; returns how long the next may wait.
 async fn round(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, in_force: &Arc<InForce>) -> Duration {
     let now = wallclock();
-    if let Ok(entropy) = crate::telemetry::entropy()
-        && let Err(error) = shared.store.expire_due(entropy, now).await
-    {
-        tracing::warn!(%error, "expired verifications were not ended");
-    }
     {
         let mut guard = lock(desk);
         guard.held.retain(|_, hold| hold.expires_at > now);
@@ -190,17 +185,17 @@ async fn round(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, in_force: &Arc<InF
             guard.board.set_gate(&trunk.name, gate);
         }
     }
-    let due = match shared.store.due_attempts(now, BATCH).await {
-        Ok(due) => due,
+    let agenda = match agenda(shared, now).await {
+        Ok(agenda) => agenda,
         Err(error) => {
             tracing::warn!(%error, "due attempts were not read");
             return STORE_REST;
         }
     };
-    let full_batch = due.len() == BATCH as usize;
+    let full_batch = agenda.due.len() == BATCH as usize;
     let mut started = false;
     let mut next = POLL;
-    for attempt in due {
+    for attempt in agenda.due {
         match pick(shared, desk, in_force, &attempt) {
             Picked::Started => started = true,
             Picked::Before => {}
@@ -219,11 +214,24 @@ async fn round(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, in_force: &Arc<InF
     if full_batch && started {
         return Duration::from_millis(1);
     }
-    match shared.store.next_attempt_at().await {
-        // One that is due already waits for a trunk or for its number, and `next` knows when that may change.
-        Ok(Some(at)) if at > wallclock() => next.min(at.since(wallclock()).max(Duration::from_millis(1))),
-        Ok(_) | Err(_) => next,
+    match agenda.next_at {
+        Some(at) => next.min(at.since(wallclock()).max(Duration::from_millis(1))),
+        None => next,
     }
+}
+
+/// What is due, after what is past its life has ended.
+async fn agenda(shared: &Shared, now: UnixMillis) -> Result<Agenda, StoreError> {
+    let agenda = shared.store.agenda(now, BATCH).await?;
+    if !agenda.is_overdue {
+        return Ok(agenda);
+    }
+    if let Ok(entropy) = crate::telemetry::entropy()
+        && let Err(error) = shared.store.expire_due(entropy, now).await
+    {
+        tracing::warn!(%error, "expired verifications were not ended");
+    }
+    shared.store.agenda(now, BATCH).await
 }
 
 enum Picked {

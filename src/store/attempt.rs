@@ -20,6 +20,17 @@ pub struct DueAttempt {
     pub tried_trunks: Vec<String>,
 }
 
+/// What the dialer finds at one look.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Agenda {
+    /// Attempts whose time has come, oldest first, without those whose number is taken: its phone may still ring.
+    pub due: Vec<DueAttempt>,
+    /// The next time after this look at which an attempt becomes due or a queued verification expires.
+    pub next_at: Option<UnixMillis>,
+    /// [`super::Store::expire_due`] has something to end.
+    pub is_overdue: bool,
+}
+
 /// The claim: committed before the first octet of the INVITE leaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {

@@ -23,6 +23,8 @@ pub struct StoreOptions {
     pub readers: u32,
     /// Longest wait for another process's lock.
     pub busy_timeout: Duration,
+    /// How long a write that nobody waits for may wait for others to share its commit.
+    pub gather: Duration,
 }
 
 impl StoreOptions {
@@ -33,6 +35,7 @@ impl StoreOptions {
             render,
             readers: 4,
             busy_timeout: Duration::from_secs(5),
+            gather: Duration::from_millis(10),
         }
     }
 }
@@ -121,12 +124,8 @@ to_engine! {
     /// Frees the key: the work failed and may be tried again.
     fn idempotency_abandon(&self, key: IdempotencyKey) -> ();
 
-    /// Queued attempts whose time has come, oldest first, without those whose number is taken: its phone may
-    /// still ring.
-    fn due_attempts(&self, now: UnixMillis, limit: u32) -> Vec<DueAttempt>;
-    /// When the dialer has something to do next: an attempt due or a queued verification expiring. Lies in the
-    /// past while due attempts wait for a trunk: the dialer then goes by its trunks.
-    fn next_attempt_at(&self) -> Option<UnixMillis>;
+    /// What is due, at most `limit` of it, and when the next look is worth its while.
+    fn agenda(&self, now: UnixMillis, limit: u32) -> Agenda;
     /// Commits `dialing`; only `Claimed::Dialing` allows an INVITE. What was blocked since stop 1 ends here instead.
     fn claim(&self, claim: Claim, entropy: Entropy, now: UnixMillis) -> Claimed;
     fn set_stage(&self, attempt: AttemptId, stage: Stage, entropy: Entropy, now: UnixMillis) -> StageSet;
@@ -158,10 +157,9 @@ to_engine! {
 
     /// Writes an event that belongs to no verification.
     fn enqueue(&self, event: LooseEvent) -> ();
-    /// Leases due webhooks to the caller until `now + lease`, in order per verification.
-    fn outbox_due(&self, now: UnixMillis, limit: u32, lease: Duration) -> Vec<OutboxItem>;
+    /// Leases due webhooks to the caller until `now + lease`.
+    fn outbox_due(&self, now: UnixMillis, limit: u32, lease: Duration) -> DueWebhooks;
     fn outbox_result(&self, tried: DeliveryTry) -> ();
-    fn next_outbox_at(&self) -> Option<UnixMillis>;
     /// Webhooks waiting, for metrics.
     fn outbox_pending(&self) -> u64;
     fn deliveries(&self, verification: Option<VerificationId>, limit: u32, cursor: Option<&Cursor>, visibility: &Visibility) -> Page<Delivery>;

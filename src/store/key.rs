@@ -1,4 +1,6 @@
 //! API keys: stored as a hash, with scopes, profiles, expiry.
+use std::time::Duration;
+
 use crate::model::{UnixMillis, UnknownWord};
 
 /// What a key may do (contract §2).
@@ -54,6 +56,9 @@ impl std::str::FromStr for Scope {
     }
 }
 
+/// A busy key does not write at each request: its use is noted when the last note is older than this.
+pub(super) const NOTED_EVERY: Duration = Duration::from_secs(60);
+
 /// A key without its secret, which only its owner has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
@@ -67,7 +72,7 @@ pub struct ApiKey {
     pub created_at: UnixMillis,
     pub expires_at: Option<UnixMillis>,
     pub revoked_at: Option<UnixMillis>,
-    /// To the minute, so that a busy key does not write at each request.
+    /// To the minute.
     pub last_used_at: Option<UnixMillis>,
 }
 
@@ -75,6 +80,12 @@ impl ApiKey {
     #[must_use]
     pub fn is_valid(&self, now: UnixMillis) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|at| now < at)
+    }
+
+    /// [`super::Store::key_touch`] would write something.
+    #[must_use]
+    pub fn is_to_be_noted(&self, now: UnixMillis) -> bool {
+        self.last_used_at.is_none_or(|at| at <= now.minus(NOTED_EVERY))
     }
 
     /// `admin` includes every other scope.

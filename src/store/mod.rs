@@ -41,13 +41,15 @@ pub use accept::{
     StoredAnswer,
 };
 pub use attempt::{
-    BLOCK_FOR_EVER, CancelNotice, Canceled, Claim, Claimed, Decided, Decision, DueAttempt, Next, Recovered,
-    StageSet, live_attempt,
+    Agenda, BLOCK_FOR_EVER, CancelNotice, Canceled, Claim, Claimed, Decided, Decision, DueAttempt, Next,
+    Recovered, StageSet, live_attempt,
 };
 pub use changes::{WATCHED_MAX, Watch};
 pub use error::StoreError;
 pub use event::{EventType, Progress, ProgressKind, RenderWebhook, Subscription, WebhookEvent};
 pub use facade::{Store, StoreOptions};
 pub use key::{ApiKey, Scope, Visibility};
-pub use outbox::{Delivery, DeliveryTry, DeliveryVerdict, LastTry, LooseEvent, OutboxItem, OutboxState};
+pub use outbox::{
+    Delivery, DeliveryTry, DeliveryVerdict, DueWebhooks, LastTry, LooseEvent, OutboxItem, OutboxState,
+};
 pub use records::{AuditRow, Block, BlockSubject, Cursor, Enrollment, ListFilter, Page, Purged, Retention};

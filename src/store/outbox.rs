@@ -22,6 +22,15 @@ pub struct OutboxItem {
     pub created_at: UnixMillis,
 }
 
+/// What the outbox loop finds at one look.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DueWebhooks {
+    /// In order per verification.
+    pub items: Vec<OutboxItem>,
+    /// When there is something to send next; lies in the past when there was more than the limit.
+    pub next_at: Option<UnixMillis>,
+}
+
 /// How one try to deliver went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryTry {

@@ -95,6 +95,19 @@ impl Sending {
     }
 }
 
+/// What one look at the outbox came to.
+struct Look {
+    /// How long nothing else is due.
+    sleep: Duration,
+    /// As many are under way as may be.
+    is_full: bool,
+}
+
+/// Returns when one more may start.
+async fn room(under_way: &mut JoinSet<()>) {
+    under_way.join_next().await;
+}
+
 /// The outbox loop. Cheap to clone.
 #[derive(Clone)]
 pub struct Deliverer {
@@ -130,56 +143,55 @@ impl Deliverer {
             let stopping = *stop.borrow_and_update();
             // Seen before the look: a row committed after it wakes the wait below.
             changed.borrow_and_update();
-            let sleep = self.start_due(&mut under_way).await;
+            let look = self.start_due(&mut under_way).await;
             if stopping {
                 while under_way.join_next().await.is_some() {}
                 return;
             }
             tokio::select! {
                 _ = changed.changed() => {}
-                // A row that is done may free the next of its verification.
-                Some(_) = under_way.join_next() => while under_way.try_join_next().is_some() {},
-                () = tokio::time::sleep(sleep) => {}
+                // The store tells of a row that it frees; one that is done matters only where there was no room.
+                () = room(&mut under_way), if look.is_full => {}
+                () = tokio::time::sleep(look.sleep) => {}
                 _ = stop.changed() => {}
             }
         }
     }
 
-    /// Starts all due rows that there is room for; returns how long nothing else is due.
-    async fn start_due(&self, under_way: &mut JoinSet<()>) -> Duration {
+    /// Starts all due rows that there is room for.
+    async fn start_due(&self, under_way: &mut JoinSet<()>) -> Look {
         loop {
             while under_way.try_join_next().is_some() {}
             let sending = self.sending();
             let room = sending.concurrency_max.saturating_sub(under_way.len());
             let limit = u32::try_from(room).unwrap_or(BATCH).min(BATCH);
             if limit == 0 {
-                return POLL;
+                return Look {
+                    sleep: POLL,
+                    is_full: true,
+                };
             }
-            let items = match self.store.outbox_due(now(), limit, sending.lease).await {
-                Ok(items) => items,
+            let due = match self.store.outbox_due(now(), limit, sending.lease).await {
+                Ok(due) => due,
                 Err(error) => {
                     tracing::warn!(%error, "outbox cannot be read");
-                    return STORE_PAUSE;
+                    return Look {
+                        sleep: STORE_PAUSE,
+                        is_full: false,
+                    };
                 }
             };
-            let full = items.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
-            for item in items {
+            let is_batch = due.items.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+            for item in due.items {
                 let this = self.clone();
                 under_way.spawn(async move { this.deliver(item).await });
             }
-            if !full {
-                return self.time_to_next().await;
-            }
-        }
-    }
-
-    async fn time_to_next(&self) -> Duration {
-        match self.store.next_outbox_at().await {
-            Ok(Some(at)) => at.since(now()).clamp(NAP, POLL),
-            Ok(None) => POLL,
-            Err(error) => {
-                tracing::warn!(%error, "outbox cannot be read");
-                STORE_PAUSE
+            if !is_batch {
+                let sleep = due.next_at.map_or(POLL, |at| at.since(now()).clamp(NAP, POLL));
+                return Look {
+                    sleep,
+                    is_full: false,
+                };
             }
         }
     }

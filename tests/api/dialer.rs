@@ -25,7 +25,7 @@ fn script(number: &str) -> (&'static [Stage], Option<Reason>) {
 
 /// Plays every attempt that is due now; returns how many there were.
 pub(crate) async fn play_due(lab: &Lab) -> usize {
-    let due = lab.store.due_attempts(lab.now(), 16).await.unwrap();
+    let due = lab.store.agenda(lab.now(), 16).await.unwrap().due;
     for attempt in &due {
         let verification = claim(lab, attempt.id).await;
         let (stages, end) = script(verification.to.reveal());

@@ -113,7 +113,7 @@ async fn a_number_that_is_blocked_while_its_call_waits_is_not_dialled() {
     let (id, _) = lab.create(&json!({"to": "+14255550123"})).await;
     let block = lab.post("/v1/blocks", &json!({"number": "+14255550123"})).await;
     assert_eq!(block.status, 201, "{}", block.text);
-    let due = lab.store.due_attempts(lab.now(), 16).await.unwrap();
+    let due = lab.store.agenda(lab.now(), 16).await.unwrap().due;
     let claimed = dialer::try_claim(&lab, due[0].id).await;
     assert_eq!(claimed, Claimed::Blocked(Reason::NumberBlocked.into()));
     let shown = lab.get(&format!("{V}/{id}")).await.json();

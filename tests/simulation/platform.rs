@@ -315,11 +315,11 @@ impl World<'_> {
         if self.store_down {
             return self.deliver_in_ms(1_000);
         }
-        let items = match self.vault.wait(self.vault.store().outbox_due(wall, BATCH, LEASE)) {
-            Ok(items) => items,
+        let due = match self.vault.wait(self.vault.store().outbox_due(wall, BATCH, LEASE)) {
+            Ok(due) => due,
             Err(error) => return self.violate(0, format!("the outbox was not read: {error}")),
         };
-        for item in items {
+        for item in due.items {
             let request = item
                 .verification
                 .and_then(|id| self.facts.verifications.get(&id))
@@ -350,17 +350,9 @@ impl World<'_> {
                 },
             );
         }
-        self.deliver_when_due();
-    }
-
-    fn deliver_when_due(&mut self) {
-        match self.vault.wait(self.vault.store().next_outbox_at()) {
-            Ok(Some(at)) => {
-                let wait_ms = u64::try_from(at.since(self.clock.wall()).as_millis()).unwrap();
-                self.deliver_in_ms(wait_ms.max(20));
-            }
-            Ok(None) => {}
-            Err(error) => self.violate(0, format!("the outbox was not read: {error}")),
+        if let Some(at) = due.next_at {
+            let wait_ms = u64::try_from(at.since(self.clock.wall()).as_millis()).unwrap();
+            self.deliver_in_ms(wait_ms.max(20));
         }
     }
 

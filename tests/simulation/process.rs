@@ -5,7 +5,7 @@ use std::time::Duration;
 use ringproof::call::NextTrunk;
 use ringproof::model::{AttemptId, EventId, Outcome, Reason};
 use ringproof::policy::{CallNeed, Selection, TrunkBoard, TrunkRules};
-use ringproof::store::{Accepted, CancelNotice, Canceled, Claimed, Decided, DueAttempt, StoreError};
+use ringproof::store::{Accepted, Agenda, CancelNotice, Canceled, Claimed, Decided, DueAttempt, StoreError};
 use tokio::sync::{broadcast, watch};
 
 use crate::clock::At;
@@ -274,16 +274,9 @@ impl World<'_> {
         {
             return;
         }
-        self.expire();
-        let due = match self
-            .vault
-            .wait(self.vault.store().due_attempts(self.clock.wall(), BATCH))
-        {
-            Ok(due) => due,
-            Err(error) => return self.violate(0, format!("due attempts were not read: {error}")),
-        };
+        let Some(agenda) = self.agenda() else { return };
         let mut next: Option<At> = None;
-        for attempt in due {
+        for attempt in agenda.due {
             match self.pick(&attempt) {
                 Picked::Started => {}
                 Picked::Wait(until) => {
@@ -306,7 +299,30 @@ impl World<'_> {
             let wait = at.since(self.now()).as_millis();
             self.select_in_ms(u64::try_from(wait).unwrap().clamp(1, POLL_MS));
         }
-        self.select_when_due();
+        if let Some(at) = agenda.next_at {
+            let wait = at.since(self.clock.wall()).as_millis();
+            self.select_in_ms(u64::try_from(wait).unwrap().max(1));
+        }
+    }
+
+    /// What is due, after what is past its life has ended.
+    fn agenda(&mut self) -> Option<Agenda> {
+        let look = |town: &Self| {
+            town.vault
+                .wait(town.vault.store().agenda(town.clock.wall(), BATCH))
+        };
+        let mut agenda = look(self);
+        if agenda.as_ref().is_ok_and(|agenda| agenda.is_overdue) {
+            self.expire();
+            agenda = look(self);
+        }
+        match agenda {
+            Ok(agenda) => Some(agenda),
+            Err(error) => {
+                self.violate(0, format!("due attempts were not read: {error}"));
+                None
+            }
+        }
     }
 
     fn expire(&mut self) {
@@ -320,20 +336,6 @@ impl World<'_> {
             Err(error) => self.violate(0, format!("expired verifications were not ended: {error}")),
         }
         self.hear_store();
-    }
-
-    fn select_when_due(&mut self) {
-        match self.vault.wait(self.vault.store().next_attempt_at()) {
-            Ok(Some(at)) => {
-                let wait_ms = u64::try_from(at.since(self.clock.wall()).as_millis()).unwrap();
-                // One that is due already waits for a trunk or for its number, or is being started.
-                if wait_ms > 0 {
-                    self.select_in_ms(wait_ms);
-                }
-            }
-            Ok(None) => {}
-            Err(error) => self.violate(0, format!("the next attempt was not read: {error}")),
-        }
     }
 
     fn pick(&mut self, due: &DueAttempt) -> Picked {

@@ -107,6 +107,8 @@ async fn open(file: &Path) -> Store {
     let mut options = StoreOptions::new(format!("sqlite://{}", file.display()), render);
     options.readers = 1;
     options.busy_timeout = Duration::from_secs(30);
+    // Nothing else comes while a write waits.
+    options.gather = Duration::ZERO;
     Store::open(options).await.unwrap()
 }
 

@@ -139,7 +139,7 @@ pub(super) async fn a_network_failure_goes_to_another_trunk_while_there_is_time(
         panic!("expected another attempt");
     };
     assert_eq!(lab.due(at(4)).await, []);
-    let due = lab.store.due_attempts(at(5), 10).await.unwrap();
+    let due = lab.store.agenda(at(5), 10).await.unwrap().due;
     assert_eq!(
         (due[0].id, due[0].number, due[0].tried_trunks.as_slice()),
         (attempt, 2, &["carrier".into()][..])
@@ -218,7 +218,7 @@ pub(super) async fn a_number_stays_taken_until_its_phone_is_quiet(lab: Lab) {
     assert_eq!(lab.due(at(8)).await, []);
     assert_eq!(lab.claim(&second, at(8)).await, Claimed::NumberBusy);
     assert_eq!(
-        lab.store.next_attempt_at().await.unwrap(),
+        lab.store.agenda(at(8), 1).await.unwrap().next_at,
         Some(second.expires_at)
     );
     let wake = lab.store.attempts_changed();
@@ -381,9 +381,9 @@ pub(super) async fn only_queued_verifications_expire(lab: Lab) {
 
 pub(super) async fn a_clock_that_is_set_back_holds_nothing_up(lab: Lab) {
     let verification = lab.created(lab.request(1, 3600)).await;
-    assert_eq!(lab.store.due_attempts(at(5), 10).await.unwrap(), []);
+    assert_eq!(lab.store.agenda(at(5), 10).await.unwrap().due, []);
     assert_eq!(lab.store.expire_due(lab.entropy(), at(5)).await.unwrap(), []);
-    let due = lab.store.due_attempts(at(5), 10).await.unwrap();
+    let due = lab.store.agenda(at(5), 10).await.unwrap().due;
     assert_eq!(due.len(), 1);
     assert_eq!(
         (due[0].verification, due[0].expires_at),

@@ -115,9 +115,10 @@ impl Lab {
 
     pub(super) async fn due(&self, now: UnixMillis) -> Vec<AttemptId> {
         self.store
-            .due_attempts(now, 100)
+            .agenda(now, 100)
             .await
             .unwrap()
+            .due
             .into_iter()
             .map(|due| due.id)
             .collect()
@@ -134,6 +135,15 @@ impl Lab {
             .outbox_due(now, 100, Duration::from_secs(30))
             .await
             .unwrap()
+            .items
+    }
+
+    /// Of a look that finds nothing to send.
+    pub(super) async fn next_webhook_at(&self, now: UnixMillis) -> Option<UnixMillis> {
+        let look = self.store.outbox_due(now, 100, Duration::from_secs(30)).await;
+        let DueWebhooks { items, next_at } = look.unwrap();
+        assert_eq!(items, []);
+        next_at
     }
 
     pub(super) async fn tried(&self, event: EventId, now: UnixMillis, verdict: DeliveryVerdict) {
@@ -153,6 +163,7 @@ async fn open_sqlite(dir: &Path) -> Store {
     let url = format!("sqlite://{}", dir.join("ringproof.db").display());
     let mut options = StoreOptions::new(url, Arc::new(render));
     options.busy_timeout = Duration::from_millis(100);
+    options.gather = Duration::ZERO;
     Store::open(options).await.unwrap()
 }
 

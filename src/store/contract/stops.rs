@@ -15,7 +15,8 @@ pub(super) async fn an_accepted_request_is_stored_whole_with_a_due_attempt(lab: 
     };
     assert_eq!(lab.read(created.id).await, expected);
     assert_eq!(lab.events(created.id).await, [ProgressKind::Created]);
-    let due = lab.store.due_attempts(T0, 10).await.unwrap();
+    let agenda = lab.store.agenda(T0, 10).await.unwrap();
+    let due = agenda.due;
     assert_eq!(due.len(), 1);
     assert_eq!(
         (due[0].verification, due[0].number, due[0].internal),
@@ -25,7 +26,14 @@ pub(super) async fn an_accepted_request_is_stored_whole_with_a_due_attempt(lab: 
         (due[0].country.as_deref(), due[0].expires_at),
         (Some("US"), created.expires_at)
     );
-    assert_eq!(lab.store.next_attempt_at().await.unwrap(), Some(T0));
+    let before = lab.store.agenda(UnixMillis(T0.0 - 1), 10).await.unwrap();
+    assert_eq!((before.due, before.next_at), (vec![], Some(T0)));
+    assert_eq!(
+        (agenda.next_at, agenda.is_overdue),
+        (Some(created.expires_at), false)
+    );
+    let after = lab.store.agenda(created.expires_at, 10).await.unwrap();
+    assert_eq!((after.due, after.next_at, after.is_overdue), (vec![], None, true));
     assert_eq!(lab.store.in_progress().await.unwrap(), (1, 0));
 }
 

@@ -1,10 +1,11 @@
 //! The corridor between the stops: due, claim, stage, decide (stop 2), report.
+use rusqlite::Connection;
 
 use crate::model::{AttemptId, AttemptReport, Entropy, Outcome, Reason, Stage, UnixMillis, VerificationId};
 
 use super::super::{
-    BLOCK_FOR_EVER, Block, BlockSubject, Claim, Claimed, Decided, Decision, DueAttempt, Next, ProgressKind,
-    StageSet, StoreError,
+    Agenda, BLOCK_FOR_EVER, Block, BlockSubject, Claim, Claimed, Decided, Decision, DueAttempt, Next,
+    ProgressKind, StageSet, StoreError,
 };
 use super::accept::queued_attempt;
 use super::publish::DayCounter;
@@ -13,38 +14,13 @@ use super::rows::{load, outcome_of};
 use super::{Row, Sqlite, Tx, get, get_count, get_json, get_parsed, get_parsed_option, query, to_json};
 
 impl Sqlite {
-    pub(in super::super) async fn due_attempts(
-        &self,
-        now: UnixMillis,
-        limit: u32,
-    ) -> Result<Vec<DueAttempt>, StoreError> {
+    pub(in super::super) async fn agenda(&self, now: UnixMillis, limit: u32) -> Result<Agenda, StoreError> {
         self.read(move |conn| {
-        let rows = query(
-            "SELECT a.id, a.verification_id, a.number, a.due_at, v.profile, v.country, v.calling_code, v.expires_at,
-                    (SELECT json_group_array(t.trunk) FROM (SELECT trunk FROM attempts
-                      WHERE verification_id = v.id AND trunk <> '' ORDER BY number) t) AS tried
-             FROM attempts a JOIN verifications v ON v.id = a.verification_id
-             WHERE a.due_at <= ?1 AND v.expires_at > ?1
-               AND NOT EXISTS (SELECT 1 FROM attempts other WHERE other.taken_number = v.number)
-             ORDER BY a.due_at, a.id LIMIT ?2",
-        )
-        .bind(now.0)
-        .bind(limit)
-        .fetch_all(conn)?;
-        rows.iter().map(due_of).collect()
-        }).await
-    }
-
-    pub(in super::super) async fn next_attempt_at(&self) -> Result<Option<UnixMillis>, StoreError> {
-        self.read(move |conn| {
-            // An attempt that waits for its number is woken when that is free, not by its time.
-            let row = query(
-            "SELECT min(CASE WHEN EXISTS (SELECT 1 FROM attempts other WHERE other.taken_number = v.number)
-                             THEN v.expires_at ELSE min(a.due_at, v.expires_at) END) AS at
-             FROM attempts a JOIN verifications v ON v.id = a.verification_id WHERE a.due_at IS NOT NULL",
-        )
-        .fetch_one(conn)?;
-            Ok(get::<Option<i64>>(&row, "at")?.map(UnixMillis))
+            Ok(Agenda {
+                due: due_attempts(conn, now, limit)?,
+                next_at: next_attempt_at(conn, now)?,
+                is_overdue: super::endings::is_overdue(conn, now)?,
+            })
         })
         .await
     }
@@ -65,7 +41,7 @@ impl Sqlite {
         entropy: Entropy,
         now: UnixMillis,
     ) -> Result<StageSet, StoreError> {
-        self.write(move |tx| set_stage(tx, attempt, stage, entropy, now))
+        self.write_soon(move |tx| set_stage(tx, attempt, stage, entropy, now))
             .await
     }
 
@@ -79,7 +55,7 @@ impl Sqlite {
     }
 
     pub(in super::super) async fn free_number(&self, attempt: AttemptId) -> Result<(), StoreError> {
-        self.write(move |tx| free_number(tx, attempt)).await
+        self.write_unsynced(move |tx| free_number(tx, attempt)).await
     }
 
     pub(in super::super) async fn finish_report(
@@ -88,9 +64,41 @@ impl Sqlite {
         report: AttemptReport,
         now: UnixMillis,
     ) -> Result<(), StoreError> {
-        self.write(move |tx| finish_report(tx, attempt, report, now))
+        self.write_soon(move |tx| finish_report(tx, attempt, report, now))
             .await
     }
+}
+
+fn due_attempts(conn: &Connection, now: UnixMillis, limit: u32) -> Result<Vec<DueAttempt>, StoreError> {
+    let rows = query(
+        "SELECT a.id, a.verification_id, a.number, a.due_at, v.profile, v.country, v.calling_code, v.expires_at,
+                (SELECT json_group_array(t.trunk) FROM (SELECT trunk FROM attempts
+                  WHERE verification_id = v.id AND trunk <> '' ORDER BY number) t) AS tried
+         FROM attempts a JOIN verifications v ON v.id = a.verification_id
+         WHERE a.due_at <= ?1 AND v.expires_at > ?1
+           AND NOT EXISTS (SELECT 1 FROM attempts other WHERE other.taken_number = v.number)
+         ORDER BY a.due_at, a.id LIMIT ?2",
+    )
+    .bind(now.0)
+    .bind(limit)
+    .fetch_all(conn)?;
+    rows.iter().map(due_of).collect()
+}
+
+fn next_attempt_at(conn: &Connection, now: UnixMillis) -> Result<Option<UnixMillis>, StoreError> {
+    // An attempt that waits for its number is woken when that is free, and one that waits for a trunk by the trunk: of
+    // both only the end of their life is a time.
+    let row = query(
+        "SELECT min(at) AS at FROM (
+             SELECT CASE WHEN a.due_at <= ?1
+                           OR EXISTS (SELECT 1 FROM attempts other WHERE other.taken_number = v.number)
+                         THEN v.expires_at ELSE min(a.due_at, v.expires_at) END AS at
+             FROM attempts a JOIN verifications v ON v.id = a.verification_id WHERE a.due_at IS NOT NULL)
+         WHERE at > ?1",
+    )
+    .bind(now.0)
+    .fetch_one(conn)?;
+    Ok(get::<Option<i64>>(&row, "at")?.map(UnixMillis))
 }
 
 fn due_of(row: &Row) -> Result<DueAttempt, StoreError> {

@@ -16,6 +16,7 @@ const STATEMENTS_MAX: usize = 256;
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_init.sql"),
     include_str!("migrations/0002_taken_number.sql"),
+    include_str!("migrations/0003_outbox_leased.sql"),
 ];
 
 /// How to open the file again.
@@ -177,7 +178,7 @@ mod tests {
         let mut conn = Connection::open_in_memory().unwrap();
         conn.pragma_update(None, "user_version", 99).unwrap();
         let error = migrate(&mut conn).unwrap_err().to_string();
-        assert!(error.contains("version 2 at most, found 99"), "{error}");
+        assert!(error.contains("version 3 at most, found 99"), "{error}");
     }
 
     #[test]

@@ -1,4 +1,5 @@
 //! Ends without a decision of a call: cancel, expiry, policy, crash.
+use rusqlite::Connection;
 
 use crate::model::{AttemptId, Entropy, Outcome, Reason, UnixMillis, Verification, VerificationId};
 
@@ -131,6 +132,18 @@ impl Sqlite {
         recovered.unreported = self.write(move |tx| close_open(tx, node, now)).await?;
         Ok(recovered)
     }
+}
+
+/// Whether [`Sqlite::expired`] would find something.
+pub(super) fn is_overdue(conn: &Connection, now: UnixMillis) -> Result<bool, StoreError> {
+    let found = query(
+        "SELECT 1 FROM attempts a JOIN verifications v ON v.id = a.verification_id
+         WHERE a.due_at IS NOT NULL AND (v.expires_at <= ?1 OR a.created_at > ?2) LIMIT 1",
+    )
+    .bind(now.0)
+    .bind(now.0.saturating_add(CLOCK_AHEAD_MS))
+    .fetch_optional(conn)?;
+    Ok(found.is_some())
 }
 
 fn notice_of(row: &Row) -> Result<CancelNotice, StoreError> {

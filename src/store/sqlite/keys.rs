@@ -2,11 +2,9 @@
 
 use crate::model::UnixMillis;
 
+use super::super::key::NOTED_EVERY;
 use super::super::{ApiKey, Scope, StoreError};
 use super::{Row, Sqlite, get, get_json, query, to_json};
-
-/// A use is noted when the last note is older than this.
-const TOUCH_MS: i64 = 60_000;
 
 macro_rules! key_columns {
     () => {
@@ -77,28 +75,14 @@ impl Sqlite {
     }
 
     pub(in super::super) async fn key_touch(&self, id: &str, now: UnixMillis) -> Result<(), StoreError> {
-        if !self.touch_is_due(id, now).await? {
-            return Ok(());
-        }
         let id = id.to_owned();
-        self.write(move |tx| {
-            query("UPDATE api_keys SET last_used_at = ? WHERE id = ?")
+        self.write_unsynced(move |tx| {
+            query("UPDATE api_keys SET last_used_at = ?1 WHERE id = ?2 AND coalesce(last_used_at, 0) <= ?3")
                 .bind(now.0)
                 .bind(id)
+                .bind(now.minus(NOTED_EVERY).0)
                 .execute(tx.conn)
                 .map(drop)
-        })
-        .await
-    }
-
-    async fn touch_is_due(&self, id: &str, now: UnixMillis) -> Result<bool, StoreError> {
-        let id = id.to_owned();
-        self.read(move |conn| {
-            let row = query("SELECT 1 FROM api_keys WHERE id = ? AND coalesce(last_used_at, 0) <= ?")
-                .bind(id)
-                .bind(now.0.saturating_sub(TOUCH_MS))
-                .fetch_optional(conn)?;
-            Ok(row.is_some())
         })
         .await
     }

@@ -25,7 +25,7 @@ use super::{StoreError, StoreOptions};
 use connect::Connect;
 use readers::Readers;
 use statement::{Row, get, get_count, get_json, get_parsed, get_parsed_option, query};
-use writer::{Tx, Writer};
+use writer::{Haste, Tx, Writer};
 
 const READERS_MAX: u32 = 64;
 
@@ -37,7 +37,7 @@ pub(super) struct Sqlite {
 
 impl Sqlite {
     pub(super) async fn open(options: &StoreOptions, changes: Changes) -> Result<Self, StoreError> {
-        let (options, render) = (options.clone(), options.render.clone());
+        let (options, render, gather) = (options.clone(), options.render.clone(), options.gather);
         let opened = tokio::task::spawn_blocking(move || {
             let connect = Connect::new(&options)?;
             let mut conn = connect.to_write()?;
@@ -48,7 +48,7 @@ impl Sqlite {
         let (conn, connect, readers) = opened
             .await
             .unwrap_or_else(|_| Err(StoreError::Corrupt("opening it panicked".into())))?;
-        let writer = Writer::start(conn, connect, render, changes)?;
+        let writer = Writer::start(conn, connect, gather, render, changes)?;
         Ok(Self { readers, writer })
     }
 
@@ -76,7 +76,25 @@ impl Sqlite {
         T: Send + 'static,
         F: FnOnce(Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        self.writer.write(work).await
+        self.writer.write(Haste::Now, work).await
+    }
+
+    /// For what nobody waits for.
+    async fn write_soon<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.writer.write(Haste::Soon, work).await
+    }
+
+    /// For what may be forgotten in a power cut, and is then done again.
+    async fn write_unsynced<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.writer.write(Haste::Unsynced, work).await
     }
 }
 

@@ -1,12 +1,14 @@
 //! Webhooks: lease what is due, in order per verification; keep what came of each try.
 use std::time::Duration;
 
+use rusqlite::Connection;
+
 use crate::model::{EventId, UnixMillis, VerificationId};
 
 use super::super::records::Cursor;
 use super::super::{
-    Delivery, DeliveryTry, DeliveryVerdict, LastTry, ListFilter, LooseEvent, OutboxItem, OutboxState, Page,
-    StoreError, Visibility,
+    Delivery, DeliveryTry, DeliveryVerdict, DueWebhooks, LastTry, ListFilter, LooseEvent, OutboxItem,
+    OutboxState, Page, StoreError, Visibility,
 };
 use super::publish::OutboxRow;
 use super::{Row, Sqlite, Tx, get, get_count, get_parsed, get_parsed_option, query, visible_profiles};
@@ -46,23 +48,13 @@ impl Sqlite {
         now: UnixMillis,
         limit: u32,
         lease: Duration,
-    ) -> Result<Vec<OutboxItem>, StoreError> {
-        // Most looks find nothing: they must not cost a synced commit.
-        if self.next_outbox_at().await?.is_none_or(|at| at > now) {
-            return Ok(Vec::new());
-        }
-        self.write(move |tx| lease_due(tx, now, limit, lease)).await
-    }
-
-    pub(in super::super) async fn next_outbox_at(&self) -> Result<Option<UnixMillis>, StoreError> {
-        self.read(move |conn| {
-            let row = query(concat!(
-                "SELECT min(max(o.next_at, coalesce(o.leased_until, 0))) AS at
-             FROM outbox o WHERE o.state = 'pending' AND ",
-                is_first_in_line!()
-            ))
-            .fetch_one(conn)?;
-            Ok(get::<Option<i64>>(&row, "at")?.map(UnixMillis))
+    ) -> Result<DueWebhooks, StoreError> {
+        // A lease that a power cut forgets means the same webhook once more, with the same id.
+        self.write_unsynced(move |tx| {
+            Ok(DueWebhooks {
+                items: lease_due(&tx, now, limit, lease)?,
+                next_at: next_at(tx.conn)?,
+            })
         })
         .await
     }
@@ -77,7 +69,7 @@ impl Sqlite {
     }
 
     pub(in super::super) async fn outbox_result(&self, tried: DeliveryTry) -> Result<(), StoreError> {
-        self.write(move |tx| settle_try(tx, tried)).await
+        self.write_unsynced(move |tx| settle_try(tx, tried)).await
     }
 
     pub(in super::super) async fn deliveries(
@@ -124,7 +116,7 @@ impl Sqlite {
 }
 
 fn lease_due(
-    tx: Tx<'_>,
+    tx: &Tx<'_>,
     now: UnixMillis,
     limit: u32,
     lease: Duration,
@@ -149,6 +141,23 @@ fn lease_due(
         .collect::<Result<Vec<_>, StoreError>>()?;
     items.sort_by_key(|(position, _)| *position);
     Ok(items.into_iter().map(|(_, item)| item).collect())
+}
+
+/// Of the rows that nobody has, the first in the order of their times; of the others, which are few, the first lease
+/// that ends.
+fn next_at(conn: &Connection) -> Result<Option<UnixMillis>, StoreError> {
+    let row = query(concat!(
+        "SELECT min(at) AS at FROM (
+             SELECT * FROM (SELECT o.next_at AS at FROM outbox o
+                 WHERE o.state = 'pending' AND o.leased_until IS NULL AND ",
+        is_first_in_line!(),
+        " ORDER BY o.next_at LIMIT 1)
+             UNION ALL
+             SELECT max(next_at, leased_until) FROM outbox INDEXED BY outbox_leased
+             WHERE leased_until IS NOT NULL AND state = 'pending')"
+    ))
+    .fetch_one(conn)?;
+    Ok(get::<Option<i64>>(&row, "at")?.map(UnixMillis))
 }
 
 fn item_of(row: &Row) -> Result<OutboxItem, StoreError> {
@@ -187,8 +196,8 @@ fn settle_try(mut tx: Tx<'_>, tried: DeliveryTry) -> Result<(), StoreError> {
     .bind(tried.status)
     .bind(error)
     .execute(tx.conn)?;
-    // Its place in the line may be free now.
-    tx.signals.outbox_due = true;
+    tx.signals.outbox_due |=
+        matches!(tried.verdict, DeliveryVerdict::Retry { .. }) || tx.others_wait(&row)?;
     match tried.verdict {
         DeliveryVerdict::Delivered => {
             tx.enable_url(get(&row, "url")?)?;
@@ -201,6 +210,17 @@ fn settle_try(mut tx: Tx<'_>, tried: DeliveryTry) -> Result<(), StoreError> {
 }
 
 impl Tx<'_> {
+    /// Whether a later row of its verification may leave now that this one has its answer.
+    fn others_wait(&self, row: &Row) -> Result<bool, StoreError> {
+        let later = query(
+            "SELECT 1 FROM outbox WHERE verification_id = ? AND position > ? AND state = 'pending' LIMIT 1",
+        )
+        .bind(get::<Option<&str>>(row, "verification_id")?)
+        .bind(get::<i64>(row, "position")?)
+        .fetch_optional(self.conn)?;
+        Ok(later.is_some())
+    }
+
     fn settle(&mut self, event: EventId, state: OutboxState, at: UnixMillis) -> Result<(), StoreError> {
         query("UPDATE outbox SET state = ?, settled_at = ? WHERE id = ?")
             .bind(state.as_str())

@@ -5,14 +5,16 @@
 //! ```
 //!
 //! Invariants:
+//! - A commit is synced to disk but where all jobs of its group are [`Haste::Unsynced`]; the next synced one covers it.
 //! - No caller is answered, and no watcher woken, before the commit that holds its change.
 //! - A job that fails for a reason of its own is rolled back to its savepoint and spoils no other.
 //! - A failure of the engine ends the whole group: nothing of it is kept, everybody is told.
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::super::changes::{Changes, Signals};
 use super::super::{RenderWebhook, StoreError};
@@ -26,6 +28,18 @@ const GROUP_MAX: usize = 64;
 /// Longest wait for a place in the queue.
 const QUEUE_WAIT: Duration = Duration::from_secs(5);
 
+/// What a write asks of its commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Haste {
+    /// At once, and on disk only with the next one that is: a power cut may forget it, a crash of the process not. For
+    /// what is told again when it was forgotten.
+    Unsynced,
+    /// On disk, after a little while in which others may come to share the commit: nobody waits for it.
+    Soon,
+    /// On disk, at once.
+    Now,
+}
+
 /// What a write may use while its transaction is open.
 pub(super) struct Tx<'c> {
     pub(super) conn: &'c Connection,
@@ -34,12 +48,16 @@ pub(super) struct Tx<'c> {
 }
 
 trait Job: Send {
+    fn haste(&self) -> Haste;
     fn run(&mut self, tx: Tx<'_>) -> Result<(), StoreError>;
     /// Answers the caller.
     fn settle(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
 struct Write<T, F> {
+    haste: Haste,
+    /// Its place in the queue.
+    _place: OwnedSemaphorePermit,
     work: Option<F>,
     done: Option<T>,
     reply: oneshot::Sender<Result<T, StoreError>>,
@@ -50,6 +68,10 @@ where
     T: Send,
     F: FnOnce(Tx<'_>) -> Result<T, StoreError> + Send,
 {
+    fn haste(&self) -> Haste {
+        self.haste
+    }
+
     fn run(&mut self, tx: Tx<'_>) -> Result<(), StoreError> {
         let work = self.work.take();
         let work = work.ok_or_else(|| StoreError::Unavailable("a write ran twice".into()))?;
@@ -69,6 +91,7 @@ where
 #[derive(Clone)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Message>,
+    places: Arc<Semaphore>,
 }
 
 enum Message {
@@ -81,54 +104,57 @@ impl Writer {
     pub(super) fn start(
         conn: Connection,
         connect: Connect,
+        gather: Duration,
         render: RenderWebhook,
         changes: Changes,
     ) -> Result<Self, StoreError> {
-        let (queue, jobs) = mpsc::channel(QUEUE_MAX);
+        let (queue, jobs) = mpsc::channel();
         let thread = WriterThread {
             conn: Some(conn),
             connect,
+            gather,
             render,
             changes,
+            is_syncing: true,
         };
         std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || thread.run(jobs))
+            .spawn(move || thread.run(&jobs))
             .map_err(|error| StoreError::Unavailable(format!("its thread: {error}")))?;
-        Ok(Self { queue })
+        let places = Arc::new(Semaphore::new(QUEUE_MAX));
+        Ok(Self { queue, places })
     }
 
-    /// Runs `work` in a transaction and returns once it is durable.
-    pub(super) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    /// Runs `work` in a transaction and returns once it is committed.
+    pub(super) async fn write<T, F>(&self, haste: Haste, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
+        let place = tokio::time::timeout(QUEUE_WAIT, self.places.clone().acquire_owned());
+        let place = place
+            .await
+            .map_err(|_| StoreError::Overloaded)?
+            .map_err(|_| closed())?;
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Write {
+            haste,
+            _place: place,
             work: Some(work),
             done: None,
             reply,
         });
-        self.send(Message::Job(job)).await?;
+        self.queue.send(Message::Job(job)).map_err(|_| closed())?;
         answer.await.unwrap_or_else(|_| Err(closed()))
     }
 
     /// Finishes what waits, then closes the connection.
     pub(super) async fn close(&self) -> Result<(), StoreError> {
-        let (reply, closed) = oneshot::channel();
-        self.send(Message::Close(reply)).await?;
+        let (reply, closed_now) = oneshot::channel();
+        self.queue.send(Message::Close(reply)).map_err(|_| closed())?;
         // An error means that the thread has ended before: closed all the same.
-        let _ = closed.await;
+        let _ = closed_now.await;
         Ok(())
-    }
-
-    async fn send(&self, message: Message) -> Result<(), StoreError> {
-        match tokio::time::timeout(QUEUE_WAIT, self.queue.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(closed()),
-            Err(_) => Err(StoreError::Overloaded),
-        }
     }
 }
 
@@ -140,30 +166,71 @@ struct WriterThread {
     /// `None` after a failure that leaves its state unknown.
     conn: Option<Connection>,
     connect: Connect,
+    gather: Duration,
     render: RenderWebhook,
     changes: Changes,
+    /// What `conn` is set to.
+    is_syncing: bool,
+}
+
+/// Jobs that share a commit, and who waits for the end after it.
+#[derive(Default)]
+struct Group {
+    jobs: Vec<Box<dyn Job>>,
+    close: Option<oneshot::Sender<()>>,
+}
+
+impl Group {
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Job(job) => self.jobs.push(job),
+            Message::Close(reply) => self.close = Some(reply),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.close.is_some() || self.jobs.len() >= GROUP_MAX
+    }
+
+    /// All that it holds can wait for others.
+    fn can_wait(&self) -> bool {
+        !self.is_full() && self.jobs.iter().all(|job| job.haste() == Haste::Soon)
+    }
 }
 
 impl WriterThread {
-    fn run(mut self, mut queue: mpsc::Receiver<Message>) {
-        let mut waiting = Vec::with_capacity(GROUP_MAX);
-        while queue.blocking_recv_many(&mut waiting, GROUP_MAX) > 0 {
-            let mut group = Vec::with_capacity(waiting.len());
-            let mut close = None;
-            for message in waiting.drain(..) {
-                match message {
-                    Message::Job(job) => group.push(job),
-                    Message::Close(reply) => close = Some(reply),
-                }
+    fn run(mut self, queue: &mpsc::Receiver<Message>) {
+        while let Some(group) = self.next_group(queue) {
+            if !group.jobs.is_empty() {
+                self.run_group(group.jobs);
             }
-            if !group.is_empty() {
-                self.run_group(group);
-            }
-            if let Some(reply) = close {
+            if let Some(reply) = group.close {
                 // Closing checkpoints; what it could not write back lies safe in the log.
                 drop(self.conn.take());
                 let _ = reply.send(());
                 return;
+            }
+        }
+    }
+
+    /// What waits, and for what can wait what comes in a little while. `None`: every handle is gone.
+    fn next_group(&self, queue: &mpsc::Receiver<Message>) -> Option<Group> {
+        let mut group = Group::default();
+        group.take(queue.recv().ok()?);
+        let until = Instant::now() + self.gather;
+        loop {
+            while !group.is_full()
+                && let Ok(message) = queue.try_recv()
+            {
+                group.take(message);
+            }
+            let wait = until.saturating_duration_since(Instant::now());
+            if !group.can_wait() || wait.is_zero() {
+                return Some(group);
+            }
+            match queue.recv_timeout(wait) {
+                Ok(message) => group.take(message),
+                Err(_) => return Some(group),
             }
         }
     }
@@ -190,8 +257,21 @@ impl WriterThread {
     ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
         let conn = match self.conn.take() {
             Some(conn) => conn,
-            None => self.connect.to_write()?,
+            None => {
+                self.is_syncing = true;
+                self.connect.to_write()?
+            }
         };
+        let must_sync = group.iter().any(|job| job.haste() != Haste::Unsynced);
+        if must_sync != self.is_syncing {
+            let set = if must_sync {
+                "PRAGMA synchronous = FULL"
+            } else {
+                "PRAGMA synchronous = NORMAL"
+            };
+            query(set).execute(&conn)?;
+            self.is_syncing = must_sync;
+        }
         let done = run_in_transaction(&conn, group, signals, &self.render);
         // A connection that cannot even roll back is dropped: SQLite rolls back for it.
         if conn.is_autocommit() || conn.execute_batch("ROLLBACK").is_ok() {
