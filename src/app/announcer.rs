@@ -11,13 +11,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::call::{Announcement, AnnouncementEnd, AnnouncementInput, AnnouncementOutput, AnnouncementSpec};
 use crate::media::frame::Clip;
 use crate::model::{Codec, Entropy};
 use crate::net::media_engine::{MediaEngine, MediaLeg};
-use crate::net::sip_net::{Flow, Inbound, RouteGuard, SipNet};
+use crate::net::sip_net::{CallQueue, Flow, Inbound, RouteGuard, SipNet};
 use crate::sdp::LocalMedia;
 use crate::sip::message::{Message, Request};
 use crate::sip::peer::IpNet;
@@ -217,7 +217,7 @@ impl Line {
     async fn run(
         mut self,
         first: Vec<AnnouncementOutput>,
-        mut messages: mpsc::Receiver<Inbound>,
+        mut messages: CallQueue,
         mut stop: watch::Receiver<bool>,
     ) {
         self.flush(first).await;

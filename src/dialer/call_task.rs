@@ -19,7 +19,7 @@ use crate::call::{Call, Input, NextTrunk, Output, asked_once};
 use crate::media::command::MediaEvent;
 use crate::model::{Attempt, AttemptId, AttemptReport, Outcome, Reason, Verification};
 use crate::net::media_engine::MediaLeg;
-use crate::net::sip_net::{Inbound, Local, RouteGuard, TlsPolicy};
+use crate::net::sip_net::{CallQueue, Inbound, Local, RouteGuard, TlsPolicy};
 use crate::policy::{Attempts, Failover, goes_to_next_trunk};
 use crate::sip::invite::TargetFailure;
 use crate::sip::transport::Destination;
@@ -140,7 +140,7 @@ async fn dial(
         Ok(spec) => {
             tracing::info!(%attempt, verification = %verification.id, to = %verification.to, trunk = %start.trunk.name, "dialling");
             let call = Call::new(Instant::now(), spec, entropy);
-            let pump = Pump {
+            let pump = Box::new(Pump {
                 shared,
                 attempt,
                 call,
@@ -159,7 +159,7 @@ async fn dial(
                 current: 0,
                 failover_on_timeout: start.trunk.failover_on_timeout,
                 expires_at: Some(Instant::now() + verification.expires_at.since(wallclock())),
-            };
+            });
             pump.run(cancel).await
         }
         Err(error) => {
@@ -216,7 +216,7 @@ fn attempts_of(verification: &Verification, number: u32, untried: usize) -> Atte
 
 /// The call's own queue of SIP messages; the Call-ID is free again when this is dropped.
 struct Route {
-    inbound: mpsc::Receiver<Inbound>,
+    inbound: CallQueue,
     _guard: RouteGuard,
 }
 
@@ -301,6 +301,7 @@ async fn refuse(shared: &Shared, start: &Start, refused: PlanError) -> TaskEnd {
     TaskEnd::Refused(outcome)
 }
 
+/// Boxed, since the futures of a call would each have room for it.
 struct Pump {
     shared: Arc<Shared>,
     attempt: AttemptId,
@@ -329,7 +330,7 @@ struct Pump {
 }
 
 impl Pump {
-    async fn run(mut self, mut cancel: mpsc::Receiver<Reason>) -> TaskEnd {
+    async fn run(mut self: Box<Self>, mut cancel: mpsc::Receiver<Reason>) -> TaskEnd {
         let mut cancel_open = true;
         let mut media_open = true;
         self.drain().await;
@@ -374,7 +375,7 @@ impl Pump {
     }
 
     /// Absorbs repetitions and catches a late answer until the last timer has run out.
-    async fn linger(mut self) {
+    async fn linger(mut self: Box<Self>) {
         while !(self.call.is_over() && self.ledger.is_idle()) {
             let deadline = self.call.poll_timeout().map(|(at, _)| at);
             let input = tokio::select! {

@@ -15,13 +15,12 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tokio::net::UdpSocket;
-use tokio::sync::mpsc;
 
 use super::reach::{Place, place};
 use super::{DialerConfig, Trunk};
 use crate::model::Entropy;
 use crate::net::resolver::Resolver;
-use crate::net::sip_net::{Connection, Inbound, Local, SipNet, TlsPolicy};
+use crate::net::sip_net::{CallQueue, Connection, Inbound, Local, SipNet, TlsPolicy};
 use crate::sip::digest::{Challenge, DigestClient, DigestError, RequestChallenges};
 use crate::sip::locate::Target;
 use crate::sip::message::{CSeq, MAGIC_COOKIE, Message, Method, NameAddr, Request, Response, Via};
@@ -276,12 +275,7 @@ impl Exchange {
     }
 
     /// One transaction, to its final answer.
-    async fn ask(
-        &mut self,
-        sip: &SipNet,
-        inbound: &mut mpsc::Receiver<Inbound>,
-        seq: u32,
-    ) -> Result<Box<Response>, Heard> {
+    async fn ask(&mut self, sip: &SipNet, inbound: &mut CallQueue, seq: u32) -> Result<Box<Response>, Heard> {
         let mut request = self.options.clone();
         let branch = format!("{MAGIC_COOKIE}{}", self.entropy.token());
         let via = Via::new(self.to.transport.via_name(), self.via, &branch);
@@ -324,7 +318,7 @@ impl Exchange {
     }
 
     /// What the next message or timer brings.
-    async fn next(&mut self, inbound: &mut mpsc::Receiver<Inbound>) -> Vec<Completion> {
+    async fn next(&mut self, inbound: &mut CallQueue) -> Vec<Completion> {
         let deadline = self.transactions.poll_timeout().map(|(at, _)| at);
         let timer = async {
             match deadline {

@@ -12,13 +12,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{DialerConfig, Shared, Trunk};
 use crate::model::{Entropy, Masked};
 use crate::net::resolver::Resolver;
-use crate::net::sip_net::{Connection, Inbound, Local, RouteGuard, SipNet, TlsPolicy};
+use crate::net::sip_net::{CallQueue, Connection, Inbound, Local, RouteGuard, SipNet, TlsPolicy};
 use crate::policy::Gate;
 use crate::sip::locate::Target;
 use crate::sip::message::NameAddr;
@@ -265,7 +265,7 @@ struct Pump<'a> {
     tls: Option<Arc<TlsPolicy>>,
     /// That the last REGISTER went over, until it ends.
     connection: Option<Connection>,
-    inbound: mpsc::Receiver<Inbound>,
+    inbound: CallQueue,
     _route: RouteGuard,
 }
 

@@ -8,9 +8,13 @@ const EVERYWHERE: &[&str] = &[
     "112", "911", "999", "000", "110", "118", "119", "08", "15", "17", "18",
 ];
 
+/// No region's is longer.
+const DIGITS_MAX: usize = 6;
+
 /// Whether these digits, as they stand, call an emergency service in some region.
 pub(super) fn is_emergency_anywhere(digits: &str) -> bool {
-    EVERYWHERE.contains(&digits) || BY_REGION.iter().any(|(_, numbers)| lists(numbers, digits))
+    digits.len() <= DIGITS_MAX
+        && (EVERYWHERE.contains(&digits) || BY_REGION.iter().any(|(_, numbers)| lists(numbers, digits)))
 }
 
 /// Whether a switch of this region that reads digit by digit would stop at an emergency number: `911 555 0123`.
@@ -249,5 +253,12 @@ mod tests {
         assert!(begins_as_emergency_in("US", "9115550123"));
         assert!(!begins_as_emergency_in("US", "4255550123"));
         assert!(is_emergency_behind_access_digit("9911") && is_emergency_behind_access_digit("0112"));
+    }
+
+    #[test]
+    fn the_longest_number_is_as_long_as_said() {
+        let listed = BY_REGION.iter().flat_map(|(_, numbers)| numbers.split(' '));
+        assert_eq!(listed.map(str::len).max(), Some(DIGITS_MAX));
+        assert!(EVERYWHERE.iter().all(|number| number.len() <= DIGITS_MAX));
     }
 }

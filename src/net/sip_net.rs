@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
-pub use super::sip_router::{Flow, Inbound, PeerCheck, RegisterError, RouteGuard, routes_for};
+pub use super::sip_router::{CallQueue, Flow, Inbound, PeerCheck, RegisterError, RouteGuard, routes_for};
 pub use super::sip_stream::{Connection, SipStreamMetrics, StreamLimits};
 pub use super::sip_tls::{TlsPolicy, TlsServerConfig};
 pub use super::sip_udp::SipUdpMetrics;
@@ -338,7 +338,7 @@ impl SipNet {
     }
 
     /// Routes every message of this Call-ID to the returned queue for as long as the guard lives.
-    pub fn register(&self, call_id: &str) -> Result<(RouteGuard, mpsc::Receiver<Inbound>), RegisterError> {
+    pub fn register(&self, call_id: &str) -> Result<(RouteGuard, CallQueue), RegisterError> {
         self.0.router.register(call_id)
     }
 

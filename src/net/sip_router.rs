@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 
 use super::sip_stream::Connection;
 use super::sip_trace::SipTrace;
@@ -24,7 +24,7 @@ use crate::sip::transport::SipTransport;
 /// long before.
 const ROUTES_PER_CALL: usize = 64;
 
-/// The fewest and the most routes, whatever the calls. A route is its Call-ID and a queue, about 10 KiB.
+/// The fewest and the most routes, whatever the calls. A route is its Call-ID and a queue, about 1 KiB.
 const ROUTES_MIN: usize = 4096;
 const ROUTES_MAX: usize = 65_536;
 
@@ -65,6 +65,23 @@ pub struct Inbound {
     pub flow: Flow,
 }
 
+/// The messages of one call, in the order in which they came.
+///
+/// They are boxed on the way, because a channel keeps room for 32 of what it carries for as long as it lives.
+#[derive(Debug)]
+pub struct CallQueue(mpsc::Receiver<Box<Inbound>>);
+
+impl CallQueue {
+    /// `None` once the call's [`RouteGuard`] is gone and nothing waits. Cancel-safe.
+    pub async fn recv(&mut self) -> Option<Inbound> {
+        self.0.recv().await.map(|inbound| *inbound)
+    }
+
+    pub fn try_recv(&mut self) -> Result<Inbound, TryRecvError> {
+        self.0.try_recv().map(|inbound| *inbound)
+    }
+}
+
 /// Why a Call-ID was not registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RegisterError {
@@ -85,7 +102,7 @@ pub fn routes_for(calls_max: usize) -> usize {
 
 /// Shared by every listener and connection.
 pub(super) struct Router {
-    routes: Mutex<HashMap<String, mpsc::Sender<Inbound>>>,
+    routes: Mutex<HashMap<String, mpsc::Sender<Box<Inbound>>>>,
     routes_max: usize,
     out_of_call: mpsc::Sender<Inbound>,
     is_peer: PeerCheck,
@@ -128,7 +145,7 @@ impl Router {
     pub(super) fn register(
         self: &Arc<Self>,
         call_id: &str,
-    ) -> Result<(RouteGuard, mpsc::Receiver<Inbound>), RegisterError> {
+    ) -> Result<(RouteGuard, CallQueue), RegisterError> {
         let mut routes = self.routes();
         if routes.len() >= self.routes_max {
             return Err(RegisterError::Full(self.routes_max));
@@ -142,7 +159,7 @@ impl Router {
             call_id: call_id.to_owned(),
             router: Arc::clone(self),
         };
-        Ok((guard, queue))
+        Ok((guard, CallQueue(queue)))
     }
 
     pub(super) fn route(&self, inbound: Inbound) {
@@ -171,7 +188,7 @@ impl Router {
             Err(_) => None,
         };
         let Some(queue) = queue else { return Err(inbound) };
-        match queue.try_send(inbound) {
+        match queue.try_send(Box::new(inbound)) {
             Ok(()) => {
                 self.counters.routed.add();
                 Ok(())
@@ -181,7 +198,7 @@ impl Router {
                 Ok(())
             }
             // The call's task has ended and its guard is about to drop.
-            Err(TrySendError::Closed(inbound)) => Err(inbound),
+            Err(TrySendError::Closed(inbound)) => Err(*inbound),
         }
     }
 
@@ -215,7 +232,7 @@ impl Router {
         format!("{high:016x}{low:016x}")
     }
 
-    fn routes(&self) -> MutexGuard<'_, HashMap<String, mpsc::Sender<Inbound>>> {
+    fn routes(&self) -> MutexGuard<'_, HashMap<String, mpsc::Sender<Box<Inbound>>>> {
         // Nobody panics while holding it.
         self.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }

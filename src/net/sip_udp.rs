@@ -31,7 +31,7 @@ pub use self::metrics::SipUdpMetrics;
 use self::allowance::Allowances;
 pub(super) use self::metrics::Counters;
 use super::sip_router::Router;
-pub use super::sip_router::{Flow, Inbound, PeerCheck, RegisterError, RouteGuard, routes_for};
+pub use super::sip_router::{CallQueue, Flow, Inbound, PeerCheck, RegisterError, RouteGuard, routes_for};
 use super::sip_trace::SipTrace;
 use crate::sip::message::{Message, ParseError};
 use crate::sip::transaction::datagram_response_target;
@@ -155,7 +155,7 @@ impl SipUdp {
     }
 
     /// Routes every message of this Call-ID to the returned queue for as long as the guard lives.
-    pub fn register(&self, call_id: &str) -> Result<(RouteGuard, mpsc::Receiver<Inbound>), RegisterError> {
+    pub fn register(&self, call_id: &str) -> Result<(RouteGuard, CallQueue), RegisterError> {
         self.0.shared.router.register(call_id)
     }
 

@@ -3,8 +3,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
-
 use super::callee::{Callee, Dtmf, PressBy, Rejection, Rtp, Srtp, Step};
 use super::carrier::Exchange;
 use super::ear::{Ear, Heard};
@@ -15,7 +13,7 @@ use crate::media::frame::Clip;
 use crate::media::tone::{ToneGenerator, to_sample};
 use crate::model::{Codec, Digit, Digits, Entropy, KeyTransport, SrtpPolicy, SrtpProfile};
 use crate::net::media_engine::MediaLeg;
-use crate::net::sip_net::{Flow as Way, Flows, Inbound, RouteGuard};
+use crate::net::sip_net::{CallQueue, Flow as Way, Flows, Inbound, RouteGuard};
 use crate::sdp::{self, LocalMedia, Sdes};
 use crate::sip::message::{Message, Method, Request, Response};
 use crate::sip::transaction::timer::TimerConfig;
@@ -74,7 +72,7 @@ pub(super) async fn run(
     record: Arc<Record>,
     invite: Inbound,
     _route: RouteGuard,
-    mut messages: mpsc::Receiver<Inbound>,
+    mut messages: CallQueue,
 ) {
     record.message("in", &invite.message);
     if callee.steps.first() == Some(&Step::Silent) {
@@ -191,7 +189,7 @@ async fn turn_away(
     source: SocketAddr,
     local: SocketAddr,
     flow: &Way,
-    messages: &mut mpsc::Receiver<Inbound>,
+    messages: &mut CallQueue,
 ) {
     let refusal = Response::reply_to(request, 503, None).with_to_tag(&exchange.entropy().token());
     let octets = refusal.to_bytes();
@@ -209,7 +207,7 @@ async fn turn_away(
 }
 
 /// A carrier that takes the INVITE and never says a word.
-async fn stay_silent(exchange: &Exchange, record: &Record, messages: &mut mpsc::Receiver<Inbound>) {
+async fn stay_silent(exchange: &Exchange, record: &Record, messages: &mut CallQueue) {
     let limit = Instant::now() + CALL_MAX;
     while let Ok(Some(inbound)) = tokio::time::timeout_at(limit.into(), messages.recv()).await {
         record.message("in", &inbound.message);
@@ -239,7 +237,7 @@ struct Phone {
     number: String,
     session: Option<UasSession>,
     leg: MediaLeg,
-    messages: mpsc::Receiver<Inbound>,
+    messages: CallQueue,
     local: SocketAddr,
     /// That the INVITE came by: requests of ours go back there.
     flow: Way,

@@ -119,6 +119,8 @@ impl Transactions {
             ClientMachine::NonInvite(ClientNonInvite::start(now, self.rules, &request, &mut out))
         };
         let id = ClientId(self.fresh_id());
+        // One by one: a call has two or three, and is kept for 32 s after its end.
+        self.clients.reserve_exact(1);
         self.clients.push(Client {
             id,
             branch,
@@ -200,6 +202,7 @@ impl Transactions {
             ServerMachine::NonInvite(ServerNonInvite::start(now, self.rules, request))
         };
         let id = ServerId(self.fresh_id());
+        self.servers.reserve_exact(1);
         self.servers.push(Server { id, key, to, machine });
         Some(id)
     }

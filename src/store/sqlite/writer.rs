@@ -10,7 +10,8 @@
 //! - A job that fails for a reason of its own is rolled back to its savepoint and spoils no other.
 //! - A failure of the engine ends the whole group: nothing of it is kept, everybody is told.
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -27,6 +28,9 @@ const QUEUE_MAX: usize = 1024;
 const GROUP_MAX: usize = 64;
 /// Longest wait for a place in the queue.
 const QUEUE_WAIT: Duration = Duration::from_secs(5);
+
+/// Under load, synced commits begin no closer together: a sync costs as much as ten writes.
+const SYNC_EVERY: Duration = Duration::from_millis(3);
 
 /// What a write asks of its commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,6 +120,7 @@ impl Writer {
             render,
             changes,
             is_syncing: true,
+            synced_at: None,
         };
         std::thread::Builder::new()
             .name("store-writer".into())
@@ -171,71 +176,102 @@ struct WriterThread {
     changes: Changes,
     /// What `conn` is set to.
     is_syncing: bool,
+    /// When the last synced group began.
+    synced_at: Option<Instant>,
 }
 
-/// Jobs that share a commit, and who waits for the end after it.
+/// Jobs that share a commit.
+type Jobs = Vec<Box<dyn Job>>;
+
+/// What has come and not been committed.
 #[derive(Default)]
-struct Group {
-    jobs: Vec<Box<dyn Job>>,
+struct Waiting {
+    unsynced: Jobs,
+    synced: Jobs,
+    /// When the first of `synced` came.
+    since: Option<Instant>,
     close: Option<oneshot::Sender<()>>,
 }
 
-impl Group {
+impl Waiting {
     fn take(&mut self, message: Message) {
         match message {
-            Message::Job(job) => self.jobs.push(job),
+            Message::Job(job) if job.haste() == Haste::Unsynced => self.unsynced.push(job),
+            Message::Job(job) => {
+                self.since.get_or_insert_with(Instant::now);
+                self.synced.push(job);
+            }
             Message::Close(reply) => self.close = Some(reply),
         }
     }
 
     fn is_full(&self) -> bool {
-        self.close.is_some() || self.jobs.len() >= GROUP_MAX
-    }
-
-    /// All that it holds can wait for others.
-    fn can_wait(&self) -> bool {
-        !self.is_full() && self.jobs.iter().all(|job| job.haste() == Haste::Soon)
+        self.close.is_some() || self.synced.len() >= GROUP_MAX || self.unsynced.len() >= GROUP_MAX
     }
 }
 
 impl WriterThread {
     fn run(mut self, queue: &mpsc::Receiver<Message>) {
-        while let Some(group) = self.next_group(queue) {
-            if !group.jobs.is_empty() {
-                self.run_group(group.jobs);
-            }
-            if let Some(reply) = group.close {
-                // Closing checkpoints; what it could not write back lies safe in the log.
-                drop(self.conn.take());
-                let _ = reply.send(());
-                return;
-            }
-        }
-    }
-
-    /// What waits, and for what can wait what comes in a little while. `None`: every handle is gone.
-    fn next_group(&self, queue: &mpsc::Receiver<Message>) -> Option<Group> {
-        let mut group = Group::default();
-        group.take(queue.recv().ok()?);
-        let until = Instant::now() + self.gather;
+        let mut waiting = Waiting::default();
         loop {
-            while !group.is_full()
+            while !waiting.is_full()
                 && let Ok(message) = queue.try_recv()
             {
-                group.take(message);
+                waiting.take(message);
             }
-            let wait = until.saturating_duration_since(Instant::now());
-            if !group.can_wait() || wait.is_zero() {
-                return Some(group);
+            if !waiting.unsynced.is_empty() {
+                self.run_group(std::mem::take(&mut waiting.unsynced));
+                continue;
             }
-            match queue.recv_timeout(wait) {
-                Ok(message) => group.take(message),
-                Err(_) => return Some(group),
+            let wait = self
+                .leaves_at(&waiting)
+                .map(|at| at.saturating_duration_since(Instant::now()));
+            let came = match wait {
+                None => queue.recv().ok(),
+                Some(wait) if !wait.is_zero() => match queue.recv_timeout(wait) {
+                    Ok(message) => Some(message),
+                    Err(RecvTimeoutError::Timeout) => continue,
+                    Err(RecvTimeoutError::Disconnected) => None,
+                },
+                Some(_) => {
+                    waiting.since = None;
+                    self.run_group(std::mem::take(&mut waiting.synced));
+                    let Some(reply) = waiting.close.take() else {
+                        continue;
+                    };
+                    // Closing checkpoints; what it could not write back lies safe in the log.
+                    drop(self.conn.take());
+                    let _ = reply.send(());
+                    return;
+                }
+            };
+            match came {
+                Some(message) => waiting.take(message),
+                // Every handle is gone, and so are all that could wait for an answer.
+                None => return self.run_group(waiting.synced),
             }
         }
     }
 
-    fn run_group(&mut self, mut group: Vec<Box<dyn Job>>) {
+    /// Until when what waits may wait for others to share its commit. `None`: nothing waits.
+    fn leaves_at(&self, waiting: &Waiting) -> Option<Instant> {
+        if waiting.is_full() {
+            return Some(Instant::now());
+        }
+        let since = waiting.since?;
+        let after_the_last = self
+            .synced_at
+            .map_or(since, |at| at + self.gather.min(SYNC_EVERY));
+        match waiting.synced.iter().map(|job| job.haste()).max() {
+            Some(Haste::Now) => Some(after_the_last),
+            Some(Haste::Soon | Haste::Unsynced) | None => Some(since + self.gather),
+        }
+    }
+
+    fn run_group(&mut self, mut group: Jobs) {
+        if group.is_empty() {
+            return;
+        }
         let mut signals = Signals::default();
         let results = match self.transact(&mut group, &mut signals) {
             Ok(results) => {
@@ -271,6 +307,9 @@ impl WriterThread {
             };
             query(set).execute(&conn)?;
             self.is_syncing = must_sync;
+        }
+        if must_sync {
+            self.synced_at = Some(Instant::now());
         }
         let done = run_in_transaction(&conn, group, signals, &self.render);
         // A connection that cannot even roll back is dropped: SQLite rolls back for it.
