@@ -183,6 +183,7 @@ impl Core {
     pub(super) fn retire(&mut self, now: Instant, mut usage: InviteUsage) {
         usage.abandon(now, &mut self.ua);
         if self.retired.len() < LEGS_MAX {
+            self.retired.reserve_exact(1);
             self.retired.push(usage);
         }
     }
@@ -221,6 +222,8 @@ impl Core {
 
     fn end_leg(&mut self, now: Instant, mut usage: InviteUsage, reason: Option<String>) {
         usage.bye(now, reason, &mut self.ua);
+        // Nearly always the only one, and large.
+        self.legs.reserve_exact(1);
         self.legs.push(usage);
     }
 }

@@ -312,8 +312,9 @@ fn decide(
     .bind(decision.frees_number)
     .bind(decision.attempt.to_string())
     .execute(tx.conn)?;
-    // Another verification may have waited for this number.
-    tx.signals.attempts_due = true;
+    if decision.frees_number {
+        tx.signals.attempts_due |= tx.is_awaited(&standing.number)?;
+    }
     if let Some(until) = decision.block_until {
         let block = Block {
             id: format!("blk_{}", entropy.token()),
@@ -348,6 +349,17 @@ fn final_outcome(decision: &Decision, cancel_reason: Option<Reason>) -> Outcome 
 }
 
 impl Tx<'_> {
+    /// Whether an attempt that is due may have waited for this number.
+    fn is_awaited(&self, number: &str) -> Result<bool, StoreError> {
+        let waiting = query(
+            "SELECT 1 FROM verifications v JOIN attempts a ON a.verification_id = v.id
+             WHERE v.number = ? AND v.reason IS NULL AND a.due_at IS NOT NULL LIMIT 1",
+        )
+        .bind(number)
+        .fetch_optional(self.conn)?;
+        Ok(waiting.is_some())
+    }
+
     fn retry(
         &mut self,
         standing: &Standing,
@@ -358,6 +370,7 @@ impl Tx<'_> {
         let number = standing.attempt_number.saturating_add(1);
         let attempt = queued_attempt(AttemptId::generate(now, entropy), number, now);
         self.insert_attempt(standing.verification, &attempt, due_at)?;
+        self.signals.attempts_due = true;
         let next = Standing {
             attempt_number: number,
             number: String::new(),
@@ -391,14 +404,19 @@ fn block_of(standing: &Standing, outcome: Outcome, until: UnixMillis, now: UnixM
 
 fn free_number(tx: Tx<'_>, attempt: AttemptId) -> Result<(), StoreError> {
     // Without an outcome its call is live, whatever the caller thinks.
-    let freed = query(
-        "UPDATE attempts SET taken_number = NULL
-         WHERE id = ? AND taken_number IS NOT NULL AND reason IS NOT NULL",
+    let taken = query(
+        "SELECT taken_number FROM attempts WHERE id = ? AND taken_number IS NOT NULL AND reason IS NOT NULL",
     )
     .bind(attempt.to_string())
-    .execute(tx.conn)?;
+    .fetch_optional(tx.conn)?;
+    let Some(row) = taken else {
+        return Ok(());
+    };
+    query("UPDATE attempts SET taken_number = NULL WHERE id = ?")
+        .bind(attempt.to_string())
+        .execute(tx.conn)?;
     // The next attempt, or another verification, may have waited for it.
-    tx.signals.attempts_due |= freed > 0;
+    tx.signals.attempts_due |= tx.is_awaited(get(&row, "taken_number")?)?;
     Ok(())
 }
 
