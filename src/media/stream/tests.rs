@@ -1,3 +1,4 @@
+mod bad_line;
 mod keys;
 mod receiving;
 mod sending;
