@@ -66,7 +66,11 @@ impl ReceiveQuality {
             self.reported_received = 0;
             self.last = None;
         }
-        let counts = matches!(arrival, Arrival::InOrder { .. } | Arrival::Started);
+        // In the order of arrival, whatever the sequence (RFC 3550 §6.4.1): what was overtaken counts too.
+        let counts = matches!(
+            arrival,
+            Arrival::InOrder { .. } | Arrival::Late | Arrival::Started
+        );
         if let Some(timestamp) = audio_timestamp.filter(|_| counts) {
             self.measure_jitter(Transit { at: now, timestamp });
         }
