@@ -1,8 +1,10 @@
 //! Audio made ready once and sent many times: a [`Clip`] is one recording in every codec, cut into 20 ms frames
-//! that share one buffer. The only file that names `webrtc_media`.
+//! that share one buffer. With [`replay`] the only file that names `webrtc_media`.
 //!
 //! `Sample::default()` and `Sample`'s own comparison read the clock, so a [`Frame`] is built with every field
 //! given: its `timestamp` is the epoch plus media time, and it compares by octets and media time.
+pub mod replay;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

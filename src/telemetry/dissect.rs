@@ -295,7 +295,11 @@ impl<'a> Reader<'a> {
 type Ported<'a> = (u16, u16, Content<'a>);
 
 fn datagram<'a>(udp: &UdpSlice<'_>, payload: Cow<'a, [u8]>) -> Ported<'a> {
-    (udp.source_port(), udp.destination_port(), Content::Datagram(payload))
+    (
+        udp.source_port(),
+        udp.destination_port(),
+        Content::Datagram(payload),
+    )
 }
 
 fn segment<'a>(tcp: &TcpSlice<'_>, octets: Cow<'a, [u8]>) -> Ported<'a> {

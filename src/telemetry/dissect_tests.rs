@@ -77,7 +77,11 @@ fn every_link_layer_is_taken_off() {
 
 #[test]
 fn pcapng_tells_its_own_clock() {
-    for (resolution, units) in [(None, 1_000_000_u64), (Some(9), 1_000_000_000), (Some(0x80 | 10), 1024)] {
+    for (resolution, units) in [
+        (None, 1_000_000_u64),
+        (Some(9), 1_000_000_000),
+        (Some(0x80 | 10), 1024),
+    ] {
         let mut file = PcapNgWriter::new(Vec::new()).unwrap();
         let mut interface = InterfaceDescriptionBlock::new(DataLink::RAW, 0xffff);
         interface.options = resolution
@@ -179,6 +183,10 @@ fn what_carries_neither_is_counted_by_reason() {
     let file = pcap(DataLink::ETHERNET, &[arp.clone(), vec![1, 2, 3], arp]);
     let found = dissect(&file).unwrap();
     assert_eq!(found.packets, 3);
-    let told: Vec<_> = found.left_out.iter().map(|l| (l.reason, l.count, l.packet)).collect();
+    let told: Vec<_> = found
+        .left_out
+        .iter()
+        .map(|l| (l.reason, l.count, l.packet))
+        .collect();
     assert_eq!(told, [("not IPv4 or IPv6", 2, 1), (UNREADABLE, 1, 2)]);
 }
