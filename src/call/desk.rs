@@ -8,7 +8,7 @@ use super::keys::LastPress;
 use super::leg::{Leg, Reports};
 use super::outcome::{Alerting, InboundAudio, NextTrunk, Ruling};
 use super::spec::{CallSpec, CallTimings};
-use crate::ivr::{Line, Verdict};
+use crate::ivr::{Line, Verdict, phrase};
 use crate::media::command::{MediaCommand, MediaEvent};
 use crate::media::frame::Clip;
 use crate::media::press::parse_info;
@@ -84,7 +84,7 @@ impl Desk {
             session: None,
             events: VecDeque::new(),
             held: Vec::new(),
-            leg: Leg::new(local, spec.dtmf),
+            leg: Leg::new(local, spec.dtmf, spec.tape),
             timings: spec.timings,
             times: Times {
                 invited_at: now,
@@ -304,7 +304,8 @@ impl Desk {
             .iter()
             .map(|line| self.clips(line))
             .collect::<Result<Vec<_>, _>>()?;
-        self.with_leg(|leg, out| leg.play(clips, out));
+        let private = lines.iter().any(|line| line.vars.contains_key(phrase::VAR_CODE));
+        self.with_leg(|leg, out| leg.play(clips, private, out));
         Ok(())
     }
 
@@ -403,6 +404,7 @@ impl Desk {
             | MediaEvent::UnnegotiatedEvents { .. }
             | MediaEvent::DigitsSent
             | MediaEvent::Audio(_)
+            | MediaEvent::Tape(_)
             | MediaEvent::Refused(_)
             | MediaEvent::Unreachable => {}
         }

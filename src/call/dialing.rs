@@ -110,6 +110,7 @@ impl Unanswered {
             | MediaEvent::DigitsSent
             | MediaEvent::Quality(_)
             | MediaEvent::Audio(_)
+            | MediaEvent::Tape(_)
             | MediaEvent::Refused(_)
             | MediaEvent::Unreachable => menu,
         };

@@ -67,6 +67,7 @@ impl Phase {
             | MediaEvent::UnnegotiatedEvents { .. }
             | MediaEvent::Quality(_)
             | MediaEvent::Audio(_)
+            | MediaEvent::Tape(_)
             | MediaEvent::Unreachable => Self::Talking { menu },
         }
     }

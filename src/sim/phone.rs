@@ -464,6 +464,7 @@ impl Phone {
             | MediaEvent::ClipDone { .. }
             | MediaEvent::PressEnded { .. }
             | MediaEvent::UnnegotiatedEvents { .. }
+            | MediaEvent::Tape(_)
             | MediaEvent::Refused(_)
             | MediaEvent::Unreachable => {}
         }
@@ -571,6 +572,7 @@ impl Phone {
                     dtmf: self.dtmf,
                     collect_audio: true,
                     srtp: agreed.secured.map(|secured| Box::new(secured.keys)),
+                    tape: None,
                 };
                 self.ear = Some(Ear::new(config.codec));
                 let _ = self.leg.command(MediaCommand::Start(config));
@@ -624,6 +626,7 @@ impl Phone {
         let _ = self.leg.command(MediaCommand::Play {
             id: 0,
             clips: vec![Arc::new(clip)],
+            private: false,
         });
         self.pump(Until::PlayDone).await
     }

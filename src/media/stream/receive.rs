@@ -111,6 +111,11 @@ impl Receiver {
         std::mem::replace(&mut self.srtp_rejected, 0)
     }
 
+    /// What a packet carries, as agreed.
+    pub(super) fn content(&self, packet: &Packet<'_>) -> Content {
+        self.keys.content(packet)
+    }
+
     pub(super) const fn quality(&self) -> &ReceiveQuality {
         &self.quality
     }

@@ -2,6 +2,7 @@ mod keys;
 mod receiving;
 mod sending;
 mod srtp;
+mod taping;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,7 @@ fn config() -> StreamConfig {
         dtmf: DtmfMode::Auto,
         collect_audio: false,
         srtp: None,
+        tape: None,
     }
 }
 
@@ -85,6 +87,7 @@ impl Bench {
         self.command(MediaCommand::Play {
             id,
             clips: clips.to_vec(),
+            private: false,
         });
     }
 
