@@ -111,6 +111,7 @@ impl Unanswered {
             | MediaEvent::Quality(_)
             | MediaEvent::Audio(_)
             | MediaEvent::Tape(_)
+            | MediaEvent::PlayStopped { .. }
             | MediaEvent::Refused(_)
             | MediaEvent::Unreachable => menu,
         };

@@ -64,6 +64,7 @@ impl Phase {
             | MediaEvent::DigitsSent
             | MediaEvent::Audio(_)
             | MediaEvent::Tape(_)
+            | MediaEvent::PlayStopped { .. }
             | MediaEvent::Refused(_)
             | MediaEvent::Unreachable => menu,
             MediaEvent::Quality(_) => return Self::drained(desk, now, menu),

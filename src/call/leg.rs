@@ -124,10 +124,16 @@ impl Leg {
         }
     }
 
-    /// Plays one list of clips per line, in place of what plays; `private` when they speak a code.
-    pub(super) fn play(&mut self, lines: Vec<Vec<Arc<Clip>>>, private: bool, out: &mut Vec<MediaCommand>) {
-        let State::Open { play, .. } = &mut self.state else {
-            return;
+    /// Plays one list of clips per line, in place of what plays; `private` when they speak a code. Tells the play's id and
+    /// the codec; `None`: nobody would hear it.
+    pub(super) fn play(
+        &mut self,
+        lines: Vec<Vec<Arc<Clip>>>,
+        private: bool,
+        out: &mut Vec<MediaCommand>,
+    ) -> Option<(u32, Codec)> {
+        let State::Open { play, agreed } = &mut self.state else {
+            return None;
         };
         self.last_play_id = self.last_play_id.wrapping_add(1);
         let mut ends = Vec::with_capacity(lines.len());
@@ -145,6 +151,7 @@ impl Leg {
             clips,
             private,
         });
+        Some((self.last_play_id, agreed.codec))
     }
 
     pub(super) fn stop(&mut self, out: &mut Vec<MediaCommand>) {

@@ -68,6 +68,7 @@ impl Phase {
             | MediaEvent::Quality(_)
             | MediaEvent::Audio(_)
             | MediaEvent::Tape(_)
+            | MediaEvent::PlayStopped { .. }
             | MediaEvent::Unreachable => Self::Talking { menu },
         }
     }

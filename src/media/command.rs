@@ -95,7 +95,8 @@ pub enum MediaCommand {
         /// They speak a code: no record of the call may hold them.
         private: bool,
     },
-    /// Ends the prompt, and digits not yet sent; silence goes on. Gives no [`MediaEvent::PlayDone`].
+    /// Ends the prompt, and digits not yet sent; silence goes on. Gives [`MediaEvent::PlayStopped`] and no
+    /// [`MediaEvent::PlayDone`].
     Stop,
     /// Sends keys, for an extension. A prompt that plays waits meanwhile, and so do more keys.
     SendDigits { digits: Digits, keying: Keying },
@@ -126,6 +127,12 @@ pub enum MediaEvent {
     /// The last packet of the last clip has left. An empty `Play` is done at once.
     PlayDone {
         id: u32,
+    },
+    /// `Play { id }` was ended before its end, by `Stop`, `Close` or another `Play`: of clip `index` so much has left.
+    PlayStopped {
+        id: u32,
+        index: usize,
+        played_ms: u32,
     },
     /// One physical press, reported as soon as it is certain; its length may still be unknown.
     Press(Press),

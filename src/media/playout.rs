@@ -31,7 +31,7 @@ struct Playing {
 impl Playout {
     /// Plays `clips` from the beginning in place of what plays. Nothing to play is done at once.
     pub fn play(&mut self, id: u32, clips: Vec<Arc<Clip>>, private: bool, events: &mut Vec<MediaEvent>) {
-        self.playing = None;
+        self.stop(events);
         if clips.is_empty() {
             events.push(MediaEvent::PlayDone { id });
             return;
@@ -45,8 +45,16 @@ impl Playout {
         });
     }
 
-    pub fn stop(&mut self) {
-        self.playing = None;
+    /// Ends what plays, and tells how far the clip in the middle has come.
+    pub fn stop(&mut self, events: &mut Vec<MediaEvent>) {
+        let Some(playing) = self.playing.take() else {
+            return;
+        };
+        events.push(MediaEvent::PlayStopped {
+            id: playing.id,
+            index: playing.index,
+            played_ms: u32::try_from(playing.offset / codec::SAMPLES_PER_MS).unwrap_or(u32::MAX),
+        });
     }
 
     #[must_use]
@@ -165,9 +173,17 @@ mod tests {
         assert_eq!(payload[..], clips[0].pcmu[0].payload()[..]);
         playout.fill(Codec::Pcma, &mut payload, &mut events);
         assert_eq!(payload[..], clips[0].pcma[1].payload()[..]);
-        playout.play(2, clips, true, &mut events);
         events.clear();
-        playout.stop();
+        playout.play(2, clips, true, &mut events);
+        assert_eq!(events, []);
+        playout.fill(Codec::Pcma, &mut payload, &mut events);
+        playout.stop(&mut events);
+        let stopped = MediaEvent::PlayStopped {
+            id: 2,
+            index: 0,
+            played_ms: 20,
+        };
+        assert_eq!(std::mem::take(&mut events), [stopped]);
         playout.fill(Codec::Pcma, &mut payload, &mut events);
         assert_eq!((payload, events.len()), ([0xd5; 160], 0));
     }

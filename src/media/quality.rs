@@ -160,6 +160,7 @@ impl ReceiveQuality {
             packets_lost,
             jitter_ms: Some(jitter_ms),
             mos: Some(mos(loss_percent, delay_ms)),
+            silent: false,
         }
     }
 }

@@ -46,7 +46,7 @@ use super::keys::Content;
 use super::playout::Playout;
 use super::rtcp::{self, RtcpSession};
 use super::rtp::{DATAGRAM_LEN_MAX, Packet};
-use crate::model::Entropy;
+use crate::model::{Entropy, QualityReport};
 
 /// One leg with agreed media.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ impl Stream {
             MediaCommand::Answered => self.receiver.listen_for_callee(),
             MediaCommand::Play { id, clips, private } => self.playout.play(id, clips, private, events),
             MediaCommand::Stop => {
-                self.playout.stop();
+                self.playout.stop(events);
                 self.sender.stop_digits();
             }
             MediaCommand::SendDigits { digits, keying } => self.sender.send_digits(digits, keying, events),
@@ -101,6 +101,7 @@ impl Stream {
             MediaCommand::ReportQuality => self.report_quality(events),
             MediaCommand::TakeAudio => self.receiver.take_audio(events),
             MediaCommand::Close => {
+                self.playout.stop(events);
                 self.receiver.take_audio(events);
                 events.extend(self.tape.take().map(MediaEvent::Tape));
                 self.report_quality(events);
@@ -123,7 +124,8 @@ impl Stream {
             .receiver
             .quality()
             .report(self.sender.packets_sent(), self.rtcp.round_trip_ms());
-        events.push(MediaEvent::Quality(report));
+        let silent = self.receiver.is_silent();
+        events.push(MediaEvent::Quality(QualityReport { silent, ..report }));
     }
 
     /// Takes one datagram from the RTP socket; with multiplexing it may be RTCP (RFC 5761 §4).

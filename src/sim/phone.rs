@@ -465,6 +465,7 @@ impl Phone {
             | MediaEvent::PressEnded { .. }
             | MediaEvent::UnnegotiatedEvents { .. }
             | MediaEvent::Tape(_)
+            | MediaEvent::PlayStopped { .. }
             | MediaEvent::Refused(_)
             | MediaEvent::Unreachable => {}
         }
