@@ -13,6 +13,8 @@ use crate::sdp::{self, AudioLine, Direction};
 use crate::sip::message::{Message as SipMessage, Method, NameAddr};
 use crate::telemetry::Dissection;
 
+/// How much earlier than its announcement a stream may pass the capture, and be its first choice.
+const EARLY_MAX: Duration = Duration::from_secs(1);
 /// A stream may begin before the SDP that announces it has passed, and go on after the last message.
 const APART_MAX: Duration = Duration::from_secs(30);
 
@@ -271,15 +273,16 @@ impl Dialled<'_> {
         self.heard.last().map_or(Duration::ZERO, |heard| heard.at)
     }
 
-    /// How long after an announcement of that address a stream began; none when it cannot be meant.
-    fn distance(&self, flow: &Flow<'_>, address: SocketAddr) -> Option<Duration> {
+    /// How well an announcement of that address fits the beginning of a stream, less is better; none when it cannot be
+    /// meant. Ports are used again: what was announced before goes before what is announced after.
+    fn distance(&self, flow: &Flow<'_>, address: SocketAddr) -> Option<(bool, Duration)> {
         let began = flow.began();
         if began > self.ended() + APART_MAX {
             return None;
         }
         let announced = self.announced.iter().filter(|a| a.address == address);
         announced
-            .map(|a| began.abs_diff(a.at))
+            .map(|a| (a.at > began + EARLY_MAX, began.abs_diff(a.at)))
             .min()
             .filter(|_| began + APART_MAX >= self.began())
     }
@@ -323,11 +326,14 @@ impl Dialled<'_> {
     /// Keys by SIP INFO, by who sent them.
     fn infos(&self) -> BTreeMap<SocketAddr, Vec<(Duration, InfoKey)>> {
         let mut infos: BTreeMap<SocketAddr, Vec<(Duration, InfoKey)>> = BTreeMap::new();
-        for heard in self.heard.iter().filter(|heard| !heard.again) {
+        // Behind a proxy it passes twice.
+        let mut seen = BTreeSet::new();
+        for heard in &self.heard {
             let SipMessage::Request(request) = &heard.message else {
                 continue;
             };
-            if request.method != Method::Info {
+            let (from, cseq) = (request.headers.get("From"), request.headers.get("CSeq"));
+            if request.method != Method::Info || !seen.insert((from, cseq)) {
                 continue;
             }
             let content_type = request.headers.content_type().unwrap_or_default();

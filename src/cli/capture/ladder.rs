@@ -219,8 +219,14 @@ impl Ladder {
             true => put(&mut row, right - 1, ">"),
             false => put(&mut row, left + 1, "<"),
         }
-        let room = (right - left).saturating_sub(7);
-        let label = format!(" {} ", cut(label, room));
+        // An arrow head, a stroke before it and a space on each side stay.
+        let room = (right - left).saturating_sub(5);
+        let label = match label.chars().count() > room {
+            // What is answered is seen above.
+            true => label.replace(" (INVITE)", ""),
+            false => label.to_owned(),
+        };
+        let label = format!(" {} ", cut(&label, room));
         let start = left + 1 + (right - left - 1).saturating_sub(label.chars().count()) / 2;
         put(&mut row, start, &label);
         writeln!(out, "{}", text(&row))
