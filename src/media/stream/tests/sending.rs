@@ -210,3 +210,30 @@ fn a_later_agreement_changes_codec_and_ptime_and_keeps_source_and_numbers() {
     assert_eq!(first.timestamp, last.timestamp.wrapping_add(160));
     assert_eq!(audio(&after), long.audio(Codec::Pcma)[1600..4000]);
 }
+
+#[test]
+fn a_play_that_is_ended_tells_how_far_it_came_and_one_that_is_over_does_not() {
+    let (long, short) = (clip("long", 8000), clip("short", 320));
+    let stopped = |bench: &Bench| {
+        let stops = bench.events.iter().filter_map(|event| match event {
+            MediaEvent::PlayStopped { id, index, played_ms } => Some((*id, *index, *played_ms)),
+            _ => None,
+        });
+        stops.collect::<Vec<_>>()
+    };
+    let mut bench = Bench::new(config(), 3);
+    bench.play(1, &[Arc::clone(&short), Arc::clone(&long)]);
+    bench.run(ms(100));
+    bench.command(MediaCommand::Stop);
+    assert_eq!(stopped(&bench), [(1, 1, 60)]);
+    bench.command(MediaCommand::Stop);
+    bench.play(2, std::slice::from_ref(&long));
+    bench.run(ms(200));
+    bench.play(3, &[short]);
+    assert_eq!(stopped(&bench), [(1, 1, 60), (2, 0, 200)]);
+    bench.run(ms(200));
+    bench.play(4, &[long]);
+    bench.run(ms(20));
+    bench.command(MediaCommand::Close);
+    assert_eq!(stopped(&bench), [(1, 1, 60), (2, 0, 200), (4, 0, 20)]);
+}
