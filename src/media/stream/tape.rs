@@ -22,7 +22,6 @@ use crate::media::codec;
 use crate::media::keys::Content;
 use crate::media::rtp::{HEADER_LEN, Packet};
 use crate::media::telephone_event::EVENT_LEN;
-use crate::model::Codec;
 
 /// An event that is no digit and no other signal (RFC 4733 §3.2 reserves it).
 pub const NO_DIGIT: u8 = 255;
@@ -248,19 +247,16 @@ impl Kept {
             Content::Event { .. } if hide_digit => Self::EventWithoutDigit,
             Content::Event { .. } => Self::Whole,
             Content::Audio(_) if keep => Self::Whole,
-            Content::Audio(codec) => Self::Silence(silence(codec)),
+            Content::Audio(codec) => Self::Silence(codec::silence(codec)),
             Content::Other => Self::Silence(0),
         }
     }
 }
 
-const fn silence(codec: Codec) -> u8 {
-    codec::silence(codec)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Codec;
 
     const RULES: TapeRules = TapeRules {
         octets_max: 4096,
