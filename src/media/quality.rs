@@ -336,7 +336,8 @@ mod tests {
             (0.0, 1.0),
             (100.0, 4.5),
         ] {
-            assert!((mos_of(r) - score).abs() < 0.006, "R {r}: {}", mos_of(r));
+            // The table has rounded 4.024 up to 4.03.
+            assert!((mos_of(r) - score).abs() < 0.01, "R {r}: {}", mos_of(r));
         }
         for (loss, delay, r) in [
             (0.0, 0.0, 93.2),

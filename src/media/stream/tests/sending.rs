@@ -167,7 +167,7 @@ fn silence_of_the_other_law_is_its_own() {
 }
 
 #[test]
-fn a_new_prompt_replaces_the_old_one_and_stop_ends_it_without_an_event() {
+fn a_new_prompt_replaces_the_old_one_and_stop_ends_it_at_once() {
     let mut bench = Bench::new(config(), 6);
     bench.play(1, &[clip("long", 8000)]);
     bench.run(ms(40));
@@ -178,6 +178,11 @@ fn a_new_prompt_replaces_the_old_one_and_stop_ends_it_without_an_event() {
     assert_eq!(
         bench.events,
         [
+            MediaEvent::PlayStopped {
+                id: 1,
+                index: 0,
+                played_ms: 40
+            },
             MediaEvent::ClipDone { id: 2, index: 0 },
             MediaEvent::PlayDone { id: 2 }
         ]
@@ -187,7 +192,12 @@ fn a_new_prompt_replaces_the_old_one_and_stop_ends_it_without_an_event() {
     bench.run(ms(40));
     bench.command(MediaCommand::Stop);
     assert_eq!(audio(&bench.run(ms(40))), [0xff; 320]);
-    assert!(bench.events.is_empty());
+    let stopped = MediaEvent::PlayStopped {
+        id: 3,
+        index: 0,
+        played_ms: 40,
+    };
+    assert_eq!(bench.events, [stopped]);
 }
 
 #[test]
