@@ -31,6 +31,10 @@ impl Recorded {
         let house = House::start_with(&format!("[capture]\n{capture}")).await;
         let created = house.http.create(body).await;
         let id = text(&created["id"]).to_owned();
+        if created["display_code"].is_string() {
+            let code = json!({"code": created["display_code"]});
+            house.carrier.script(text(&body["to"]), &code).await;
+        }
         // The last report is written when the tape is in.
         house
             .http
@@ -100,9 +104,15 @@ fn streams(table: &str) -> Vec<(String, [f64; 4])> {
     rows.map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
         let at = words.iter().position(|word| word.starts_with("0x")).unwrap();
-        let number = |place: usize| words[at + place].parse::<f64>().unwrap();
-        // SSRC, payload, packets, lost, (percent), three of delta, three of jitter.
-        let figures = [number(2), number(3), number(9), number(10)];
+        // Packets, lost, (percent), three of delta, three of jitter; the payload before may be several words.
+        let percent = words.iter().position(|word| word.starts_with('(')).unwrap();
+        let number = |place: usize| words[place].parse::<f64>().unwrap();
+        let figures = [
+            number(percent - 2),
+            number(percent - 1),
+            number(percent + 5),
+            number(percent + 6),
+        ];
         (words[at].trim_start_matches("0x").to_lowercase(), figures)
     })
     .collect()
