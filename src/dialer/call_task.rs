@@ -391,8 +391,9 @@ impl Pump {
             outcome: self.outcome,
             next_trunk: self.next_trunk,
         };
-        // The trunk's channel, the media port and a drain that waits must not be held for Timer D.
+        // The trunk's channel, the media port, the recorder's place and a drain that waits must not be held for Timer D.
         self.leg = None;
+        self.recording = None;
         tokio::spawn(self.linger());
         end
     }
