@@ -22,6 +22,8 @@ struct Cli {
 /// A call from its POST to its capture file.
 struct Recorded {
     house: House,
+    /// After the last report.
+    verification: Value,
     file: PathBuf,
     _scratch: tempfile::TempDir,
 }
@@ -36,7 +38,7 @@ impl Recorded {
             house.carrier.script(text(&body["to"]), &code).await;
         }
         // The last report is written when the tape is in.
-        house
+        let verification = house
             .http
             .until(&id, "reported", |view| {
                 view["attempts"][0]["packets_sent"]
@@ -51,6 +53,7 @@ impl Recorded {
         std::fs::write(&file, house.http.bytes(&path).await).unwrap();
         Self {
             house,
+            verification,
             file,
             _scratch: scratch,
         }
@@ -158,6 +161,13 @@ async fn tshark_and_our_reader_agree_about_a_recorded_call() {
         (&json!("#"), &json!("rfc4733")),
         "{report:#}"
     );
+    let played = call.verification["attempts"][0]["prompts"].as_array().unwrap();
+    assert!(played.len() > 1, "{played:?}");
+    for clip in played {
+        let known = call.house.voices[0].clip(text(&clip["clip"])).unwrap();
+        assert_eq!(text(&clip["sha256"]), known.digest(Codec::Pcmu), "{clip}");
+        assert!(clip["played_ms"].as_u64() <= clip["of_ms"].as_u64() && clip["of_ms"] == known.duration_ms);
+    }
     // Our prompt is there, and of the callee nothing that could be heard.
     let sounds: Vec<&Value> = ours.iter().map(|stream| &stream["sound"]).collect();
     assert!(
@@ -198,6 +208,11 @@ async fn a_spoken_code_cannot_be_heard_in_the_record() {
             .iter()
             .any(|rtp| rtp[HEADER..].windows(80).any(|w| w == &middle[..80]))
     };
+    let played = call.verification["attempts"][0]["prompts"].as_array().unwrap();
+    let hidden = played
+        .iter()
+        .filter(|clip| clip["clip"].is_null() && clip["sha256"].is_null());
+    assert!(hidden.count() >= 12, "{played:?}");
     for digit in "481920".chars() {
         assert!(
             !known(&format!("digit-{digit}")),
@@ -212,6 +227,8 @@ async fn a_spoken_code_cannot_be_heard_in_the_record() {
 async fn the_keys_of_a_code_are_not_in_the_record() {
     let body = json!({"to": "+15005550021", "method": "match_code"});
     let call = Recorded::of("rtp = \"audio\"\ncallee_audio = true", &body).await;
+    let played = call.verification["attempts"][0]["prompts"].as_array().unwrap();
+    assert!(played.iter().all(|clip| clip["clip"].is_string()), "{played:?}");
     let events = call.tshark(&["-Y", "rtpevent", "-T", "fields", "-e", "rtpevent.event_id"]);
     assert!(events.lines().count() > 10, "{events}");
     assert!(events.lines().all(|event| event == "255"), "{events}");
