@@ -197,6 +197,7 @@ fn stream_config() -> StreamConfig {
         dtmf: DtmfMode::Auto,
         collect_audio: false,
         srtp: None,
+        tape: None,
     }
 }
 
@@ -306,6 +307,7 @@ fn spec(method: Method) -> CallSpec {
         srtp: SrtpPolicy::Prefer,
         srtp_profile: SrtpProfile::Avp,
         dtmf: DtmfMode::Auto,
+        tape: None,
         method,
         code: code.then(|| Masked::new(Digits::parse("481920").expect("digits"))),
         extension: None,

@@ -18,6 +18,7 @@ mod wire {
     mod hooks;
     mod house;
     mod line;
+    mod recorder;
     mod registrar;
     mod registration;
     mod requests;

@@ -11,10 +11,11 @@ use crate::store::Scope;
 
 const PCAP: &str = "application/vnd.tcpdump.pcap";
 
-/// Download the SIP messages of a verification's calls.
+/// Download the SIP messages of a verification's calls, and their RTP where `[capture] rtp` keeps it.
 ///
 /// A pcap file for Wireshark, tshark or sngrep. Numbers are masked; credentials, keys and codes are hidden. Messages of TCP
-/// and TLS stand there as datagrams. Only the last calls are kept, in memory.
+/// and TLS stand there as datagrams. Silence stands in the RTP for what speaks a code and, unless it is kept, for what the
+/// callee says. Only the last calls are kept, in memory.
 #[utoipa::path(get, path = "/v1/verifications/{id}/capture.pcap", operation_id = "get_capture", tag = "operations",
     params(("id" = String, Path, description = "`ver_…`")),
     responses((status = 200, content_type = "application/vnd.tcpdump.pcap", body = [u8]),

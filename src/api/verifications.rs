@@ -246,7 +246,7 @@ pub(super) async fn find(
 }
 
 fn shown(state: &ApiState, status: StatusCode, verification: &Verification) -> Response {
-    let view = VerificationView::new(verification, &state.config().public_url);
+    let view = VerificationView::new(verification, &state.config().public_url).with_prompts(verification);
     let mut response = (status, Json(view)).into_response();
     response
         .headers_mut()

@@ -128,11 +128,27 @@ pub(super) struct AttemptView {
     pdd_ms: Option<u32>,
     ring_ms: Option<u32>,
     talk_ms: Option<u32>,
-    /// Words that explain, such as `dtmf_mismatch`.
+    /// Words that explain, such as `dtmf_mismatch`, `no_callee_audio` (no RTP came after the answer) or `silent_callee` (RTP came, all
+    /// of it digital silence).
     flags: Vec<String>,
     forwarded: Option<ForwardedView>,
     /// P-Asserted-Identity of the telephone that was reached, masked.
     answered_as: Option<String>,
+    /// What was played, in order; of the GET of one verification, once the call is over.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    prompts: Vec<PlayedClipView>,
+}
+
+/// One recording as far as it was sent.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PlayedClip)]
+struct PlayedClipView {
+    /// Null where it spoke a code.
+    clip: Option<String>,
+    /// SHA-256 of the whole recording as the codec of the call codes it.
+    sha256: Option<String>,
+    played_ms: u32,
+    of_ms: u32,
 }
 
 /// The network sent the call on to another telephone.
@@ -198,6 +214,24 @@ impl VerificationView {
     }
 }
 
+impl VerificationView {
+    /// With the proof of what was played: too long for lists and webhooks.
+    pub(super) fn with_prompts(mut self, verification: &Verification) -> Self {
+        for (view, attempt) in self.attempts.iter_mut().zip(&verification.attempts) {
+            let played = attempt.report.prompts.iter();
+            view.prompts = played
+                .map(|played| PlayedClipView {
+                    clip: played.clip.clone(),
+                    sha256: played.sha256.clone(),
+                    played_ms: played.played_ms,
+                    of_ms: played.of_ms,
+                })
+                .collect();
+        }
+        self
+    }
+}
+
 impl AttemptView {
     fn new(attempt: &Attempt) -> Self {
         let report = &attempt.report;
@@ -238,6 +272,7 @@ impl AttemptView {
                 reason: forwarded.reason.clone(),
             }),
             answered_as: report.answered_as.clone(),
+            prompts: Vec::new(),
         }
     }
 }

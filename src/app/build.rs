@@ -117,6 +117,7 @@ pub(super) fn dialer(config: &Config) -> Result<DialerConfig, AppError> {
         calls_max: config.sip.calls_max,
         fraud_block: config.policy.fraud_block,
         trunk_notices: trunk_notices(config),
+        recording: None,
     })
 }
 

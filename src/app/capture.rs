@@ -2,7 +2,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::Config;
+use crate::config::{CaptureRtp, Config};
+use crate::dialer::Recording;
 use crate::net::sip_trace::{Direction, SipTrace, TraceSink, Traced};
 use crate::sip::message::{Message, Method, Numbers};
 use crate::telemetry::{Captured, FlightRecorder, HepConfig, HepExporter, IpProtocol, Way};
@@ -38,6 +39,22 @@ pub(super) fn with_recorder(config: &Config, trace: SipTrace) -> (SipTrace, Flig
         _ => trace.with(Arc::new(RecorderSink(recorder.clone()))),
     };
     (trace, recorder)
+}
+
+/// What of the calls' RTP goes into the recorder, as `[capture] rtp` says.
+pub(super) fn recording(config: &Config, recorder: &FlightRecorder) -> Option<Recording> {
+    let capture = &config.capture;
+    let audio = match capture.rtp {
+        CaptureRtp::Off => return None,
+        CaptureRtp::Headers => false,
+        CaptureRtp::Audio => true,
+    };
+    Some(Recording {
+        recorder: recorder.clone(),
+        octets_max: capture.rtp_octets_max,
+        audio,
+        callee_audio: capture.callee_audio,
+    })
 }
 
 struct RecorderSink(FlightRecorder);

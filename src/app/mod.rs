@@ -131,12 +131,13 @@ impl App {
         let store = open_store(config, &public_url).await?;
         let voices = Arc::new(load_prompts(config)?);
         let media = MediaEngine::start(build::engine(config, entropy()?))?;
-        let dialer_config = build::dialer(config)?;
+        let mut dialer_config = build::dialer(config)?;
         warn_of_shown_keys(config);
         let resolver = build::resolver(config, entropy()?)?;
         let peers = Peers::new(build::peer_check(config, &resolver).await);
         let trace = capture::with_capture(config, trace).map_err(AppError::Capture)?;
         let (trace, recorder) = capture::with_recorder(config, trace);
+        dialer_config.recording = capture::recording(config, &recorder);
         let (sip, inbound) = SipNet::bind_traced(build::sip_net(config, peers.check()), trace.clone())?;
         let sip_addresses: Vec<(SipTransport, SocketAddr)> = sip.locals().collect();
         let admission = Admission::default();

@@ -134,7 +134,7 @@ impl Announcement {
         let session = UasSession::start(now, spec.sip, invite, source, entropy, &mut told)?;
         let mut call = Self {
             session: Some(session),
-            leg: Leg::new(spec.local_media, DtmfMode::Rfc4733),
+            leg: Leg::new(spec.local_media, DtmfMode::Rfc4733, None),
             clips: spec.clips,
             leave_at: now + LEAVE_AFTER,
             phase: Phase::Answered { held: Vec::new() },
@@ -215,7 +215,7 @@ impl Announcement {
             Phase::Lifting { speak_at } if now >= speak_at => {
                 self.phase = Phase::Speaking;
                 let mut commands = Vec::new();
-                self.leg.play(vec![self.clips.clone()], &mut commands);
+                self.leg.play(vec![self.clips.clone()], false, &mut commands);
                 self.command(commands, out);
             }
             Phase::Answered { .. } | Phase::Speaking if now >= self.leave_at => {

@@ -7,8 +7,9 @@ use super::io::Output;
 use super::keys::LastPress;
 use super::leg::{Leg, Reports};
 use super::outcome::{Alerting, InboundAudio, NextTrunk, Ruling};
+use super::played::Played;
 use super::spec::{CallSpec, CallTimings};
-use crate::ivr::{Line, Verdict};
+use crate::ivr::{Line, Verdict, phrase};
 use crate::media::command::{MediaCommand, MediaEvent};
 use crate::media::frame::Clip;
 use crate::media::press::parse_info;
@@ -38,6 +39,7 @@ pub(super) struct Desk {
     pub(super) report: AttemptReport,
     pub(super) audio: InboundAudio,
     pub(super) last_press: Option<LastPress>,
+    played: Played,
     voice: Arc<Voice>,
     /// Of every phrase: brand, amount, payee.
     vars: Masked<BTreeMap<String, String>>,
@@ -84,7 +86,7 @@ impl Desk {
             session: None,
             events: VecDeque::new(),
             held: Vec::new(),
-            leg: Leg::new(local, spec.dtmf),
+            leg: Leg::new(local, spec.dtmf, spec.tape),
             timings: spec.timings,
             times: Times {
                 invited_at: now,
@@ -94,6 +96,7 @@ impl Desk {
             },
             report: AttemptReport::default(),
             audio: InboundAudio::None,
+            played: Played::default(),
             last_press: None,
             voice: spec.voice,
             vars: Masked::new(vars),
@@ -258,15 +261,32 @@ impl Desk {
     /// The end of an answered call, as far as the menu can know it.
     pub(super) fn decide_talk(&mut self, reason: Reason) {
         let who = self.report.cause.hung_up_by;
-        self.decide_reason(super::outcome::of_talk(reason, self.audio, who));
+        let reason = super::outcome::of_talk(reason, self.audio, who);
+        self.explain_silence(reason);
+        self.decide_reason(reason);
+    }
+
+    /// One-way audio, where it may be why no key came: no RTP of the callee at all, or none with a sound in it.
+    fn explain_silence(&mut self, reason: Reason) {
+        let unheard = matches!(reason, Reason::MediaFailed | Reason::NoInput | Reason::HungUp);
+        if !unheard || self.times.answered_at.is_none() {
+            return;
+        }
+        if self.audio == InboundAudio::None {
+            self.report.flag(super::outcome::FLAG_NO_CALLEE_AUDIO);
+        } else if self.report.quality.silent {
+            self.report.flag(super::outcome::FLAG_SILENT_CALLEE);
+        }
     }
 
     /// The last word, after which only transactions go on.
     pub(super) fn finish(&mut self) {
+        self.report.prompts = self.played.clips();
         let decision = self.decision.unwrap_or(Decision {
             outcome: Outcome::new(Reason::Internal),
             next_trunk: NextTrunk::No,
         });
+        self.explain_silence(decision.outcome.reason());
         self.out.push_back(Output::Finished {
             outcome: decision.outcome,
             report: self.report.clone(),
@@ -304,7 +324,11 @@ impl Desk {
             .iter()
             .map(|line| self.clips(line))
             .collect::<Result<Vec<_>, _>>()?;
-        self.with_leg(|leg, out| leg.play(clips, out));
+        let private = lines.iter().any(|line| line.vars.contains_key(phrase::VAR_CODE));
+        let all: Vec<Arc<Clip>> = clips.iter().flatten().cloned().collect();
+        if let Some((id, codec)) = self.with_leg(|leg, out| leg.play(clips, private, out)) {
+            self.played.began(id, codec, all, private);
+        }
         Ok(())
     }
 
@@ -396,13 +420,15 @@ impl Desk {
                 }
             }
             MediaEvent::Quality(quality) => self.report.quality = *quality,
+            MediaEvent::ClipDone { id, index } => self.played.done(*id, *index),
+            MediaEvent::PlayStopped { id, index, played_ms } => self.played.stopped(*id, *index, *played_ms),
             // Of a stream that began before the answer it may be the network's ringback.
             MediaEvent::FirstPacket
-            | MediaEvent::ClipDone { .. }
             | MediaEvent::PlayDone { .. }
             | MediaEvent::UnnegotiatedEvents { .. }
             | MediaEvent::DigitsSent
             | MediaEvent::Audio(_)
+            | MediaEvent::Tape(_)
             | MediaEvent::Refused(_)
             | MediaEvent::Unreachable => {}
         }

@@ -110,6 +110,8 @@ impl Unanswered {
             | MediaEvent::DigitsSent
             | MediaEvent::Quality(_)
             | MediaEvent::Audio(_)
+            | MediaEvent::Tape(_)
+            | MediaEvent::PlayStopped { .. }
             | MediaEvent::Refused(_)
             | MediaEvent::Unreachable => menu,
         };

@@ -63,6 +63,8 @@ impl Phase {
             | MediaEvent::UnnegotiatedEvents { .. }
             | MediaEvent::DigitsSent
             | MediaEvent::Audio(_)
+            | MediaEvent::Tape(_)
+            | MediaEvent::PlayStopped { .. }
             | MediaEvent::Refused(_)
             | MediaEvent::Unreachable => menu,
             MediaEvent::Quality(_) => return Self::drained(desk, now, menu),

@@ -2,7 +2,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::media::command::{DtmfMode, InfoKey, Keying, MediaCommand, StreamConfig};
+use crate::media::command::{DtmfMode, InfoKey, Keying, MediaCommand, StreamConfig, TapeRules};
 use crate::media::frame::Clip;
 use crate::model::{Codec, Digits, SrtpSuite};
 use crate::sdp::{self, LocalMedia, Negotiated, SdpError};
@@ -11,6 +11,7 @@ use crate::sdp::{self, LocalMedia, Negotiated, SdpError};
 pub(super) struct Leg {
     local: LocalMedia,
     dtmf: DtmfMode,
+    tape: Option<TapeRules>,
     /// The last body that we wrote: one that says the same keeps its version (RFC 3264 §8).
     body: Vec<u8>,
     last_play_id: u32,
@@ -42,10 +43,11 @@ enum Play {
 }
 
 impl Leg {
-    pub(super) const fn new(local: LocalMedia, dtmf: DtmfMode) -> Self {
+    pub(super) const fn new(local: LocalMedia, dtmf: DtmfMode, tape: Option<TapeRules>) -> Self {
         Self {
             local,
             dtmf,
+            tape,
             body: Vec::new(),
             last_play_id: 0,
             state: State::Silent,
@@ -122,10 +124,16 @@ impl Leg {
         }
     }
 
-    /// Plays one list of clips per line, in place of what plays.
-    pub(super) fn play(&mut self, lines: Vec<Vec<Arc<Clip>>>, out: &mut Vec<MediaCommand>) {
-        let State::Open { play, .. } = &mut self.state else {
-            return;
+    /// Plays one list of clips per line, in place of what plays; `private` when they speak a code. Tells the play's id and
+    /// the codec; `None`: nobody would hear it.
+    pub(super) fn play(
+        &mut self,
+        lines: Vec<Vec<Arc<Clip>>>,
+        private: bool,
+        out: &mut Vec<MediaCommand>,
+    ) -> Option<(u32, Codec)> {
+        let State::Open { play, agreed } = &mut self.state else {
+            return None;
         };
         self.last_play_id = self.last_play_id.wrapping_add(1);
         let mut ends = Vec::with_capacity(lines.len());
@@ -141,7 +149,9 @@ impl Leg {
         out.push(MediaCommand::Play {
             id: self.last_play_id,
             clips,
+            private,
         });
+        Some((self.last_play_id, agreed.codec))
     }
 
     pub(super) fn stop(&mut self, out: &mut Vec<MediaCommand>) {
@@ -217,7 +227,7 @@ impl Leg {
         match &mut self.state {
             State::Closed { .. } => {}
             State::Silent => {
-                out.push(MediaCommand::Start(stream(&agreed, self.dtmf)));
+                out.push(MediaCommand::Start(stream(&agreed, self.dtmf, self.tape)));
                 self.state = State::Open {
                     agreed,
                     play: Play::Nothing,
@@ -226,7 +236,7 @@ impl Leg {
             State::Open { agreed: before, .. } => {
                 let agreed = with_address(agreed, before);
                 if agreed != *before {
-                    out.push(MediaCommand::Update(stream(&agreed, self.dtmf)));
+                    out.push(MediaCommand::Update(stream(&agreed, self.dtmf, self.tape)));
                     *before = agreed;
                 }
             }
@@ -262,7 +272,7 @@ fn with_address(agreed: Negotiated, before: &Negotiated) -> Negotiated {
     }
 }
 
-fn stream(agreed: &Negotiated, dtmf: DtmfMode) -> StreamConfig {
+fn stream(agreed: &Negotiated, dtmf: DtmfMode, tape: Option<TapeRules>) -> StreamConfig {
     let rtcp: SocketAddr = agreed.remote_rtcp;
     StreamConfig {
         remote: agreed.remote,
@@ -279,6 +289,7 @@ fn stream(agreed: &Negotiated, dtmf: DtmfMode) -> StreamConfig {
             .secured
             .as_ref()
             .map(|secured| Box::new(secured.keys.clone())),
+        tape,
     }
 }
 
@@ -301,7 +312,7 @@ mod tests {
             rtcp_mux: false,
             srtp: None,
         };
-        Leg::new(local, DtmfMode::Auto)
+        Leg::new(local, DtmfMode::Auto, None)
     }
 
     fn version(body: &[u8]) -> u64 {
@@ -336,10 +347,10 @@ mod tests {
         let mut leg = leg();
         let mut out = Vec::new();
         leg.accept_answer(ANSWER, &mut out).unwrap();
-        leg.play(vec![vec![clip(20), clip(20)], vec![clip(20)]], &mut out);
+        leg.play(vec![vec![clip(20), clip(20)], vec![clip(20)]], false, &mut out);
         let ends: Vec<_> = (0..4).map(|index| leg.line_done(1, index)).collect();
         assert_eq!(ends, [None, Some(0), Some(1), None]);
-        leg.play(vec![vec![clip(20)]], &mut out);
+        leg.play(vec![vec![clip(20)]], false, &mut out);
         assert_eq!(leg.line_done(1, 1), None);
         assert!(leg.is_current(2) && !leg.is_current(1));
         leg.stop(&mut out);
@@ -354,7 +365,7 @@ mod tests {
         assert_eq!(leg.close(&mut out), Reports::Last);
         let commands = out.len();
         assert_eq!(leg.close(&mut out), Reports::None);
-        leg.play(vec![vec![clip(20)]], &mut out);
+        leg.play(vec![vec![clip(20)]], false, &mut out);
         leg.stop(&mut out);
         leg.send_digits(Digits::default(), &mut out);
         leg.accept_answer(ANSWER, &mut out).unwrap();

@@ -7,6 +7,10 @@ use crate::sip::message::Response;
 
 /// The network says that it, not the callee, refused the call.
 pub const FLAG_CALL_BLOCKED: &str = "call_blocked";
+/// No RTP has come from the callee since the answer.
+pub const FLAG_NO_CALLEE_AUDIO: &str = "no_callee_audio";
+/// RTP has come, and every sample was digital silence: a muted telephone, or one-way audio behind a media server.
+pub const FLAG_SILENT_CALLEE: &str = "silent_callee";
 /// The answer brought no key that fits our offer, and nothing goes in the clear.
 pub(super) const FLAG_NO_SRTP_KEY: &str = "no_srtp_key";
 /// The callee never wants to be called again (RFC 8197).

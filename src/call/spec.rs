@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ivr::{MenuConfig, Script, Task, phrase};
-use crate::media::command::DtmfMode;
+use crate::media::command::{DtmfMode, TapeRules};
 use crate::media::voice::{MissingClip, Voice};
 use crate::model::{Codec, Digits, Extension, Masked, Method, SrtpPolicy, SrtpProfile};
 use crate::sip::invite::InviteConfig;
@@ -23,6 +23,8 @@ pub struct CallSpec {
     pub srtp: SrtpPolicy,
     pub srtp_profile: SrtpProfile,
     pub dtmf: DtmfMode,
+    /// Keep the call's packets for the flight recorder.
+    pub tape: Option<TapeRules>,
     pub method: Method,
     /// `match_code`: the digits on the screen. `speak_code`: the digits to speak.
     pub code: Option<Masked<Digits>>,

@@ -67,6 +67,8 @@ impl Phase {
             | MediaEvent::UnnegotiatedEvents { .. }
             | MediaEvent::Quality(_)
             | MediaEvent::Audio(_)
+            | MediaEvent::Tape(_)
+            | MediaEvent::PlayStopped { .. }
             | MediaEvent::Unreachable => Self::Talking { menu },
         }
     }

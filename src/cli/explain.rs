@@ -8,6 +8,7 @@
 //! | `Fails` | it is out of order, or took the call and it did not work: codecs, audio, limits | 4 |
 use serde_json::Value;
 
+use crate::call::{FLAG_NO_CALLEE_AUDIO, FLAG_SILENT_CALLEE};
 use crate::dialer::{Answer, Auth, Heard};
 use crate::model::{Reason, Status};
 
@@ -361,7 +362,8 @@ fn of_rejection(facts: &CallFacts) -> Finding {
 
 /// The telephone was answered: what is left to judge is the audio, and the keys in it.
 fn of_answered(reason: Reason, facts: &CallFacts) -> Finding {
-    if facts.packets_received == 0 {
+    // Packets may all be of before the answer.
+    if facts.packets_received == 0 || facts.has(FLAG_NO_CALLEE_AUDIO) {
         return Finding::new(
             Verdict::Fails,
             format!("answered, but no audio came in ({})", facts.audio()),
@@ -387,6 +389,20 @@ fn of_answered(reason: Reason, facts: &CallFacts) -> Finding {
     if matches!(reason.status(), Status::Approved | Status::Delivered) {
         let says = format!("works: answered, audio both ways ({})", facts.audio());
         return Finding::new(Verdict::Works, says, &[]);
+    }
+    if facts.has(FLAG_SILENT_CALLEE) {
+        return Finding::new(
+            Verdict::Works,
+            format!(
+                "answered, RTP came in, all of it digital silence, and no key did: {reason} ({})",
+                facts.audio()
+            ),
+            &[
+                "a telephone that is muted sends this, and so does a media server that hears nothing of its own callee",
+                "if the person spoke: ask the carrier for both legs; [capture] rtp = \"headers\" and `ringproof capture show` \
+                 give our side",
+            ],
+        );
     }
     Finding::new(
         Verdict::Works,

@@ -206,6 +206,18 @@ fn each_end_of_a_call_has_its_words() {
             "telephone-event",
         ),
         (
+            flagged(talked(Reason::NoInput, 400, None), FLAG_SILENT_CALLEE),
+            Works,
+            "all of it digital silence, and no key did: no_input",
+            "muted",
+        ),
+        (
+            flagged(talked(Reason::MediaFailed, 90, None), FLAG_NO_CALLEE_AUDIO),
+            Fails,
+            "no audio came in (PCMU, 400 packets sent, 90 received",
+            "media.rtp_ports",
+        ),
+        (
             talked(Reason::MediaFailed, 0, None),
             Fails,
             "no audio came in (PCMU, 400 packets sent, 0 received",

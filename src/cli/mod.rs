@@ -5,6 +5,7 @@
     reason = "this room talks to a person"
 )]
 mod call;
+pub mod capture;
 mod client;
 mod config;
 mod demo;
@@ -59,6 +60,9 @@ enum Command {
     /// Trunks: list them, test one and hear in words what is wrong
     #[command(subcommand)]
     Trunk(trunk::TrunkCommand),
+    /// Captures: the calls, streams and keys in a pcap file, decoded offline
+    #[command(subcommand)]
+    Capture(capture::CaptureCommand),
     /// API keys: create, list, revoke
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -117,6 +121,12 @@ pub fn run(cli: Cli) -> ExitCode {
         .into(),
         Command::Prompts(args) => prompts::run(
             &args,
+            &mut std::io::stdout().lock(),
+            &mut std::io::stderr().lock(),
+        )
+        .into(),
+        Command::Capture(command) => capture::run(
+            &command,
             &mut std::io::stdout().lock(),
             &mut std::io::stderr().lock(),
         )

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use crate::media::frame::Clip;
+use crate::model::Codec;
 use crate::prompt::{
     Built, Import, Language, LanguageReport, Library, PromptError, build_language, check_language, import,
     phrase_ms,
@@ -47,7 +49,7 @@ struct PlaceArgs {
 struct ListArgs {
     #[command(flatten)]
     place: PlaceArgs,
-    /// One JSON document instead of a table.
+    /// One JSON document instead of a table, with the digest of every recording.
     #[arg(long)]
     json: bool,
 }
@@ -187,6 +189,15 @@ struct ListedLanguage {
     engine: String,
     licence: String,
     phrases: BTreeMap<String, ListedPhrase>,
+    /// Every recording; the digests are those of `prompts` in an attempt.
+    clips: BTreeMap<String, ListedClip>,
+}
+
+#[derive(Serialize)]
+struct ListedClip {
+    duration_ms: u32,
+    /// By codec, of the recording as that codec codes it.
+    sha256: BTreeMap<&'static str, String>,
 }
 
 #[derive(Serialize)]
@@ -202,7 +213,7 @@ fn list(args: &ListArgs, out: &mut impl Write) -> Result<PromptsExit, Stop> {
     let library = args.place.library();
     let mut listed = Vec::new();
     for language in args.place.languages(&library)? {
-        listed.push(listed_language(&library, &language)?);
+        listed.push(listed_language(&library, &language, args.json)?);
     }
     if args.json {
         json(out, &listed)?;
@@ -226,7 +237,22 @@ fn list(args: &ListArgs, out: &mut impl Write) -> Result<PromptsExit, Stop> {
     Ok(PromptsExit::Good)
 }
 
-fn listed_language(library: &Library, language: &Language) -> Result<ListedLanguage, PromptError> {
+fn listed_clip(name: &str, pcm: &[i16]) -> ListedClip {
+    let clip = Clip::from_pcm(name, pcm);
+    ListedClip {
+        duration_ms: clip.duration_ms,
+        sha256: Codec::ALL
+            .iter()
+            .map(|codec| (codec.as_str(), clip.digest(*codec)))
+            .collect(),
+    }
+}
+
+fn listed_language(
+    library: &Library,
+    language: &Language,
+    with_clips: bool,
+) -> Result<ListedLanguage, PromptError> {
     let set = library.load(language)?;
     let phrases = set
         .manifest
@@ -252,7 +278,16 @@ fn listed_language(library: &Library, language: &Language) -> Result<ListedLangu
             (name.clone(), phrase)
         })
         .collect();
+    let clips = match with_clips {
+        true => set
+            .clips
+            .iter()
+            .map(|(name, pcm)| (name.clone(), listed_clip(name, pcm)))
+            .collect(),
+        false => BTreeMap::new(),
+    };
     Ok(ListedLanguage {
+        clips,
         language: language.to_string(),
         name: set.manifest.name,
         voice: set.manifest.voice.voice,
@@ -465,6 +500,9 @@ transcript = "Hello."
                 .contains("press the hash key")
         );
         assert!(confirm["duration_ms"].as_u64().unwrap() <= 9000);
+        let clip = &listed[0]["clips"]["confirmed"];
+        assert_eq!(clip["sha256"]["PCMA"].as_str().map(str::len), Some(64), "{clip}");
+        assert_ne!(clip["sha256"]["PCMA"], clip["sha256"]["PCMU"]);
         assert_eq!(listed[0]["phrases"]["code"].get("duration_ms"), None);
         let (_, table, _) = printed(&["list", "--language", "en-US"]);
         assert!(table.contains("press the pound key"), "{table}");

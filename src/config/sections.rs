@@ -557,9 +557,26 @@ fn telemetry(mut s: Section<'_>, report: &mut Report<'_>) -> Telemetry {
 
 fn capture(mut s: Section<'_>, report: &mut Report<'_>) -> Capture {
     let calls = s.integer("calls", 0..=CAPTURED_CALLS_MAX, 100, report);
+    let words = [
+        ("off", CaptureRtp::Off),
+        ("headers", CaptureRtp::Headers),
+        ("audio", CaptureRtp::Audio),
+    ];
+    let rtp = s.one_of("rtp", &words, CaptureRtp::Off, report);
+    let rtp_kib = s.integer("rtp_kib", 16..=16_384, 1024, report);
+    let callee_audio = s.boolean("callee_audio", false, report);
+    if callee_audio && rtp != CaptureRtp::Audio {
+        s.problem(report, "callee_audio", "expected rtp = \"audio\" beside it");
+    }
+    if calls == 0 && rtp != CaptureRtp::Off {
+        s.problem(report, "rtp", "expected calls of at least 1 beside it");
+    }
     s.finish(report);
     Capture {
         calls: usize::try_from(calls).unwrap_or_default(),
+        rtp,
+        rtp_octets_max: usize::try_from(rtp_kib).unwrap_or_default() * 1024,
+        callee_audio,
     }
 }
 

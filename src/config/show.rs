@@ -351,4 +351,7 @@ fn services(out: &mut Printer, config: &Config) {
     }
     out.table("[capture]");
     out.raw("calls", config.capture.calls);
+    out.text("rtp", config.capture.rtp.as_str());
+    out.raw("rtp_kib", config.capture.rtp_octets_max / 1024);
+    out.raw("callee_audio", config.capture.callee_audio);
 }

@@ -275,7 +275,17 @@ fn bad_configurations_each_get_their_exact_problem() {
         (
             "[webhook]",
             "[capture]\ncalls = -1\ncallee = true\n[webhook]",
-            "test.toml:13: capture.calls: expected 0 to 100000, found -1\ntest.toml:14: capture.callee: unknown key; known here: calls",
+            "test.toml:13: capture.calls: expected 0 to 100000, found -1\ntest.toml:14: capture.callee: unknown key; known here: callee_audio, calls, rtp, rtp_kib",
+        ),
+        (
+            "[webhook]",
+            "[capture]\ncalls = 0\nrtp = \"headers\"\ncallee_audio = true\n[webhook]",
+            "test.toml:15: capture.callee_audio: expected rtp = \"audio\" beside it\ntest.toml:14: capture.rtp: expected calls of at least 1 beside it",
+        ),
+        (
+            "[webhook]",
+            "[capture]\nrtp = \"all\"\nrtp_kib = 8\n[webhook]",
+            "test.toml:13: capture.rtp: expected one of off, headers, audio, found \"all\"\ntest.toml:14: capture.rtp_kib: expected 16 to 16384, found 8",
         ),
         (
             "[webhook]",

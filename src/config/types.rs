@@ -428,6 +428,31 @@ pub struct Telemetry {
 pub struct Capture {
     /// The last so many calls are kept in memory; 0: none.
     pub calls: usize,
+    pub rtp: CaptureRtp,
+    /// RTP of one call, octets.
+    pub rtp_octets_max: usize,
+    /// What the callee says is kept too; else silence stands for it.
+    pub callee_audio: bool,
+}
+
+/// What of a call's RTP is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CaptureRtp {
+    Off,
+    Headers,
+    Audio,
+}
+
+impl CaptureRtp {
+    /// The word of the file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Headers => "headers",
+            Self::Audio => "audio",
+        }
+    }
 }
 
 /// A capture server that gets every SIP message by HEP version 3 over UDP.

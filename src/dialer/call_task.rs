@@ -14,6 +14,7 @@ use super::carriage::{Carriage, Carriages};
 use super::ledger::{Ledger, Written};
 use super::plan::{self, PlanError, Trunk};
 use super::reach::{Place, Reached, TargetError};
+use super::recording::CallRecording;
 use super::{Shared, Start};
 use crate::call::{Call, Input, NextTrunk, Output, asked_once};
 use crate::media::command::MediaEvent;
@@ -137,7 +138,14 @@ async fn dial(
     let (node, fraud_block) = (config.node.clone(), config.fraud_block);
     let ledger = Ledger::new(shared.store.clone(), attempt, node, fraud_block);
     match spec {
-        Ok(spec) => {
+        Ok(mut spec) => {
+            let recording = config.recording.as_ref().and_then(|r| r.of_call(&verification));
+            spec.tape = recording.as_ref().map(|recording| recording.rules);
+            let recording = recording.map(|recording| Recorded {
+                recording,
+                call_id: spec.invite.call_id.clone(),
+                local: spec.local_media,
+            });
             tracing::info!(%attempt, verification = %verification.id, to = %verification.to, trunk = %start.trunk.name, "dialling");
             let call = Call::new(Instant::now(), spec, entropy);
             let pump = Box::new(Pump {
@@ -159,6 +167,7 @@ async fn dial(
                 current: 0,
                 failover_on_timeout: start.trunk.failover_on_timeout,
                 expires_at: Some(Instant::now() + verification.expires_at.since(wallclock())),
+                recording,
             });
             pump.run(cancel).await
         }
@@ -327,6 +336,15 @@ struct Pump {
     failover_on_timeout: bool,
     /// When an unanswered call ends (`expires_at` of the verification, told once).
     expires_at: Option<Instant>,
+    /// Its RTP goes into the flight recorder.
+    recording: Option<Recorded>,
+}
+
+/// A call whose packets are kept, until its tape has come.
+struct Recorded {
+    recording: CallRecording,
+    call_id: String,
+    local: SocketAddr,
 }
 
 impl Pump {
@@ -341,6 +359,12 @@ impl Pump {
                 written = self.ledger.next() => self.committed(&written),
                 // Media before signalling: a press that lies in the queue when BYE arrives is judged first.
                 event = heard(self.leg.as_mut()), if media_open => match event {
+                    Some(MediaEvent::Tape(tape)) => {
+                        if let Some(kept) = self.recording.take() {
+                            kept.recording.keep(&kept.call_id, kept.local, *tape);
+                        }
+                        None
+                    }
                     Some(event) => {
                         self.log_media(&event);
                         Some(Input::Media(event))
@@ -368,8 +392,9 @@ impl Pump {
             outcome: self.outcome,
             next_trunk: self.next_trunk,
         };
-        // The trunk's channel, the media port and a drain that waits must not be held for Timer D.
+        // The trunk's channel, the media port, the recorder's place and a drain that waits must not be held for Timer D.
         self.leg = None;
+        self.recording = None;
         tokio::spawn(self.linger());
         end
     }

@@ -16,6 +16,7 @@ mod plan;
 mod presentation;
 mod probe;
 mod reach;
+mod recording;
 mod registrar;
 mod selection;
 
@@ -37,6 +38,7 @@ pub use probe::{Answer, Auth, Heard, PROBES_MAX, Probe, probe};
 #[cfg(test)]
 pub(crate) use reach::Place;
 pub use reach::TargetError;
+pub use recording::Recording;
 pub use registrar::{Register, Tried, try_registration};
 
 use crate::model::{AttemptId, Reason};
@@ -64,6 +66,8 @@ pub struct DialerConfig {
     /// How long a number that reported fraud is not called; zero: it is not blocked.
     pub fraud_block: Duration,
     pub trunk_notices: TrunkNotices,
+    /// `None`: no RTP is recorded. A reload keeps what is in force.
+    pub recording: Option<Recording>,
 }
 
 /// What a reload replaces as a whole. Each call is built from the one that it began with.
@@ -153,9 +157,10 @@ impl Dialer {
 
     /// Takes new trunks, profiles and recordings at once; live calls keep what they began with. The name of the node
     /// and what the listeners are bound to need a restart.
-    pub fn reload(&mut self, config: DialerConfig, voices: Arc<Catalogue>) {
-        let new = Arc::new(InForce { config, voices });
+    pub fn reload(&mut self, mut config: DialerConfig, voices: Arc<Catalogue>) {
         let shared = &self.shared;
+        config.recording = shared.in_force().config.recording.clone();
+        let new = Arc::new(InForce { config, voices });
         shared.health.replace(&new.config.trunks);
         shared.bindings.replace(&new.config.trunks);
         *shared.in_force.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&new);

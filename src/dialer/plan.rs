@@ -191,6 +191,8 @@ pub(super) fn call_spec(
         srtp: trunk.srtp,
         srtp_profile: trunk.srtp_profile,
         dtmf: trunk.dtmf,
+        // Given by who has a place to keep it.
+        tape: None,
         method: verification.method,
         code: verification.code.clone(),
         extension: verification.extension.clone(),

@@ -57,6 +57,7 @@ fn config() -> DialerConfig {
         calls_max: 1,
         fraud_block: std::time::Duration::ZERO,
         trunk_notices: Default::default(),
+        recording: None,
     }
 }
 

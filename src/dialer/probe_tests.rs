@@ -26,6 +26,7 @@ fn config() -> DialerConfig {
         calls_max: 1,
         fraud_block: Duration::ZERO,
         trunk_notices: Default::default(),
+        recording: None,
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::frame::Clip;
 pub use super::press::{DtmfMode, InfoKey, Press};
+pub use super::stream::{Tape, TapeRules};
 use crate::model::{Codec, Digit, Digits, KeyTransport, QualityReport, SrtpKeys};
 
 /// One media stream as offer and answer agreed it.
@@ -33,6 +34,8 @@ pub struct StreamConfig {
     pub collect_audio: bool,
     /// `None`: RTP and RTCP in the clear.
     pub srtp: Option<Box<SrtpKeys>>,
+    /// Keep the packets for the flight recorder, and which parts of them. Only of a `Start`.
+    pub tape: Option<TapeRules>,
 }
 
 /// How keys are sent.
@@ -86,8 +89,14 @@ pub enum MediaCommand {
     /// The call was answered: what comes from now on is the callee's, and [`MediaEvent::Heard`] tells it.
     Answered,
     /// Plays the clips one after another, at once, in place of whatever plays; `id` comes back in the events.
-    Play { id: u32, clips: Vec<Arc<Clip>> },
-    /// Ends the prompt, and digits not yet sent; silence goes on. Gives no [`MediaEvent::PlayDone`].
+    Play {
+        id: u32,
+        clips: Vec<Arc<Clip>>,
+        /// They speak a code: no record of the call may hold them.
+        private: bool,
+    },
+    /// Ends the prompt, and digits not yet sent; silence goes on. Gives [`MediaEvent::PlayStopped`] and no
+    /// [`MediaEvent::PlayDone`].
     Stop,
     /// Sends keys, for an extension. A prompt that plays waits meanwhile, and so do more keys.
     SendDigits { digits: Digits, keying: Keying },
@@ -99,7 +108,7 @@ pub enum MediaCommand {
     ReportQuality,
     /// Asks for [`MediaEvent::Audio`] now and begins a new recording. Needs `collect_audio`.
     TakeAudio,
-    /// Ends the leg: the last events are `Audio` (if collected) and `Quality`, then the event channel closes.
+    /// Ends the leg: the last events are `Audio` (if collected), `Tape` (if kept) and `Quality`, then the event channel closes.
     Close,
 }
 
@@ -119,6 +128,12 @@ pub enum MediaEvent {
     PlayDone {
         id: u32,
     },
+    /// `Play { id }` was ended before its end, by `Stop`, `Close` or another `Play`: of clip `index` so much has left.
+    PlayStopped {
+        id: u32,
+        index: usize,
+        played_ms: u32,
+    },
     /// One physical press, reported as soon as it is certain; its length may still be unknown.
     Press(Press),
     /// The press reported before has ended.
@@ -136,6 +151,8 @@ pub enum MediaEvent {
     Quality(QualityReport),
     /// What the peer said, in answer to `TakeAudio` and at the end.
     Audio(Box<Recording>),
+    /// The packets of the leg, at its end, where `tape` asked for them.
+    Tape(Box<Tape>),
     /// The command could not be obeyed.
     Refused(MediaRefusal),
     /// The peer's host answered with an ICMP error. Said once per `Start` or `Update`; it never ends a call.

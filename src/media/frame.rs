@@ -1,13 +1,16 @@
 //! Audio made ready once and sent many times: a [`Clip`] is one recording in every codec, cut into 20 ms frames
-//! that share one buffer. The only file that names `webrtc_media`.
+//! that share one buffer. With [`replay`] the only file that names `webrtc_media`.
 //!
 //! `Sample::default()` and `Sample`'s own comparison read the clock, so a [`Frame`] is built with every field
 //! given: its `timestamp` is the epoch plus media time, and it compares by octets and media time.
+pub mod replay;
+
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 use webrtc_media::Sample;
 
 use super::codec::{self, SAMPLES_PER_MS};
@@ -89,6 +92,8 @@ pub struct Clip {
     pub duration_ms: u32,
     pcmu_audio: Bytes,
     pcma_audio: Bytes,
+    /// By place in [`Codec::ALL`], once somebody has asked.
+    digests: [OnceLock<String>; Codec::ALL.len()],
 }
 
 impl Clip {
@@ -125,6 +130,7 @@ impl Clip {
             duration_ms,
             pcmu_audio,
             pcma_audio,
+            digests: [const { OnceLock::new() }; Codec::ALL.len()],
         }
     }
 
@@ -143,6 +149,18 @@ impl Clip {
             Codec::Pcmu => &self.pcmu_audio,
             Codec::Pcma => &self.pcma_audio,
         }
+    }
+
+    /// SHA-256 of [`Clip::audio`] in hexadecimal digits: proof of what was played. Made once for all calls.
+    #[must_use]
+    pub fn digest(&self, codec: Codec) -> String {
+        let made = || {
+            let octets = Sha256::digest(self.audio(codec));
+            octets.iter().map(|octet| format!("{octet:02x}")).collect()
+        };
+        let place = Codec::ALL.iter().position(|known| *known == codec);
+        let kept = place.and_then(|place| self.digests.get(place));
+        kept.map_or_else(made, |kept| kept.get_or_init(made).clone())
     }
 
     #[must_use]
@@ -171,6 +189,9 @@ fn cut(audio: &Bytes) -> Vec<Frame> {
 mod tests {
     use super::*;
 
+    const PCMU_SILENCE: &str = "0052516839b94ee314a4e3b398c8036de3790d672194987a394ee60323848539";
+    const PCMA_SILENCE: &str = "b8c5f61ec21c39c91dc7de26d0e134cb2f2aaac29a0c0049a5e948258cd58eb6";
+
     #[test]
     fn a_clip_is_cut_into_whole_frames_that_share_one_buffer() {
         let clip = Clip::from_pcm("hello", &vec![1000; FRAME_SAMPLES * 2 + 1]);
@@ -188,6 +209,15 @@ mod tests {
             );
             assert_eq!(frames[2].first_sample(), 320);
         }
+    }
+
+    /// `printf '\377%.0s' {1..160} | sha256sum`, and the same of 0xd5.
+    #[test]
+    fn the_digest_is_that_of_the_octets_that_leave() {
+        let clip = Clip::silence(20);
+        assert_eq!(clip.digest(Codec::Pcmu), PCMU_SILENCE);
+        assert_eq!(clip.digest(Codec::Pcma), PCMA_SILENCE);
+        assert_eq!(clip.digest(Codec::Pcma), PCMA_SILENCE);
     }
 
     #[test]

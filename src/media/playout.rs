@@ -14,12 +14,15 @@ use crate::model::Codec;
 #[derive(Debug, Default)]
 pub struct Playout {
     playing: Option<Playing>,
+    /// Some of the last payload was of a private play.
+    private: bool,
 }
 
 #[derive(Debug)]
 struct Playing {
     id: u32,
     clips: Vec<Arc<Clip>>,
+    private: bool,
     /// The clip being read, and the next octet of it.
     index: usize,
     offset: usize,
@@ -27,8 +30,8 @@ struct Playing {
 
 impl Playout {
     /// Plays `clips` from the beginning in place of what plays. Nothing to play is done at once.
-    pub fn play(&mut self, id: u32, clips: Vec<Arc<Clip>>, events: &mut Vec<MediaEvent>) {
-        self.playing = None;
+    pub fn play(&mut self, id: u32, clips: Vec<Arc<Clip>>, private: bool, events: &mut Vec<MediaEvent>) {
+        self.stop(events);
         if clips.is_empty() {
             events.push(MediaEvent::PlayDone { id });
             return;
@@ -36,13 +39,22 @@ impl Playout {
         self.playing = Some(Playing {
             id,
             clips,
+            private,
             index: 0,
             offset: 0,
         });
     }
 
-    pub fn stop(&mut self) {
-        self.playing = None;
+    /// Ends what plays, and tells how far the clip in the middle has come.
+    pub fn stop(&mut self, events: &mut Vec<MediaEvent>) {
+        let Some(playing) = self.playing.take() else {
+            return;
+        };
+        events.push(MediaEvent::PlayStopped {
+            id: playing.id,
+            index: playing.index,
+            played_ms: u32::try_from(playing.offset / codec::SAMPLES_PER_MS).unwrap_or(u32::MAX),
+        });
     }
 
     #[must_use]
@@ -50,10 +62,17 @@ impl Playout {
         self.playing.is_some()
     }
 
+    /// Whether the last payload held some of what no record may hold.
+    #[must_use]
+    pub const fn is_private(&self) -> bool {
+        self.private
+    }
+
     /// Fills `payload` with the next octets, and with silence behind them. The events are of the clips whose last
     /// octet is in this payload: they hold once the packet has left.
     pub fn fill(&mut self, codec: Codec, payload: &mut [u8], events: &mut Vec<MediaEvent>) {
         let mut filled = 0;
+        self.private = false;
         while let Some(playing) = &mut self.playing {
             let Some(clip) = playing.clips.get(playing.index) else {
                 events.push(MediaEvent::PlayDone { id: playing.id });
@@ -67,6 +86,7 @@ impl Playout {
                 to.copy_from_slice(from);
             }
             filled += count;
+            self.private |= playing.private;
             playing.offset += count;
             if count < rest.len() {
                 break;
@@ -97,7 +117,7 @@ mod tests {
     fn played(clips: &[Arc<Clip>], octets: usize, packets: usize) -> (Vec<u8>, Vec<(usize, MediaEvent)>) {
         let mut playout = Playout::default();
         let (mut audio, mut dated, mut events) = (Vec::new(), Vec::new(), Vec::new());
-        playout.play(7, clips.to_vec(), &mut events);
+        playout.play(7, clips.to_vec(), false, &mut events);
         for packet in 0..packets {
             let mut payload = vec![0; octets];
             playout.fill(Codec::Pcmu, &mut payload, &mut events);
@@ -148,14 +168,22 @@ mod tests {
     fn a_change_of_codec_keeps_the_place_and_stop_ends_without_an_event() {
         let clips = vec![clip(1000, 2)];
         let (mut playout, mut events, mut payload) = (Playout::default(), Vec::new(), [0; 160]);
-        playout.play(1, clips.clone(), &mut events);
+        playout.play(1, clips.clone(), false, &mut events);
         playout.fill(Codec::Pcmu, &mut payload, &mut events);
         assert_eq!(payload[..], clips[0].pcmu[0].payload()[..]);
         playout.fill(Codec::Pcma, &mut payload, &mut events);
         assert_eq!(payload[..], clips[0].pcma[1].payload()[..]);
-        playout.play(2, clips, &mut events);
         events.clear();
-        playout.stop();
+        playout.play(2, clips, true, &mut events);
+        assert_eq!(events, []);
+        playout.fill(Codec::Pcma, &mut payload, &mut events);
+        playout.stop(&mut events);
+        let stopped = MediaEvent::PlayStopped {
+            id: 2,
+            index: 0,
+            played_ms: 20,
+        };
+        assert_eq!(std::mem::take(&mut events), [stopped]);
         playout.fill(Codec::Pcma, &mut payload, &mut events);
         assert_eq!((payload, events.len()), ([0xd5; 160], 0));
     }

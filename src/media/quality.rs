@@ -66,7 +66,11 @@ impl ReceiveQuality {
             self.reported_received = 0;
             self.last = None;
         }
-        let counts = matches!(arrival, Arrival::InOrder { .. } | Arrival::Started);
+        // In the order of arrival, whatever the sequence (RFC 3550 §6.4.1): what was overtaken counts too.
+        let counts = matches!(
+            arrival,
+            Arrival::InOrder { .. } | Arrival::Late | Arrival::Started
+        );
         if let Some(timestamp) = audio_timestamp.filter(|_| counts) {
             self.measure_jitter(Transit { at: now, timestamp });
         }
@@ -156,6 +160,7 @@ impl ReceiveQuality {
             packets_lost,
             jitter_ms: Some(jitter_ms),
             mos: Some(mos(loss_percent, delay_ms)),
+            silent: false,
         }
     }
 }
@@ -168,12 +173,16 @@ const G711_BPL: f32 = 4.3;
 /// R of a clear connection with all other parameters at their defaults (G.107 §7.7).
 const R_CLEAR: f32 = 93.2;
 
-/// Mean opinion score by the E-model, simplified: `R = 93.2 − Id − Ie,eff` with
-/// `Id = 0.024 d + 0.11 (d − 177.3)·[d > 177.3]` for a one-way delay of `d` ms, and
-/// `Ie,eff = 95 · Ppl / (Ppl + Bpl)` for a loss of `Ppl` % (`Ie` = 0 for G.711); then
-/// `MOS = 1 + 0.035 R + 7·10⁻⁶ R (R − 60)(100 − R)`, within 1.0–4.5.
+/// Mean opinion score by the E-model, of loss in percent and one-way delay in milliseconds.
 #[must_use]
 pub fn mos(loss_percent: f32, delay_ms: f32) -> f32 {
+    mos_of(rating(loss_percent, delay_ms))
+}
+
+/// The E-model's R, simplified: `R = 93.2 − Id − Ie,eff` with `Id = 0.024 d + 0.11 (d − 177.3)·[d > 177.3]` for a one-way
+/// delay of `d` ms (a fit of G.107 §7.4 for a connection without echo), and `Ie,eff = 95 · Ppl / (Ppl + Bpl)` for a random
+/// loss of `Ppl` % (G.107 §7.5 with `Ie` = 0 and `BurstR` = 1).
+fn rating(loss_percent: f32, delay_ms: f32) -> f32 {
     let loss = if loss_percent.is_finite() {
         loss_percent.clamp(0.0, 100.0)
     } else {
@@ -186,7 +195,12 @@ pub fn mos(loss_percent: f32, delay_ms: f32) -> f32 {
     };
     let delay_impairment = 0.024 * delay + 0.11 * (delay - 177.3).max(0.0);
     let equipment_impairment = 95.0 * loss / (loss + G711_BPL);
-    let r = (R_CLEAR - delay_impairment - equipment_impairment).clamp(0.0, 100.0);
+    R_CLEAR - delay_impairment - equipment_impairment
+}
+
+/// G.107 Annex B: `MOS = 1 + 0.035 R + 7·10⁻⁶ R (R − 60)(100 − R)`, within 1.0–4.5.
+fn mos_of(rating: f32) -> f32 {
+    let r = rating.clamp(0.0, 100.0);
     (1.0 + 0.035 * r + 7.0e-6 * r * (r - 60.0) * (100.0 - r)).clamp(1.0, 4.5)
 }
 
@@ -233,6 +247,38 @@ mod tests {
         assert!((quality.jitter_ms() - 6.0).abs() < 0.2, "{}", quality.jitter_ms());
     }
 
+    /// RFC 3550 §A.8 by hand. Packets of 160 ticks arrive after 20, 26, 14 and 25 ms, which is 0, 48, −48 and 40 ticks off:
+    /// J = 0, then 48/16 = 3, then 3 + 45/16 = 5.8125, then 5.8125 + 34.1875/16 = 7.94921875.
+    #[test]
+    fn jitter_is_that_of_the_rfc_to_the_last_bit() {
+        let start = origin();
+        let mut quality = ReceiveQuality::default();
+        let arrivals = [0, 20, 46, 60, 85];
+        let expected = [0.0, 0.0, 3.0, 5.8125, 7.949_218_75];
+        for ((n, at), ticks) in (0..).zip(arrivals).zip(expected) {
+            quality.on_packet(start + Duration::from_millis(at), 7, n as u16, Some(n * 160));
+            assert_eq!(quality.jitter_ticks, ticks, "packet {n}");
+        }
+        assert_eq!(quality.take_figures().unwrap().jitter_ticks, 7);
+    }
+
+    /// In the order of arrival: packet 2 comes after 3, 20 ms late, so 320 ticks off its follower both times.
+    #[test]
+    fn a_packet_that_was_overtaken_moves_the_jitter_too() {
+        let start = origin();
+        let mut quality = ReceiveQuality::default();
+        for (place, n) in (0..).zip([0_u32, 1, 3, 2, 4]) {
+            let at = start + Duration::from_millis(place * 20);
+            quality.on_packet(at, 7, n as u16, Some(n * 160));
+        }
+        // 0, 160/16 = 10, 10 + (320 − 10)/16, then + (160 − J)/16.
+        let after_late = 10.0 + 310.0 / 16.0;
+        assert_eq!(quality.jitter_ticks, after_late + (160.0 - after_late) / 16.0);
+        assert_eq!(quality.packets_lost(), 0);
+        quality.on_packet(start, 7, 4, Some(640));
+        assert_eq!(quality.jitter_ticks, after_late + (160.0 - after_late) / 16.0);
+    }
+
     #[test]
     fn loss_lowers_the_score_and_fills_the_block() {
         let start = origin();
@@ -274,6 +320,38 @@ mod tests {
             (report.packets_sent, report.mos, report.jitter_ms),
             (3, None, None)
         );
+    }
+
+    /// Annex B of G.107, table B.1: R and the mean opinion score that it stands for; and R by hand for a loss without
+    /// concealment: 95 · 1 / (1 + 4.3) = 17.925, 95 · 5 / 9.3 = 51.075.
+    #[test]
+    fn the_score_is_that_of_the_standard() {
+        for (r, score) in [
+            (93.2, 4.41),
+            (90.0, 4.34),
+            (80.0, 4.03),
+            (70.0, 3.60),
+            (60.0, 3.10),
+            (50.0, 2.58),
+            (0.0, 1.0),
+            (100.0, 4.5),
+        ] {
+            // The table has rounded 4.024 up to 4.03.
+            assert!((mos_of(r) - score).abs() < 0.01, "R {r}: {}", mos_of(r));
+        }
+        for (loss, delay, r) in [
+            (0.0, 0.0, 93.2),
+            (1.0, 0.0, 93.2 - 17.9245),
+            (5.0, 0.0, 93.2 - 51.0753),
+            (0.0, 100.0, 93.2 - 2.4),
+            (0.0, 200.0, 93.2 - 4.8 - 2.497),
+        ] {
+            assert!(
+                (rating(loss, delay) - r).abs() < 0.001,
+                "{loss} % {delay} ms: {}",
+                rating(loss, delay)
+            );
+        }
     }
 
     #[test]

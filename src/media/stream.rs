@@ -27,6 +27,7 @@ mod receive;
 mod recording;
 mod send;
 mod shield;
+mod tape;
 
 #[cfg(test)]
 mod tests;
@@ -35,15 +36,17 @@ use std::time::Instant;
 
 pub use self::receive::Rejects;
 pub use self::send::Outgoing;
+pub use self::tape::{NO_DIGIT, Tape, TapeRules, Taped};
 
 use self::receive::Receiver;
 use self::send::Sender;
 use self::shield::Shield;
 use super::command::{MediaCommand, MediaEvent, StreamConfig};
+use super::keys::Content;
 use super::playout::Playout;
 use super::rtcp::{self, RtcpSession};
 use super::rtp::{DATAGRAM_LEN_MAX, Packet};
-use crate::model::Entropy;
+use crate::model::{Entropy, QualityReport};
 
 /// One leg with agreed media.
 #[derive(Debug)]
@@ -54,6 +57,8 @@ pub struct Stream {
     receiver: Receiver,
     rtcp: RtcpSession,
     shield: Shield,
+    /// Only where the flight recorder wants this call's packets.
+    tape: Option<Box<Tape>>,
 }
 
 impl Stream {
@@ -65,6 +70,11 @@ impl Stream {
         let receiver = Receiver::new(&config);
         let rtcp = RtcpSession::new(now, sender.ssrc(), entropy);
         let shield = Shield::default().under(config.srtp.as_deref());
+        let tape = config.tape.map(|rules| {
+            let mut tape = Tape::new(now, rules);
+            tape.agreed(config.remote, config.remote_rtcp);
+            Box::new(tape)
+        });
         Self {
             config,
             playout: Playout::default(),
@@ -72,6 +82,7 @@ impl Stream {
             receiver,
             rtcp,
             shield,
+            tape,
         }
     }
 
@@ -79,9 +90,9 @@ impl Stream {
         match command {
             MediaCommand::Start(config) | MediaCommand::Update(config) => self.update(config),
             MediaCommand::Answered => self.receiver.listen_for_callee(),
-            MediaCommand::Play { id, clips } => self.playout.play(id, clips, events),
+            MediaCommand::Play { id, clips, private } => self.playout.play(id, clips, private, events),
             MediaCommand::Stop => {
-                self.playout.stop();
+                self.playout.stop(events);
                 self.sender.stop_digits();
             }
             MediaCommand::SendDigits { digits, keying } => self.sender.send_digits(digits, keying, events),
@@ -90,7 +101,9 @@ impl Stream {
             MediaCommand::ReportQuality => self.report_quality(events),
             MediaCommand::TakeAudio => self.receiver.take_audio(events),
             MediaCommand::Close => {
+                self.playout.stop(events);
                 self.receiver.take_audio(events);
+                events.extend(self.tape.take().map(MediaEvent::Tape));
                 self.report_quality(events);
             }
         }
@@ -101,6 +114,9 @@ impl Stream {
         self.sender.update(&self.config);
         self.receiver.update(&self.config);
         self.shield = std::mem::take(&mut self.shield).under(self.config.srtp.as_deref());
+        if let Some(tape) = &mut self.tape {
+            tape.agreed(self.config.remote, self.config.remote_rtcp);
+        }
     }
 
     fn report_quality(&self, events: &mut Vec<MediaEvent>) {
@@ -108,7 +124,8 @@ impl Stream {
             .receiver
             .quality()
             .report(self.sender.packets_sent(), self.rtcp.round_trip_ms());
-        events.push(MediaEvent::Quality(report));
+        let silent = self.receiver.is_silent();
+        events.push(MediaEvent::Quality(QualityReport { silent, ..report }));
     }
 
     /// Takes one datagram from the RTP socket; with multiplexing it may be RTCP (RFC 5761 §4).
@@ -118,20 +135,36 @@ impl Stream {
             return;
         }
         if self.shield.is_open() {
+            self.tape_received(now, datagram, false);
             self.receiver.handle(now, datagram, &self.config, events);
             return;
         }
         let mut plain = [0; DATAGRAM_LEN_MAX];
         match self.shield.open_rtp(datagram, &mut plain) {
-            Ok(packet) => self.receiver.handle(now, packet, &self.config, events),
+            Ok(packet) => {
+                self.tape_received(now, packet, true);
+                self.receiver.handle(now, packet, &self.config, events);
+            }
             Err(_) => self.receiver.reject_unauthentic(),
+        }
+    }
+
+    fn tape_received(&mut self, now: Instant, datagram: &[u8], encrypted: bool) {
+        if let Some(tape) = &mut self.tape
+            && let Ok(packet) = Packet::parse(datagram)
+        {
+            let content = self.receiver.content(&packet);
+            tape.received(now, &packet, content, encrypted);
         }
     }
 
     /// Takes one datagram from the RTCP socket. A bad one changes nothing; a BYE ends no call.
     pub fn handle_rtcp(&mut self, now: Instant, datagram: &[u8]) {
         if self.shield.is_open() {
-            let _ = self.rtcp.on_packet(now, datagram);
+            let is_rtcp = self.rtcp.on_packet(now, datagram).is_ok();
+            if let Some(tape) = self.tape.as_mut().filter(|_| is_rtcp) {
+                tape.rtcp(now, true, datagram);
+            }
             return;
         }
         let mut plain = [0; DATAGRAM_LEN_MAX];
@@ -167,11 +200,21 @@ impl Stream {
         let outgoing = self
             .sender
             .next_packet(now, &self.config, &mut self.playout, buffer, events)?;
-        if let Ok(packet) = Packet::parse(buffer.get(..outgoing.len)?)
-            && packet.payload_type == self.config.payload_type
-        {
+        if let Ok(packet) = Packet::parse(buffer.get(..outgoing.len)?) {
+            let is_audio = packet.payload_type == self.config.payload_type;
             let sent_tones = self.sender.is_sending_tones();
-            self.receiver.sent(self.config.codec, packet.payload, sent_tones);
+            if let Some(tape) = &mut self.tape {
+                let content = match is_audio {
+                    true => Content::Audio(self.config.codec),
+                    false => Content::Event { negotiated: true },
+                };
+                let under_keys = !self.shield.is_open();
+                let private = sent_tones || self.playout.is_private() || under_keys;
+                tape.sent(now, &packet, content, private);
+            }
+            if is_audio {
+                self.receiver.sent(self.config.codec, packet.payload, sent_tones);
+            }
         }
         let len = self.shield.seal_rtp(buffer, outgoing.len).ok()?;
         Some(Outgoing { len, ..outgoing })
@@ -185,6 +228,7 @@ impl Stream {
         let sent = self.sender.take_figures(now);
         let received = self.receiver.take_figures();
         let len = self.rtcp.write_report(now, sent, received, buffer).ok()?;
+        self.tape_report(now, buffer.get(..len)?);
         self.shield.seal_rtcp(buffer, len).ok()
     }
 
@@ -194,7 +238,17 @@ impl Stream {
         let sent = self.sender.take_figures(now);
         let received = self.receiver.take_figures();
         let len = self.rtcp.write_goodbye(now, sent, received, buffer).ok()?;
+        self.tape_report(now, buffer.get(..len)?);
         self.shield.seal_rtcp(buffer, len).ok()
+    }
+
+    /// Under keys no report is kept.
+    fn tape_report(&mut self, now: Instant, report: &[u8]) {
+        if let Some(tape) = &mut self.tape
+            && self.shield.is_open()
+        {
+            tape.rtcp(now, false, report);
+        }
     }
 
     /// Lets deadlines pass that send nothing.

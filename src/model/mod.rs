@@ -38,4 +38,6 @@ pub use phone_number::{LineType, NumberError, NumberValidation, PhoneNumber};
 pub use region::Region;
 pub use srtp::{MASTER_KEY_LEN, MASTER_SALT_LEN_MAX, SrtpKey, SrtpKeys, SrtpPolicy, SrtpProfile, SrtpSuite};
 pub use time::UnixMillis;
-pub use verification::{Attempt, AttemptReport, KeyTransport, Method, Purpose, QualityReport, Verification};
+pub use verification::{
+    Attempt, AttemptReport, KeyTransport, Method, PlayedClip, Purpose, QualityReport, Verification,
+};

@@ -113,11 +113,26 @@ pub struct AttemptReport {
     /// 2xx to BYE, milliseconds.
     pub talk_ms: Option<u32>,
     /// Words that explain: `dtmf_mismatch`, `call_blocked`, `unwanted`, `forwarded`, `no_srtp_key`,
-    /// `possible_double_ring`.
+    /// `possible_double_ring`, `no_callee_audio`, `silent_callee`.
     pub flags: Vec<String>,
     pub forwarded: Option<Forwarded>,
     /// P-Asserted-Identity of the telephone that was reached, masked.
     pub answered_as: Option<String>,
+    /// What was played, in order. Of the last report only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prompts: Vec<PlayedClip>,
+}
+
+/// One recording as far as it has left.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct PlayedClip {
+    /// `None`: it spoke a code, and its name would tell it.
+    pub clip: Option<String>,
+    /// SHA-256 of the whole recording as the codec of the call codes it, in hexadecimal digits. `None` beside no name.
+    pub sha256: Option<String>,
+    pub played_ms: u32,
+    pub of_ms: u32,
 }
 
 impl Eq for AttemptReport {}
@@ -147,4 +162,7 @@ pub struct QualityReport {
     pub jitter_ms: Option<f32>,
     /// Mean opinion score by the E-model, 1.0–4.5.
     pub mos: Option<f32>,
+    /// Audio came after the answer, and every sample of it was digital silence.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub silent: bool,
 }

@@ -3,6 +3,7 @@
 //! - [`offer`] writes what we would like, also when a peer asks with an offerless INVITE.
 //! - [`accept_answer`] reads the peer's SDP answer to it, in an 18x, a 2xx or an ACK.
 //! - [`answer`] reads a peer's offer (re-INVITE, UPDATE, or the simulator as UAS) and writes the SDP answer.
+//! - [`describe`] tells the audio lines of a body that is not for us.
 //!
 //! Keys of SRTP are in `crypto`: RTP/SAVP, and `a=crypto` in RTP/AVP where the trunk wants it so; otherwise it is ignored
 //! there.
@@ -18,6 +19,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod crypto;
+mod describe;
 mod lines;
 mod negotiate;
 mod write;
@@ -34,6 +36,7 @@ mod vectors;
 use std::net::{IpAddr, SocketAddr};
 
 pub use crypto::{Sdes, Secured};
+pub use describe::{AudioFormat, AudioLine, describe};
 
 use crate::model::Codec;
 

@@ -462,6 +462,8 @@ impl Phone {
             | MediaEvent::ClipDone { .. }
             | MediaEvent::PressEnded { .. }
             | MediaEvent::UnnegotiatedEvents { .. }
+            | MediaEvent::Tape(_)
+            | MediaEvent::PlayStopped { .. }
             | MediaEvent::Refused(_)
             | MediaEvent::Unreachable => {}
         }
@@ -569,6 +571,7 @@ impl Phone {
                     dtmf: self.dtmf,
                     collect_audio: true,
                     srtp: agreed.secured.map(|secured| Box::new(secured.keys)),
+                    tape: None,
                 };
                 self.ear = Some(Ear::new(config.codec));
                 let _ = self.leg.command(MediaCommand::Start(config));
@@ -622,6 +625,7 @@ impl Phone {
         let _ = self.leg.command(MediaCommand::Play {
             id: 0,
             clips: vec![Arc::new(clip)],
+            private: false,
         });
         self.pump(Until::PlayDone).await
     }

@@ -1,15 +1,20 @@
-//! The flight recorder: the SIP messages of the last calls, kept in memory and given out as a capture file.
+//! The flight recorder: the SIP messages of the last calls, and their RTP where the operator wants it, kept in memory and given
+//! out as a capture file.
 //!
 //! ```text
-//!  SIP trace ── note(call id, message) ──▶ the last N calls ── capture(call ids) ──▶ pcap, one IP datagram a message
+//!  SIP trace ── note(call id, message) ──┬─▶ the last N calls ── capture(call ids) ──▶ pcap, one IP datagram a message
+//!  a leg's tape ── seat, keep(call id) ──┘
 //! ```
 //! Invariants:
 //! - Only a call that we place opens a record, so strangers push nobody out.
-//! - The memory is bounded: calls, messages of a call, octets of a message. What finds no room is left out and counted (`ringproof_capture_messages_dropped_total`).
+//! - The memory is bounded: calls, messages of a call, octets of a message; RTP by its seats, one for each call that is being
+//!   recorded, as many as calls are kept. What finds no room is left out and counted (`ringproof_capture_…_total`).
+//! - RTP comes redacted: this room sees what may be kept, and nothing else.
 //! - Streams are written as datagrams too, one for each message, between the same addresses and ports: a capture of TLS could
 //!   not be read at all.
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -38,15 +43,62 @@ pub enum CaptureError {
 
 /// Handle of the recorder; clones share it.
 #[derive(Clone, Debug)]
-pub struct FlightRecorder(Arc<Mutex<Inner>>);
+pub struct FlightRecorder {
+    inner: Arc<Mutex<Inner>>,
+    /// Calls whose RTP is being recorded.
+    seats: Arc<AtomicUsize>,
+    calls_max: usize,
+}
 
 #[derive(Debug)]
 struct Inner {
     calls_max: usize,
-    calls: BTreeMap<String, Vec<Record>>,
+    calls: BTreeMap<String, Kept>,
     /// Oldest first.
     order: VecDeque<String>,
     ways: Ways,
+}
+
+/// What is kept of one call.
+#[derive(Debug, Default)]
+struct Kept {
+    messages: Vec<Record>,
+    rtp: Option<Arc<dyn Recorded>>,
+}
+
+/// The RTP of one call. It knows how its packets are held; here they are only asked for.
+pub trait Recorded: std::fmt::Debug + Send + Sync {
+    fn packets(&self, each: &mut dyn FnMut(RecordedPacket));
+}
+
+/// One RTP or RTCP packet as a reader may see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedPacket {
+    pub since_epoch: Duration,
+    pub source: SocketAddr,
+    pub destination: SocketAddr,
+    pub payload: Vec<u8>,
+}
+
+/// Room for the RTP of one call that goes on; dropped, it is free again.
+#[derive(Debug)]
+pub struct Seat(FlightRecorder);
+
+impl Seat {
+    /// The leg has closed; `left_out` packets found no room on its tape.
+    pub fn keep(&self, call_id: &str, left_out: u64, rtp: Box<dyn Recorded>) {
+        metrics::counter!("ringproof_capture_rtp_packets_dropped_total").increment(left_out);
+        // Newer calls may have pushed it out meanwhile.
+        if let Some(kept) = self.0.inner().calls.get_mut(call_id) {
+            kept.rtp = Some(Arc::from(rtp));
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.seats.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// One message as a reader may see it.
@@ -62,12 +114,27 @@ impl FlightRecorder {
     /// Keeps the last `calls_max` calls.
     #[must_use]
     pub fn new(calls_max: usize) -> Self {
-        Self(Arc::new(Mutex::new(Inner {
+        Self {
+            inner: Arc::new(Mutex::new(Inner {
+                calls_max,
+                calls: BTreeMap::new(),
+                order: VecDeque::new(),
+                ways: Ways::default(),
+            })),
+            seats: Arc::default(),
             calls_max,
-            calls: BTreeMap::new(),
-            order: VecDeque::new(),
-            ways: Ways::default(),
-        })))
+        }
+    }
+
+    /// Room for the RTP of one more call; `None` when as many as may be kept are being recorded.
+    #[must_use]
+    pub fn seat(&self) -> Option<Seat> {
+        if self.seats.fetch_add(1, Ordering::AcqRel) < self.calls_max {
+            return Some(Seat(self.clone()));
+        }
+        self.seats.fetch_sub(1, Ordering::AcqRel);
+        metrics::counter!("ringproof_capture_rtp_calls_refused_total").increment(1);
+        None
     }
 
     /// A call that we place: from now on its messages are kept. Again for the same Call-ID it does nothing.
@@ -83,7 +150,7 @@ impl FlightRecorder {
             inner.calls.remove(&oldest);
         }
         inner.order.push_back(call_id.to_owned());
-        inner.calls.insert(call_id.to_owned(), Vec::new());
+        inner.calls.insert(call_id.to_owned(), Kept::default());
     }
 
     /// One message of a call; `payload` is asked for only where the call is kept.
@@ -97,7 +164,7 @@ impl FlightRecorder {
     ) {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut inner = self.inner();
-        let Some(kept) = inner.calls.get(call_id).map(Vec::len) else {
+        let Some(kept) = inner.calls.get(call_id).map(|kept| kept.messages.len()) else {
             return;
         };
         if kept >= MESSAGES_MAX {
@@ -112,8 +179,8 @@ impl FlightRecorder {
             Way::Sent => (local, peer),
             Way::Received => (peer, local),
         };
-        if let Some(records) = inner.calls.get_mut(call_id) {
-            records.push(Record {
+        if let Some(kept) = inner.calls.get_mut(call_id) {
+            kept.messages.push(Record {
                 since_epoch,
                 source,
                 destination,
@@ -122,15 +189,23 @@ impl FlightRecorder {
         }
     }
 
-    /// The messages of these calls in the order of their time as a pcap file of raw IP datagrams. `None`: none is kept.
+    /// The messages and the RTP of these calls in the order of their time, as a pcap file of raw IP datagrams. `None`: none is
+    /// kept.
     pub fn capture(&self, call_ids: &[String]) -> Result<Option<Vec<u8>>, CaptureError> {
-        let mut records: Vec<Record> = {
+        let (mut records, rtp): (Vec<Record>, Vec<Arc<dyn Recorded>>) = {
             let inner = self.inner();
-            let kept = call_ids.iter().filter_map(|id| inner.calls.get(id));
-            kept.flatten().cloned().collect()
+            let kept = || call_ids.iter().filter_map(|id| inner.calls.get(id));
+            let records = kept().flat_map(|kept| &kept.messages).cloned();
+            (
+                records.collect(),
+                kept().filter_map(|kept| kept.rtp.clone()).collect(),
+            )
         };
         if records.is_empty() {
             return Ok(None);
+        }
+        for rtp in rtp {
+            rtp.packets(&mut |packet| records.push(packet.into()));
         }
         records.sort_by_key(|record| record.since_epoch);
         let header = PcapHeader {
@@ -147,12 +222,23 @@ impl FlightRecorder {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn left_out() {
     metrics::counter!("ringproof_capture_messages_dropped_total").increment(1);
+}
+
+impl From<RecordedPacket> for Record {
+    fn from(packet: RecordedPacket) -> Self {
+        Self {
+            since_epoch: packet.since_epoch,
+            source: packet.source,
+            destination: packet.destination,
+            payload: packet.payload,
+        }
+    }
 }
 
 impl Record {
@@ -267,6 +353,37 @@ mod tests {
             PEER.parse().unwrap(),
             || panic!("expected that a full call asks for nothing"),
         );
+    }
+
+    #[derive(Debug)]
+    struct Packets(Vec<RecordedPacket>);
+
+    impl Recorded for Packets {
+        fn packets(&self, each: &mut dyn FnMut(RecordedPacket)) {
+            self.0.iter().cloned().for_each(each);
+        }
+    }
+
+    #[test]
+    fn rtp_stands_between_the_messages_and_its_seats_are_counted() {
+        let recorder = FlightRecorder::new(1);
+        recorder.open("a");
+        note(&recorder, "a", Way::Sent, "INVITE");
+        let seat = recorder.seat().unwrap();
+        assert!(recorder.seat().is_none());
+        let packet = RecordedPacket {
+            since_epoch: SystemTime::now().duration_since(UNIX_EPOCH).unwrap(),
+            source: "192.0.2.10:20000".parse().unwrap(),
+            destination: "198.51.100.7:4000".parse().unwrap(),
+            payload: b"rtp".to_vec(),
+        };
+        note(&recorder, "a", Way::Sent, "BYE");
+        seat.keep("a", 0, Box::new(Packets(vec![packet])));
+        drop(seat);
+        assert!(recorder.seat().is_some());
+        let file = recorder.capture(&ids(&["a"])).unwrap().unwrap();
+        let payloads: Vec<String> = read(&file).into_iter().map(|(_, _, payload)| payload).collect();
+        assert_eq!(payloads, ["INVITE", "rtp", "BYE"]);
     }
 
     #[test]

@@ -2,13 +2,15 @@
 //!
 //! Log levels: ERROR needs a person now; WARN a person today; INFO is one line a call; DEBUG is signalling and may hold
 //! addresses; TRACE is per packet. A whole telephone number stands at no level.
+mod dissect;
 mod flight;
 mod hep;
 mod hep_export;
 mod host;
 mod ways;
 
-pub use flight::{CaptureError, FlightRecorder};
+pub use dissect::{Carried, Content, DissectError, Dissection, LeftOut, dissect};
+pub use flight::{CaptureError, FlightRecorder, Recorded, RecordedPacket, Seat};
 pub use hep::IpProtocol;
 pub use hep_export::{Captured, HepConfig, HepExporter, Way};
 pub use host::{NoEntropy, entropy, wallclock};

@@ -125,11 +125,12 @@ const BANNED_IN_PURE: &[&str] = &[
     "std::io::stdout",
 ];
 
-/// Crate → the only file or room (ending in `/`) that may name it.
+/// Crate → the only file (with its own submodules) or room (ending in `/`) that may name it.
 const ONLY: &[(&str, &str)] = &[
     ("rsip", "sip/message.rs"),
     ("rtp_rs", "media/rtp.rs"),
     ("webrtc_media", "media/frame.rs"),
+    ("webrtc_rtp", "media/frame.rs"),
     ("hound", "prompt/"),
     ("rusqlite", "store/"),
     ("sdp_types", "sdp/"),
@@ -326,7 +327,7 @@ pub(super) fn imports(file: &str, text: &str) -> Vec<String> {
             let fits = if place.ends_with('/') {
                 file.starts_with(place)
             } else {
-                file == *place
+                file == *place || file.starts_with(&place.replace(".rs", "/"))
             };
             if !fits {
                 breaches.push(format!("{file}:{line}: only {place} may name {name}"));

@@ -118,7 +118,7 @@ impl World<'_> {
                 task.leg.callee = Callee::Awaited;
                 self.rtp_of_phone(task);
             }
-            MediaCommand::Play { id, clips } => {
+            MediaCommand::Play { id, clips, .. } => {
                 let clips = clips.iter().enumerate().map(|(index, clip)| {
                     (
                         index,
@@ -185,6 +185,7 @@ impl World<'_> {
             dtmf: ringproof::media::command::DtmfMode::Auto,
             collect_audio: false,
             srtp: None,
+            tape: None,
         };
         self.leg_starts(task, config);
         task.leg.state = State::Idle;
@@ -511,7 +512,7 @@ fn describe(command: &MediaCommand) -> String {
         MediaCommand::Start(config) => format!("start to {}", config.remote),
         MediaCommand::Update(config) => format!("update to {}, sends {}", config.remote, config.send),
         MediaCommand::Answered => "answered".to_owned(),
-        MediaCommand::Play { id, clips } => {
+        MediaCommand::Play { id, clips, .. } => {
             let names: Vec<&str> = clips.iter().map(|clip| clip.name.as_str()).collect();
             format!("play {id}: {}", names.join(" "))
         }

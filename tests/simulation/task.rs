@@ -568,6 +568,7 @@ impl World<'_> {
             srtp: ringproof::model::SrtpPolicy::Off,
             srtp_profile: ringproof::model::SrtpProfile::Savp,
             dtmf: DtmfMode::Auto,
+            tape: None,
             method: verification.method,
             code: verification.code.clone(),
             extension: verification.extension.clone(),

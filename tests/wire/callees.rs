@@ -91,10 +91,14 @@ fn table() -> Vec<Vec<Case>> {
             case("0008", "failed/congestion").rejected(503),
             case("0008", approved).key("#", "rfc4733"),
         ],
-        vec![case("0009", "expired/no_input")],
+        vec![case("0009", "expired/no_input").flags(&["silent_callee"])],
         vec![case("0010", approved).key("#", "rfc4733")],
         vec![case("0011", "denied/fraud_reported").key("#", "rfc4733")],
-        vec![case("0012", "denied/hung_up").by("callee")],
+        vec![
+            case("0012", "denied/hung_up")
+                .by("callee")
+                .flags(&["silent_callee"]),
+        ],
         vec![case("0013", approved).key("#", "rfc4733")],
         vec![case("0014", "expired/no_input")],
         vec![
@@ -109,7 +113,11 @@ fn table() -> Vec<Vec<Case>> {
         ],
         // 480 after a 183 is an answer after ringing (SIP §4).
         vec![case("0017", "expired/no_answer").rejected(480)],
-        vec![case("0018", "failed/media_failed").by("callee")],
+        vec![
+            case("0018", "failed/media_failed")
+                .by("callee")
+                .flags(&["no_callee_audio"]),
+        ],
         vec![case("0019", approved).key("#", "rfc4733")],
         vec![
             case("0021", "approved/code_matched")

@@ -90,3 +90,29 @@ fn digits_of_a_code_stand_in_no_report() {
     world.run_out();
     assert_eq!(world.finished().unwrap().1.key, Some('#'));
 }
+
+/// The last report lists what was played; a code has no name in it.
+#[test]
+fn what_was_played_is_proven_and_a_code_is_not_told() {
+    let mut world = World::named(spec(Method::PressKey));
+    world.does(Act::Info("application/dtmf", "#"));
+    world.run_out();
+    assert_eq!(world.decided().unwrap().2.prompts, []);
+    let played = &world.finished().unwrap().1.prompts;
+    assert!(played.len() > 1, "{played:?}");
+    for clip in played {
+        assert_eq!(clip.sha256.as_ref().map(String::len), Some(64), "{clip:?}");
+        assert!(clip.played_ms <= clip.of_ms && clip.clip.is_some(), "{clip:?}");
+    }
+    let mut world = World::named(spec(Method::SpeakCode));
+    world.does(Act::Info("application/dtmf", "1"));
+    world.run_out();
+    let played = &world.finished().unwrap().1.prompts;
+    let hidden = played.iter().filter(|clip| clip.clip.is_none()).count();
+    assert!(hidden >= 12, "{played:?}");
+    assert!(
+        played
+            .iter()
+            .all(|clip| clip.clip.is_some() == clip.sha256.is_some())
+    );
+}

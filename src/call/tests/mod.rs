@@ -86,6 +86,7 @@ fn spec(method: Method) -> CallSpec {
         srtp: crate::model::SrtpPolicy::Off,
         srtp_profile: crate::model::SrtpProfile::Savp,
         dtmf: DtmfMode::Auto,
+        tape: None,
         method,
         code: match method {
             Method::MatchCode | Method::SpeakCode => code("481920"),

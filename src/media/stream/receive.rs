@@ -10,12 +10,18 @@ use std::time::Instant;
 
 use super::order::{Item, Order};
 use super::recording::Recorder;
+use crate::media::codec;
 use crate::media::command::{MediaEvent, StreamConfig};
 use crate::media::keys::{Content, Keys, KeysConfig};
 use crate::media::press::{InfoKey, PressEvent};
 use crate::media::quality::{ReceiveQuality, ReceptionFigures};
 use crate::media::rtp::{Arrival, Packet};
 use crate::model::Codec;
+
+/// Audio that proves silence: a second of it in packets of 20 ms.
+const SILENT_PACKETS_MIN: u32 = 50;
+/// What silence decodes to is no louder.
+const SILENCE_PEAK: i16 = 8;
 
 /// RFC 3389.
 const COMFORT_NOISE_PAYLOAD_TYPE: u8 = 13;
@@ -53,6 +59,15 @@ pub(super) struct Receiver {
     /// Of those, the ones not yet taken.
     srtp_rejected: u64,
     callee: Callee,
+    sound: Sound,
+}
+
+/// What was in the audio since the answer. Comfort noise is none: it is made by the network, not by a microphone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sound {
+    /// So many packets of digital silence so far.
+    None(u32),
+    Heard,
 }
 
 /// Whether the answered side was heard. The stream itself may have begun with early media.
@@ -85,6 +100,7 @@ impl Receiver {
             rejects: Rejects::default(),
             srtp_rejected: 0,
             callee: Callee::NotAwaited,
+            sound: Sound::None(0),
         }
     }
 
@@ -111,12 +127,22 @@ impl Receiver {
         std::mem::replace(&mut self.srtp_rejected, 0)
     }
 
+    /// What a packet carries, as agreed.
+    pub(super) fn content(&self, packet: &Packet<'_>) -> Content {
+        self.keys.content(packet)
+    }
+
     pub(super) const fn quality(&self) -> &ReceiveQuality {
         &self.quality
     }
 
     pub(super) const fn rejects(&self) -> Rejects {
         self.rejects
+    }
+
+    /// Whether audio came since the answer, long enough to tell, and all of it was digital silence.
+    pub(super) const fn is_silent(&self) -> bool {
+        matches!(self.sound, Sound::None(SILENT_PACKETS_MIN..))
     }
 
     pub(super) fn take_figures(&mut self) -> Option<ReceptionFigures> {
@@ -245,6 +271,7 @@ impl Receiver {
         }
         let item = match content {
             Content::Audio(codec) => {
+                self.judge_sound(codec, packet.payload);
                 if let Some(recorder) = &mut self.recorder {
                     recorder.put(codec, packet.ssrc, packet.timestamp, packet.payload);
                 }
@@ -261,6 +288,16 @@ impl Receiver {
             let arrival = Arrival::InOrder { lost: turn.lost };
             keys.on_packet(now, &turn.packet, arrival, presses);
         });
+    }
+
+    /// Until the first sound; then it costs nothing any more.
+    fn judge_sound(&mut self, codec: Codec, payload: &[u8]) {
+        if let (Sound::None(packets), Callee::Heard) = (self.sound, self.callee) {
+            self.sound = match codec::peak(codec, payload) {
+                ..=SILENCE_PEAK => Sound::None(packets.saturating_add(1)),
+                _ => Sound::Heard,
+            };
+        }
     }
 
     fn tell_presses(&mut self, events: &mut Vec<MediaEvent>) {

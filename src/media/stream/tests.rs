@@ -3,6 +3,7 @@ mod keys;
 mod receiving;
 mod sending;
 mod srtp;
+mod taping;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +38,7 @@ fn config() -> StreamConfig {
         dtmf: DtmfMode::Auto,
         collect_audio: false,
         srtp: None,
+        tape: None,
     }
 }
 
@@ -86,6 +88,7 @@ impl Bench {
         self.command(MediaCommand::Play {
             id,
             clips: clips.to_vec(),
+            private: false,
         });
     }
 

@@ -48,6 +48,7 @@ fn towards(remote: SocketAddr) -> StreamConfig {
         dtmf: DtmfMode::Auto,
         collect_audio: false,
         srtp: None,
+        tape: None,
     }
 }
 
@@ -165,6 +166,7 @@ async fn a_hundred_calls_each_hear_their_own_clip_and_are_heard() {
             leg.says(MediaCommand::Play {
                 id: 5,
                 clips: vec![Arc::clone(&clip)],
+                private: false,
             });
             let mut heard = Vec::new();
             let mut numbers = Vec::new();
@@ -347,6 +349,7 @@ async fn commands_without_agreed_media_and_unreachable_families_are_refused_by_n
     leg.says(MediaCommand::Play {
         id: 1,
         clips: Vec::new(),
+        private: false,
     });
     let refused = MediaEvent::Refused(MediaRefusal::NotStarted("Play"));
     assert_eq!(leg.event().await, Some(refused));
@@ -477,6 +480,7 @@ async fn events_that_nobody_takes_are_dropped_and_counted() {
         leg.says(MediaCommand::Play {
             id,
             clips: Vec::new(),
+            private: false,
         });
     }
     until(|| engine.metrics().events_dropped == 10).await;

@@ -175,3 +175,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn digital_silence_after_the_answer_is_told_and_one_sound_ends_it() {
+    let silent = |before: &[u8], after: &[Vec<u8>]| {
+        let mut bench = Bench::new(config(), 31);
+        bench.takes(&packet(1, 10, 0, before));
+        bench.command(MediaCommand::Answered);
+        for (payload, sequence) in after.iter().zip(11..) {
+            bench.takes(&packet(1, sequence, 0, payload));
+        }
+        bench.command(MediaCommand::ReportQuality);
+        match bench.events.last() {
+            Some(MediaEvent::Quality(report)) => report.silent,
+            other => panic!("{other:?}"),
+        }
+    };
+    let quiet = vec![0xff; 160];
+    let voice = vec![0x30; 160];
+    // What the network plays before the answer is not the callee.
+    assert!(silent(&voice, &vec![quiet.clone(); 60]));
+    assert!(!silent(&quiet, &vec![quiet.clone(); 20]), "too short to tell");
+    assert!(!silent(&quiet, &[vec![quiet.clone(); 60], vec![voice]].concat()));
+}

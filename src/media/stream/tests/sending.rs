@@ -167,7 +167,7 @@ fn silence_of_the_other_law_is_its_own() {
 }
 
 #[test]
-fn a_new_prompt_replaces_the_old_one_and_stop_ends_it_without_an_event() {
+fn a_new_prompt_replaces_the_old_one_and_stop_ends_it_at_once() {
     let mut bench = Bench::new(config(), 6);
     bench.play(1, &[clip("long", 8000)]);
     bench.run(ms(40));
@@ -178,6 +178,11 @@ fn a_new_prompt_replaces_the_old_one_and_stop_ends_it_without_an_event() {
     assert_eq!(
         bench.events,
         [
+            MediaEvent::PlayStopped {
+                id: 1,
+                index: 0,
+                played_ms: 40
+            },
             MediaEvent::ClipDone { id: 2, index: 0 },
             MediaEvent::PlayDone { id: 2 }
         ]
@@ -187,7 +192,12 @@ fn a_new_prompt_replaces_the_old_one_and_stop_ends_it_without_an_event() {
     bench.run(ms(40));
     bench.command(MediaCommand::Stop);
     assert_eq!(audio(&bench.run(ms(40))), [0xff; 320]);
-    assert!(bench.events.is_empty());
+    let stopped = MediaEvent::PlayStopped {
+        id: 3,
+        index: 0,
+        played_ms: 40,
+    };
+    assert_eq!(bench.events, [stopped]);
 }
 
 #[test]
@@ -209,4 +219,31 @@ fn a_later_agreement_changes_codec_and_ptime_and_keeps_source_and_numbers() {
     assert_eq!(first.sequence, last.sequence.wrapping_add(1));
     assert_eq!(first.timestamp, last.timestamp.wrapping_add(160));
     assert_eq!(audio(&after), long.audio(Codec::Pcma)[1600..4000]);
+}
+
+#[test]
+fn a_play_that_is_ended_tells_how_far_it_came_and_one_that_is_over_does_not() {
+    let (long, short) = (clip("long", 8000), clip("short", 320));
+    let stopped = |bench: &Bench| {
+        let stops = bench.events.iter().filter_map(|event| match event {
+            MediaEvent::PlayStopped { id, index, played_ms } => Some((*id, *index, *played_ms)),
+            _ => None,
+        });
+        stops.collect::<Vec<_>>()
+    };
+    let mut bench = Bench::new(config(), 3);
+    bench.play(1, &[Arc::clone(&short), Arc::clone(&long)]);
+    bench.run(ms(100));
+    bench.command(MediaCommand::Stop);
+    assert_eq!(stopped(&bench), [(1, 1, 60)]);
+    bench.command(MediaCommand::Stop);
+    bench.play(2, std::slice::from_ref(&long));
+    bench.run(ms(200));
+    bench.play(3, &[short]);
+    assert_eq!(stopped(&bench), [(1, 1, 60), (2, 0, 200)]);
+    bench.run(ms(200));
+    bench.play(4, &[long]);
+    bench.run(ms(20));
+    bench.command(MediaCommand::Close);
+    assert_eq!(stopped(&bench), [(1, 1, 60), (2, 0, 200), (4, 0, 20)]);
 }
