@@ -5,7 +5,7 @@
 //! detector as lost; a gap in timestamps without a gap in sequence numbers is silence that was not sent. What our side
 //! sends is told to it as well, for the echo.
 //!
-//! Payload types: the agreed audio and telephone-event numbers; PCMU and PCMA by their static numbers too, since a
+//! Payload types: the agreed audio and telephone-event numbers; every codec by its static number too, since a
 //! peer may change between agreed codecs without a word (RFC 3264 §6.1); telephone-event that was not agreed only as
 //! 101 with a 4-octet payload, told once. Everything else (comfort noise, unknown) is ignored.
 use std::time::{Duration, Instant};
@@ -122,14 +122,17 @@ impl Keys {
     }
 
     /// Audio that our side sent: the in-band detector knows its echo. `are_tones` when it was keys.
-    pub fn on_sent(&mut self, codec: Codec, octets: &[u8], are_tones: bool) {
+    pub fn on_sent(&mut self, codec: Codec, octets: &[u8], g722_mean_square: f32, are_tones: bool) {
         if self.config.mode == DtmfMode::Rfc4733 {
             return;
         }
         if are_tones {
             self.detector.sent_keys();
         }
-        self.detector.played(codec, octets);
+        match codec {
+            Codec::G722 => self.detector.played_as_loud(g722_mean_square, octets.len()),
+            Codec::Pcmu | Codec::Pcma => self.detector.played(codec, octets),
+        }
     }
 
     /// A key by SIP INFO.
@@ -361,7 +364,7 @@ mod tests {
                 let sends = sender.fill(&mut pcm);
                 codec::encode(Codec::Pcmu, &pcm, &mut octets);
                 if told {
-                    bench.keys.on_sent(Codec::Pcmu, &octets, sends);
+                    bench.keys.on_sent(Codec::Pcmu, &octets, 0.0, sends);
                 }
                 // It comes back at once, 12 dB weaker.
                 codec::encode(Codec::Pcmu, &pcm.map(|s| s / 4), &mut octets);

@@ -171,7 +171,9 @@ impl Stream {
             && packet.payload_type == self.config.payload_type
         {
             let sent_tones = self.sender.is_sending_tones();
-            self.receiver.sent(self.config.codec, packet.payload, sent_tones);
+            let mean_square = self.playout.mean_square();
+            self.receiver
+                .sent(self.config.codec, packet.payload, mean_square, sent_tones);
         }
         let len = self.shield.seal_rtp(buffer, outgoing.len).ok()?;
         Some(Outgoing { len, ..outgoing })

@@ -146,8 +146,8 @@ impl Receiver {
     }
 
     /// Audio that our side sent, for what of it comes back.
-    pub(super) fn sent(&mut self, codec: Codec, octets: &[u8], are_tones: bool) {
-        self.keys.on_sent(codec, octets, are_tones);
+    pub(super) fn sent(&mut self, codec: Codec, octets: &[u8], g722_mean_square: f32, are_tones: bool) {
+        self.keys.on_sent(codec, octets, g722_mean_square, are_tones);
     }
 
     pub(super) fn handle(
