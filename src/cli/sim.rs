@@ -40,6 +40,9 @@ pub(super) struct SimArgs {
     /// First and last RTP port
     #[arg(long, value_name = "FIRST-LAST", default_value = "41000-42999", value_parser = ports)]
     rtp_ports: (u16, u16),
+    /// Codecs of all callees: PCMU, PCMA, G722. The caller's order decides
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "PCMU,PCMA")]
+    codecs: Vec<Codec>,
     /// Callees of your own, laid over the built-in ones (TOML: [callee."+15005550001"] …)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -133,7 +136,10 @@ async fn serve(args: &SimArgs) -> Result<(), SimCliError> {
             callees.insert(number, callee);
         }
     }
-    let (voices, _) = Catalogue::load(&CatalogueOptions::default())?;
+    let (voices, _) = Catalogue::load(&CatalogueOptions {
+        g722: args.codecs.contains(&Codec::G722),
+        ..CatalogueOptions::default()
+    })?;
     let voice = |tag| {
         voices.voice(Wanted {
             request: Some(tag),
@@ -148,7 +154,7 @@ async fn serve(args: &SimArgs) -> Result<(), SimCliError> {
         rtp_ports: args.rtp_ports.0..=args.rtp_ports.1,
         callees,
         voices: vec![voice("en-US"), voice("en-GB")],
-        codecs: vec![Codec::Pcmu, Codec::Pcma],
+        codecs: args.codecs.clone(),
         calls_max: 2000,
         registrar,
     })?;

@@ -166,11 +166,16 @@ fn uas_config(local: SocketAddr, transport: SipTransport) -> UasConfig {
     }
 }
 
+fn codecs_of(callee: &Callee, of_the_box: &[Codec]) -> Vec<Codec> {
+    let known = |codec: &&Codec| callee.codecs.is_empty() || callee.codecs.contains(codec);
+    of_the_box.iter().filter(known).copied().collect()
+}
+
 fn local_media(local: SocketAddr, exchange: &Exchange, callee: &Callee) -> LocalMedia {
     LocalMedia {
         address: local.ip(),
         port: local.port(),
-        codecs: exchange.codecs.clone(),
+        codecs: codecs_of(callee, &exchange.codecs),
         telephone_event: callee.dtmf == Dtmf::TelephoneEvent,
         ptime_ms: 20,
         session_id: u64::from(local.port()),
