@@ -1,7 +1,7 @@
 //! `ringproof sim`: the carrier and its callees as a SIP server of its own.
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -114,28 +114,33 @@ pub(super) fn run(args: &SimArgs) -> ExitCode {
     }
 }
 
+/// The file's callees, laid over the built-in ones, and its registrar.
+fn read(path: &Path, callees: &mut BTreeMap<String, Callee>) -> Result<RegistrarRules, SimCliError> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|source| SimCliError::Read {
+        path: name.clone(),
+        source,
+    })?;
+    let file: SimFile = toml::from_str(&text).map_err(|e| SimCliError::File {
+        path: name.clone(),
+        message: e.to_string().trim().replace('\n', " "),
+    })?;
+    for (number, callee) in file.callee {
+        let (number, callee) = crate::sim::scripted(&number, callee).map_err(|e| SimCliError::File {
+            path: name.clone(),
+            message: format!("callee.{number:?}: {e}"),
+        })?;
+        callees.insert(number, callee);
+    }
+    Ok(file.registrar)
+}
+
 async fn serve(args: &SimArgs) -> Result<(), SimCliError> {
     let mut callees = crate::sim::defaults();
-    let mut registrar = RegistrarRules::default();
-    if let Some(path) = &args.config {
-        let name = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|source| SimCliError::Read {
-            path: name.clone(),
-            source,
-        })?;
-        let file: SimFile = toml::from_str(&text).map_err(|e| SimCliError::File {
-            path: name.clone(),
-            message: e.to_string().trim().replace('\n', " "),
-        })?;
-        registrar = file.registrar;
-        for (number, callee) in file.callee {
-            let (number, callee) = crate::sim::scripted(&number, callee).map_err(|e| SimCliError::File {
-                path: name.clone(),
-                message: format!("callee.{number:?}: {e}"),
-            })?;
-            callees.insert(number, callee);
-        }
-    }
+    let registrar = match &args.config {
+        Some(path) => read(path, &mut callees)?,
+        None => RegistrarRules::default(),
+    };
     let (voices, _) = Catalogue::load(&CatalogueOptions {
         g722: args.codecs.contains(&Codec::G722),
         ..CatalogueOptions::default()

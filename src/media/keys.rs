@@ -201,6 +201,9 @@ impl Keys {
         if self.config.mode == DtmfMode::Rfc4733 || unusable {
             return;
         }
+        if self.heard.is_some_and(|heard| heard.ssrc != packet.ssrc) {
+            self.detector.new_source();
+        }
         let lost = matches!(arrival, Arrival::InOrder { lost: 1.. });
         self.fill_gap(packet, lost);
         self.detector.audio(codec, packet.payload, &mut self.tones);
@@ -259,6 +262,7 @@ mod tests {
         start: Instant,
         keys: Keys,
         tracker: rtp::SequenceTracker,
+        ssrc: u32,
         out: Vec<PressEvent>,
     }
 
@@ -272,6 +276,7 @@ mod tests {
                 start: Instant::now(),
                 keys: Keys::new(config),
                 tracker: rtp::SequenceTracker::default(),
+                ssrc: 7,
                 out: Vec::new(),
             }
         }
@@ -288,7 +293,7 @@ mod tests {
                 marker: false,
                 sequence: n,
                 timestamp,
-                ssrc: 7,
+                ssrc: self.ssrc,
                 payload,
             };
             let arrival = self.tracker.on_packet(n);
@@ -372,6 +377,30 @@ mod tests {
             }
             assert_eq!(bench.presses().len(), heard);
         }
+    }
+
+    /// As after a transfer: its encoder begins where the standard says, whatever the one before had come to.
+    #[test]
+    fn the_first_key_of_another_source_of_g722_is_heard() {
+        let mut bench = Bench::new(KeysConfig {
+            telephone_event: None,
+            codec: Codec::G722,
+            payload_type: 9,
+            ..CONFIG
+        });
+        for (source, digit) in ["1", "8", "#"].into_iter().enumerate() {
+            bench.ssrc = source as u32;
+            let mut sender = ToneSender::new(Digits::parse(digit).unwrap());
+            let mut encoder = codec::g722::NarrowEncoder::default();
+            for n in 0..6 {
+                let (mut pcm, mut octets) = ([0; 160], [0; 160]);
+                sender.fill(&mut pcm);
+                encoder.encode(&pcm, &mut octets);
+                bench.packet(20 * source as u16 + n, 9, &octets);
+            }
+        }
+        let keys: String = bench.presses().iter().map(|(key, ..)| *key).collect();
+        assert_eq!(keys, "18#");
     }
 
     #[test]

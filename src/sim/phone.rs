@@ -1,4 +1,5 @@
 //! One callee's side of one call: the steps of its script, done on the real wire.
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -609,6 +610,14 @@ impl Phone {
 
     async fn answer(&mut self) {
         let sdp = self.agree();
+        if sdp.is_none() && self.offer.is_some() {
+            let rejection = Rejection {
+                status: 488,
+                phrase: None,
+                headers: BTreeMap::new(),
+            };
+            return self.reject(rejection).await;
+        }
         self.signal(Input::Answer {
             sdp,
             headers: Vec::new(),

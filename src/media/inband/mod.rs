@@ -164,6 +164,11 @@ impl Detector {
         }
     }
 
+    /// Another source speaks from here on: its encoder of G.722 knows nothing of the one before.
+    pub fn new_source(&mut self) {
+        self.decoder = codec::Decoder::default();
+    }
+
     /// Our own side played one packet's octets, which may come back as an echo. To be told of silence too. Of
     /// G.722 the octets do not tell how loud it is: [`Self::played_as_loud`].
     pub fn played(&mut self, codec: Codec, octets: &[u8]) {
