@@ -79,6 +79,22 @@ fn every_codec_of_the_trunk_is_followed_through_the_call_and_the_attempt_names_t
 }
 
 #[test]
+fn an_update_changes_the_codec_as_well() {
+    let mut spec = spec(Method::PressKey);
+    spec.codecs = vec![Codec::Pcmu, Codec::G722];
+    let mut world = World::answered(spec);
+    world.run_to(2000);
+    world.raw("UPDATE", 7, &spoken(Codec::G722).replace("o=- 1 1", "o=- 1 2"));
+    world.run_for(200);
+    assert_eq!(world.sent("200 UPDATE"), 1);
+    assert_eq!(world.stream().unwrap().codec, Codec::G722);
+    world.run_to(4500);
+    world.press('#');
+    world.run_out();
+    assert_eq!(world.reason(), Some(Reason::KeyConfirmed));
+}
+
+#[test]
 fn a_codec_that_the_trunk_does_not_list_is_refused() {
     let world = after(&spoken(Codec::G722));
     assert_eq!(world.sent("488 INVITE"), 1);
