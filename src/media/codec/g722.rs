@@ -157,7 +157,7 @@ impl Band {
     /// LOGSCL and SCALEL, or LOGSCH and SCALEH.
     fn adapt_step(&mut self, growth: i32) {
         self.log = (((self.log * 127) >> 7) + growth).clamp(0, self.scale.log_max);
-        let power = POWERS[(self.log >> 6) as usize & 31];
+        let power = POWERS[((self.log >> 6) & 31) as usize];
         let down = self.scale.shift - (self.log >> 11);
         let step = if down < 0 { power << -down } else { power >> down };
         self.step = step << 2;
@@ -352,7 +352,7 @@ impl Encoder {
             let [odd, even] = self.filter.next([i32::from(*first), i32::from(*second)]);
             let low = self.low.encode_low((even + odd) >> 14);
             let high = self.high.encode_high((even - odd) >> 14);
-            *octet = high << 6 | low;
+            *octet = (high << 6) | low;
         }
         pairs.len().min(octets.len())
     }
