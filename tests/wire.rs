@@ -13,6 +13,7 @@ mod wire {
     mod capture;
     mod datagrams;
     mod failover;
+    mod g722;
     mod hep;
     #[allow(dead_code, reason = "its moods are for the crash tests")]
     mod hooks;

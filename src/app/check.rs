@@ -2,6 +2,7 @@
 use super::{AppError, build};
 use crate::api::{AllowedUrl, MessageCheck};
 use crate::config::{Config, Problem};
+use crate::model::Codec;
 use crate::prompt::{Catalogue, CatalogueOptions, Notice};
 
 /// What the parts say to a configuration that reads well.
@@ -59,6 +60,10 @@ pub(super) fn catalogue_options(config: &Config) -> CatalogueOptions {
         directory: config.prompts.directory.clone(),
         brands,
         brand_engine: config.prompts.brand_engine.clone(),
+        g722: config
+            .trunks
+            .iter()
+            .any(|trunk| trunk.codecs.contains(&Codec::G722)),
     }
 }
 
@@ -143,6 +148,18 @@ countries = ["US"]
         assert_eq!(errors(""), Vec::<String>::new());
         let config = config::parse(SMALL, "test.toml", Path::new("."), std::iter::empty()).unwrap();
         assert!(build::webhooks(&config).unwrap().is_none());
+    }
+
+    #[test]
+    fn prompts_are_made_in_g722_only_for_a_trunk_that_lists_it() {
+        let wants = |codecs: &str| {
+            let text = SMALL.replace("caller_id", &format!("codecs = [{codecs}]\ncaller_id"));
+            let config = config::parse(&text, "test.toml", Path::new("."), std::iter::empty()).unwrap();
+            assert_eq!(config.trunks[0].codecs.len(), codecs.split(',').count());
+            catalogue_options(&config).g722
+        };
+        assert!(wants("\"G722\", \"PCMU\", \"PCMA\""));
+        assert!(!wants("\"PCMU\", \"PCMA\""));
     }
 
     #[test]

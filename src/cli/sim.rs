@@ -1,7 +1,7 @@
 //! `ringproof sim`: the carrier and its callees as a SIP server of its own.
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -40,6 +40,9 @@ pub(super) struct SimArgs {
     /// First and last RTP port
     #[arg(long, value_name = "FIRST-LAST", default_value = "41000-42999", value_parser = ports)]
     rtp_ports: (u16, u16),
+    /// Codecs of all callees: PCMU, PCMA, G722. The caller's order decides
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "PCMU,PCMA")]
+    codecs: Vec<Codec>,
     /// Callees of your own, laid over the built-in ones (TOML: [callee."+15005550001"] …)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -111,29 +114,37 @@ pub(super) fn run(args: &SimArgs) -> ExitCode {
     }
 }
 
+/// The file's callees, laid over the built-in ones, and its registrar.
+fn read(path: &Path, callees: &mut BTreeMap<String, Callee>) -> Result<RegistrarRules, SimCliError> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|source| SimCliError::Read {
+        path: name.clone(),
+        source,
+    })?;
+    let file: SimFile = toml::from_str(&text).map_err(|e| SimCliError::File {
+        path: name.clone(),
+        message: e.to_string().trim().replace('\n', " "),
+    })?;
+    for (number, callee) in file.callee {
+        let (number, callee) = crate::sim::scripted(&number, callee).map_err(|e| SimCliError::File {
+            path: name.clone(),
+            message: format!("callee.{number:?}: {e}"),
+        })?;
+        callees.insert(number, callee);
+    }
+    Ok(file.registrar)
+}
+
 async fn serve(args: &SimArgs) -> Result<(), SimCliError> {
     let mut callees = crate::sim::defaults();
-    let mut registrar = RegistrarRules::default();
-    if let Some(path) = &args.config {
-        let name = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|source| SimCliError::Read {
-            path: name.clone(),
-            source,
-        })?;
-        let file: SimFile = toml::from_str(&text).map_err(|e| SimCliError::File {
-            path: name.clone(),
-            message: e.to_string().trim().replace('\n', " "),
-        })?;
-        registrar = file.registrar;
-        for (number, callee) in file.callee {
-            let (number, callee) = crate::sim::scripted(&number, callee).map_err(|e| SimCliError::File {
-                path: name.clone(),
-                message: format!("callee.{number:?}: {e}"),
-            })?;
-            callees.insert(number, callee);
-        }
-    }
-    let (voices, _) = Catalogue::load(&CatalogueOptions::default())?;
+    let registrar = match &args.config {
+        Some(path) => read(path, &mut callees)?,
+        None => RegistrarRules::default(),
+    };
+    let (voices, _) = Catalogue::load(&CatalogueOptions {
+        g722: args.codecs.contains(&Codec::G722),
+        ..CatalogueOptions::default()
+    })?;
     let voice = |tag| {
         voices.voice(Wanted {
             request: Some(tag),
@@ -148,7 +159,7 @@ async fn serve(args: &SimArgs) -> Result<(), SimCliError> {
         rtp_ports: args.rtp_ports.0..=args.rtp_ports.1,
         callees,
         voices: vec![voice("en-US"), voice("en-GB")],
-        codecs: vec![Codec::Pcmu, Codec::Pcma],
+        codecs: args.codecs.clone(),
         calls_max: 2000,
         registrar,
     })?;

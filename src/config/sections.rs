@@ -348,7 +348,7 @@ fn caller_ids(s: &mut Section<'_>, report: &mut Report<'_>) -> (BTreeMap<String,
 }
 
 fn codecs(s: &mut Section<'_>, report: &mut Report<'_>) -> Vec<Codec> {
-    let codecs: Vec<Codec> = s.parsed_list("codecs", "PCMU or PCMA", report);
+    let codecs: Vec<Codec> = s.parsed_list("codecs", "PCMU, PCMA or G722", report);
     if codecs.is_empty() {
         vec![Codec::Pcmu, Codec::Pcma]
     } else {

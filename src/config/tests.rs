@@ -205,7 +205,7 @@ fn bad_configurations_each_get_their_exact_problem() {
         (
             "caller_id =",
             "codecs = [\"G729\"]\ncaller_id =",
-            "test.toml:7: trunk.carrier.codecs: expected PCMU or PCMA, found \"G729\"",
+            "test.toml:7: trunk.carrier.codecs: expected PCMU, PCMA or G722, found \"G729\"",
         ),
         (
             "caller_id =",

@@ -1,5 +1,8 @@
-//! Audio made ready once and sent many times: a [`Clip`] is one recording in every codec, cut into 20 ms frames
-//! that share one buffer. With [`replay`] the only file that names `webrtc_media`.
+//! Audio made ready once and sent many times: a [`Clip`] is one recording in every codec; in G.711 it is cut into
+//! 20 ms frames that share one buffer. With [`replay`] the only file that names `webrtc_media`.
+//!
+//! G.722 is made only where a trunk can use it ([`Clip::with_g722`]), so that others have no memory for it. A clip
+//! without it is still never silent: it is encoded from its G.711 when it is first asked for, once.
 //!
 //! `Sample::default()` and `Sample`'s own comparison read the clock, so a [`Frame`] is built with every field
 //! given: its `timestamp` is the epoch plus media time, and it compares by octets and media time.
@@ -13,12 +16,13 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use webrtc_media::Sample;
 
+use super::codec::g722::{self, Encoder, NarrowEncoder};
 use super::codec::{self, SAMPLES_PER_MS};
 use crate::model::Codec;
 
 /// Length of one frame, milliseconds.
 pub const FRAME_MS: u32 = 20;
-/// Length of one frame, samples; with G.711 also octets.
+/// Length of one frame, samples at 8 kHz; in every codec here also octets.
 pub const FRAME_SAMPLES: usize = FRAME_MS as usize * SAMPLES_PER_MS;
 /// Longest clip, milliseconds: a prompt is seconds, so ten minutes is a mistake somewhere.
 pub const CLIP_MS_MAX: u32 = 600_000;
@@ -92,8 +96,18 @@ pub struct Clip {
     pub duration_ms: u32,
     pcmu_audio: Bytes,
     pcma_audio: Bytes,
+    g722_audio: OnceLock<Bytes>,
     /// By place in [`Codec::ALL`], once somebody has asked.
     digests: [OnceLock<String>; Codec::ALL.len()],
+}
+
+/// What a clip is encoded from as G.722.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sound<'a> {
+    /// At 16 kHz, both bands.
+    Wide(&'a [i16]),
+    /// At 8 kHz: the low band, and silence above it.
+    Narrow(&'a [i16]),
 }
 
 impl Clip {
@@ -108,6 +122,20 @@ impl Clip {
             Bytes::from(octets)
         };
         Self::from_audio(name.into(), coded(Codec::Pcmu), coded(Codec::Pcma))
+    }
+
+    /// The same recording as G.722 too, as long as the other codecs have it.
+    #[must_use]
+    pub fn with_g722(self, sound: Sound<'_>) -> Self {
+        let mut octets = vec![g722::SILENCE; self.pcmu_audio.len()];
+        match sound {
+            Sound::Wide(pcm) => g722::encode_wide(Encoder::after_silence(), pcm, &mut octets),
+            Sound::Narrow(pcm) => g722::encode_narrow(NarrowEncoder::after_silence(), pcm, &mut octets),
+        };
+        Self {
+            g722_audio: OnceLock::from(Bytes::from(octets)),
+            ..self
+        }
     }
 
     /// Digital silence, rounded up to whole frames.
@@ -130,24 +158,18 @@ impl Clip {
             duration_ms,
             pcmu_audio,
             pcma_audio,
+            g722_audio: OnceLock::new(),
             digests: [const { OnceLock::new() }; Codec::ALL.len()],
         }
     }
 
+    /// The whole clip as one run of octets, as many in every codec.
     #[must_use]
-    pub fn frames(&self, codec: Codec) -> &[Frame] {
-        match codec {
-            Codec::Pcmu => &self.pcmu,
-            Codec::Pcma => &self.pcma,
-        }
-    }
-
-    /// The whole clip as one run of octets, for a ptime other than [`FRAME_MS`].
-    #[must_use]
-    pub const fn audio(&self, codec: Codec) -> &Bytes {
+    pub fn audio(&self, codec: Codec) -> &Bytes {
         match codec {
             Codec::Pcmu => &self.pcmu_audio,
             Codec::Pcma => &self.pcma_audio,
+            Codec::G722 => self.g722_audio.get_or_init(|| self.g722_of_g711()),
         }
     }
 
@@ -161,6 +183,20 @@ impl Clip {
         let place = Codec::ALL.iter().position(|known| *known == codec);
         let kept = place.and_then(|place| self.digests.get(place));
         kept.map_or_else(made, |kept| kept.get_or_init(made).clone())
+    }
+
+    /// Whether it is there in this codec already.
+    #[must_use]
+    pub fn is_ready(&self, codec: Codec) -> bool {
+        codec != Codec::G722 || self.g722_audio.get().is_some()
+    }
+
+    fn g722_of_g711(&self) -> Bytes {
+        let mut pcm = vec![0; self.pcmu_audio.len()];
+        codec::decode(Codec::Pcmu, &self.pcmu_audio, &mut pcm);
+        let mut octets = vec![g722::SILENCE; pcm.len()];
+        g722::encode_narrow(NarrowEncoder::after_silence(), &pcm, &mut octets);
+        Bytes::from(octets)
     }
 
     #[must_use]
@@ -196,8 +232,7 @@ mod tests {
     fn a_clip_is_cut_into_whole_frames_that_share_one_buffer() {
         let clip = Clip::from_pcm("hello", &vec![1000; FRAME_SAMPLES * 2 + 1]);
         assert_eq!((clip.pcmu.len(), clip.pcma.len(), clip.duration_ms), (3, 3, 60));
-        for codec in [Codec::Pcmu, Codec::Pcma] {
-            let frames = clip.frames(codec);
+        for (codec, frames) in [(Codec::Pcmu, &clip.pcmu), (Codec::Pcma, &clip.pcma)] {
             assert!(frames.iter().all(|f| f.payload().len() == FRAME_SAMPLES));
             assert_eq!(
                 frames[1].payload().as_ptr(),
@@ -226,6 +261,37 @@ mod tests {
         assert_eq!((clip.pcmu.len(), clip.duration_ms), (3, 60));
         assert!(clip.pcma[0].payload().iter().all(|o| *o == 0xd5));
         assert_eq!(Clip::silence(0).duration_ms, 0);
+    }
+
+    #[test]
+    fn g722_is_as_long_as_the_others_whatever_it_is_made_of() {
+        let tone = |hz: f32, rate: f32| {
+            move |n: i32| (8000.0 * (std::f32::consts::TAU * hz * n as f32 / rate).sin()) as i16
+        };
+        let narrow: Vec<i16> = (0..8001).map(tone(1000.0, 8000.0)).collect();
+        let clip = Clip::from_pcm("tone", &narrow);
+        assert!(!clip.is_ready(Codec::G722) && clip.is_ready(Codec::Pcma));
+        for wide_len in [16_002, 15_000, 20_001, 0] {
+            let wide: Vec<i16> = (0..wide_len).map(tone(1000.0, 16_000.0)).collect();
+            let clip = clip.clone().with_g722(Sound::Wide(&wide));
+            assert!(clip.is_ready(Codec::G722));
+            assert_eq!(clip.audio(Codec::G722).len(), clip.audio(Codec::Pcmu).len());
+        }
+        let energy = |octets: &[u8]| {
+            let mut pcm = vec![0; octets.len()];
+            codec::decode(Codec::G722, octets, &mut pcm);
+            pcm[800..7200].iter().map(|s| f64::from(*s).powi(2)).sum::<f64>() / 6400.0
+        };
+        let wide: Vec<i16> = (0..16_002).map(tone(1000.0, 16_000.0)).collect();
+        for made in [
+            clip.clone().with_g722(Sound::Wide(&wide)),
+            clip.clone().with_g722(Sound::Narrow(&narrow)),
+            clip,
+        ] {
+            assert_eq!(made.audio(Codec::G722).len(), 8160);
+            let level = energy(made.audio(Codec::G722)).sqrt();
+            assert!((level / 5657.0 - 1.0).abs() < 0.05, "{level}");
+        }
     }
 
     #[test]

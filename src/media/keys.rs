@@ -5,7 +5,7 @@
 //! detector as lost; a gap in timestamps without a gap in sequence numbers is silence that was not sent. What our side
 //! sends is told to it as well, for the echo.
 //!
-//! Payload types: the agreed audio and telephone-event numbers; PCMU and PCMA by their static numbers too, since a
+//! Payload types: the agreed audio and telephone-event numbers; every codec by its static number too, since a
 //! peer may change between agreed codecs without a word (RFC 3264 §6.1); telephone-event that was not agreed only as
 //! 101 with a 4-octet payload, told once. Everything else (comfort noise, unknown) is ignored.
 use std::time::{Duration, Instant};
@@ -122,14 +122,17 @@ impl Keys {
     }
 
     /// Audio that our side sent: the in-band detector knows its echo. `are_tones` when it was keys.
-    pub fn on_sent(&mut self, codec: Codec, octets: &[u8], are_tones: bool) {
+    pub fn on_sent(&mut self, codec: Codec, octets: &[u8], g722_mean_square: f32, are_tones: bool) {
         if self.config.mode == DtmfMode::Rfc4733 {
             return;
         }
         if are_tones {
             self.detector.sent_keys();
         }
-        self.detector.played(codec, octets);
+        match codec {
+            Codec::G722 => self.detector.played_as_loud(g722_mean_square, octets.len()),
+            Codec::Pcmu | Codec::Pcma => self.detector.played(codec, octets),
+        }
     }
 
     /// A key by SIP INFO.
@@ -198,6 +201,9 @@ impl Keys {
         if self.config.mode == DtmfMode::Rfc4733 || unusable {
             return;
         }
+        if self.heard.is_some_and(|heard| heard.ssrc != packet.ssrc) {
+            self.detector.new_source();
+        }
         let lost = matches!(arrival, Arrival::InOrder { lost: 1.. });
         self.fill_gap(packet, lost);
         self.detector.audio(codec, packet.payload, &mut self.tones);
@@ -256,6 +262,7 @@ mod tests {
         start: Instant,
         keys: Keys,
         tracker: rtp::SequenceTracker,
+        ssrc: u32,
         out: Vec<PressEvent>,
     }
 
@@ -269,6 +276,7 @@ mod tests {
                 start: Instant::now(),
                 keys: Keys::new(config),
                 tracker: rtp::SequenceTracker::default(),
+                ssrc: 7,
                 out: Vec::new(),
             }
         }
@@ -285,7 +293,7 @@ mod tests {
                 marker: false,
                 sequence: n,
                 timestamp,
-                ssrc: 7,
+                ssrc: self.ssrc,
                 payload,
             };
             let arrival = self.tracker.on_packet(n);
@@ -361,7 +369,7 @@ mod tests {
                 let sends = sender.fill(&mut pcm);
                 codec::encode(Codec::Pcmu, &pcm, &mut octets);
                 if told {
-                    bench.keys.on_sent(Codec::Pcmu, &octets, sends);
+                    bench.keys.on_sent(Codec::Pcmu, &octets, 0.0, sends);
                 }
                 // It comes back at once, 12 dB weaker.
                 codec::encode(Codec::Pcmu, &pcm.map(|s| s / 4), &mut octets);
@@ -369,6 +377,30 @@ mod tests {
             }
             assert_eq!(bench.presses().len(), heard);
         }
+    }
+
+    /// As after a transfer: its encoder begins where the standard says, whatever the one before had come to.
+    #[test]
+    fn the_first_key_of_another_source_of_g722_is_heard() {
+        let mut bench = Bench::new(KeysConfig {
+            telephone_event: None,
+            codec: Codec::G722,
+            payload_type: 9,
+            ..CONFIG
+        });
+        for (source, digit) in ["1", "8", "#"].into_iter().enumerate() {
+            bench.ssrc = source as u32;
+            let mut sender = ToneSender::new(Digits::parse(digit).unwrap());
+            let mut encoder = codec::g722::NarrowEncoder::default();
+            for n in 0..6 {
+                let (mut pcm, mut octets) = ([0; 160], [0; 160]);
+                sender.fill(&mut pcm);
+                encoder.encode(&pcm, &mut octets);
+                bench.packet(20 * source as u16 + n, 9, &octets);
+            }
+        }
+        let keys: String = bench.presses().iter().map(|(key, ..)| *key).collect();
+        assert_eq!(keys, "18#");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What plays: a list of clips read as one run of coded octets, whatever the packet length.
 //!
 //! A clip is encoded once for every call, so a packet is a copy. A packet that spans two clips holds the end of
-//! one and the beginning of the other; after the last clip it is filled with silence. G.711 has one octet a
-//! sample in both laws, so a change of codec in the middle keeps the place.
+//! one and the beginning of the other; after the last clip it is filled with silence. Every codec here has eight
+//! octets a millisecond, so a change of codec in the middle keeps the place. The far decoder of G.722 then begins in
+//! the middle of a clip, as it does where one clip cuts off another: it needs a tenth of a second to follow.
 use std::sync::Arc;
 
 use super::codec;
@@ -16,6 +17,7 @@ pub struct Playout {
     playing: Option<Playing>,
     /// Some of the last payload was of a private play.
     private: bool,
+    mean_square: f32,
 }
 
 #[derive(Debug)]
@@ -71,7 +73,7 @@ impl Playout {
     /// Fills `payload` with the next octets, and with silence behind them. The events are of the clips whose last
     /// octet is in this payload: they hold once the packet has left.
     pub fn fill(&mut self, codec: Codec, payload: &mut [u8], events: &mut Vec<MediaEvent>) {
-        let mut filled = 0;
+        let (mut filled, mut energy) = (0, 0.0);
         self.private = false;
         while let Some(playing) = &mut self.playing {
             let Some(clip) = playing.clips.get(playing.index) else {
@@ -85,6 +87,7 @@ impl Playout {
             if let (Some(to), Some(from)) = (space.get_mut(..count), rest.get(..count)) {
                 to.copy_from_slice(from);
             }
+            energy += count as f32 * playing.loudness(clip, codec, count);
             filled += count;
             self.private |= playing.private;
             playing.offset += count;
@@ -102,6 +105,26 @@ impl Playout {
             .get_mut(filled..)
             .unwrap_or_default()
             .fill(codec::silence(codec));
+        self.mean_square = energy / payload.len().max(1) as f32;
+    }
+
+    /// Of the samples in the last payload, where their octets do not tell it: in G.722.
+    #[must_use]
+    pub const fn mean_square(&self) -> f32 {
+        self.mean_square
+    }
+}
+
+impl Playing {
+    /// Mean square of the next `count` octets of a clip. Those of G.722 are not decoded for it: the same moment of the
+    /// same clip in G.711 is as loud.
+    fn loudness(&self, clip: &Clip, codec: Codec, count: usize) -> f32 {
+        if codec != Codec::G722 {
+            return 0.0;
+        }
+        let twin = clip.audio(Codec::Pcmu).get(self.offset..self.offset + count);
+        twin.and_then(|octets| codec::mean_square(Codec::Pcmu, octets))
+            .unwrap_or_default()
     }
 }
 
@@ -173,6 +196,13 @@ mod tests {
         assert_eq!(payload[..], clips[0].pcmu[0].payload()[..]);
         playout.fill(Codec::Pcma, &mut payload, &mut events);
         assert_eq!(payload[..], clips[0].pcma[1].payload()[..]);
+        playout.play(3, clips.clone(), false, &mut events);
+        playout.fill(Codec::Pcmu, &mut payload, &mut events);
+        playout.fill(Codec::G722, &mut payload, &mut events);
+        assert_eq!(payload[..], clips[0].audio(Codec::G722)[160..]);
+        assert!((playout.mean_square().sqrt() - 1000.0).abs() < 30.0);
+        playout.fill(Codec::G722, &mut payload, &mut events);
+        assert_eq!((payload, playout.mean_square()), ([0xff; 160], 0.0));
         events.clear();
         playout.play(2, clips, true, &mut events);
         assert_eq!(events, []);

@@ -173,7 +173,11 @@ const G711_BPL: f32 = 4.3;
 /// R of a clear connection with all other parameters at their defaults (G.107 §7.7).
 const R_CLEAR: f32 = 93.2;
 
-/// Mean opinion score by the E-model, of loss in percent and one-way delay in milliseconds.
+/// Mean opinion score by the E-model, simplified: `R = 93.2 − Id − Ie,eff` with
+/// `Id = 0.024 d + 0.11 (d − 177.3)·[d > 177.3]` for a one-way delay of `d` ms, and
+/// `Ie,eff = 95 · Ppl / (Ppl + Bpl)` for a loss of `Ppl` % (`Ie` = 0 for G.711, and G.722
+/// is judged as if it were that: what its wider band adds is not on this scale); then
+/// `MOS = 1 + 0.035 R + 7·10⁻⁶ R (R − 60)(100 − R)`, within 1.0–4.5.
 #[must_use]
 pub fn mos(loss_percent: f32, delay_ms: f32) -> f32 {
     mos_of(rating(loss_percent, delay_ms))

@@ -213,7 +213,9 @@ impl Stream {
                 tape.sent(now, &packet, content, private);
             }
             if is_audio {
-                self.receiver.sent(self.config.codec, packet.payload, sent_tones);
+                let mean_square = self.playout.mean_square();
+                self.receiver
+                    .sent(self.config.codec, packet.payload, mean_square, sent_tones);
             }
         }
         let len = self.shield.seal_rtp(buffer, outgoing.len).ok()?;

@@ -12,7 +12,7 @@ use super::library::{Library, PromptSet};
 use super::manifest::slug;
 use super::master::master_of_samples;
 use super::speech::Speaker;
-use crate::media::frame::Clip;
+use crate::media::frame::{Clip, Sound};
 use crate::media::voice::Voice;
 
 /// The language of last resort.
@@ -27,6 +27,8 @@ pub struct CatalogueOptions {
     pub brands: Vec<String>,
     /// The installed engine that speaks a name without a recording at start: `flite` or `espeak-ng`.
     pub brand_engine: Option<String>,
+    /// Encode every clip as G.722 as well: some trunk may agree on it.
+    pub g722: bool,
 }
 
 /// Something the operator should know that stops nothing.
@@ -78,7 +80,7 @@ impl Catalogue {
     /// Reads and encodes every complete set. A WAV that cannot be used is an error; an incomplete language is a
     /// notice.
     pub fn load(options: &CatalogueOptions) -> Result<(Self, Vec<Notice>), PromptError> {
-        let library = Library::new(options.directory.as_deref());
+        let library = Library::new(options.directory.as_deref()).with_wide(options.g722);
         let mut notices = Vec::new();
         let (mut audiences, mut voices) = (Vec::new(), Vec::new());
         for language in library.languages()? {
@@ -98,7 +100,7 @@ impl Catalogue {
                 &mut notices,
             );
             audiences.push(set.manifest.audience.clone());
-            voices.push(Arc::new(voice_of(set)));
+            voices.push(Arc::new(voice_of(set, options.g722)));
         }
         let fallback = voices
             .iter()
@@ -149,12 +151,18 @@ pub fn brand_variable(name: &str) -> String {
     slug(name)
 }
 
-fn voice_of(set: PromptSet) -> Voice {
-    let clips: BTreeMap<String, Arc<Clip>> = set
-        .clips
-        .into_iter()
-        .map(|(name, samples)| (name.clone(), Arc::new(Clip::from_pcm(name, &samples))))
-        .collect();
+fn voice_of(set: PromptSet, g722: bool) -> Voice {
+    let clip = |(name, samples): (String, Vec<i16>)| {
+        let clip = Clip::from_pcm(name.clone(), &samples);
+        // The masters of both rates have the telephone's band, so one of 8 kHz loses nothing: the low band of G.722.
+        let clip = match set.wide.get(&name) {
+            _ if !g722 => clip,
+            Some(wide) => clip.with_g722(Sound::Wide(wide)),
+            None => clip.with_g722(Sound::Narrow(&samples)),
+        };
+        (name, Arc::new(clip))
+    };
+    let clips: BTreeMap<String, Arc<Clip>> = set.clips.into_iter().map(clip).collect();
     let locale = set.manifest.language().to_string();
     Voice::new(locale, clips, set.manifest.phrases)
 }
@@ -201,6 +209,7 @@ mod tests {
 
     use super::*;
     use crate::ivr::phrase;
+    use crate::model::Codec;
     use crate::prompt::message_vars;
 
     fn load(directory: Option<&std::path::Path>) -> Result<(Catalogue, Vec<Notice>), PromptError> {
@@ -242,6 +251,50 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn g722_is_encoded_at_start_where_it_is_wanted_and_only_there() {
+        let root = tempfile::tempdir().unwrap();
+        let own = root.path().join("lab");
+        fs::create_dir_all(own.join("16k")).unwrap();
+        let built_in = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("prompts/lab");
+        for file in fs::read_dir(&built_in)
+            .unwrap()
+            .flatten()
+            .filter(|file| file.path().is_file())
+        {
+            fs::copy(file.path(), own.join(file.file_name())).unwrap();
+        }
+        let clip = |g722: bool, directory: Option<&std::path::Path>| {
+            let (catalogue, _) = Catalogue::load(&CatalogueOptions {
+                directory: directory.map(PathBuf::from),
+                g722,
+                ..CatalogueOptions::default()
+            })
+            .unwrap();
+            let voice = catalogue.voice(Wanted {
+                request: Some("lab"),
+                ..Wanted::default()
+            });
+            Arc::clone(voice.clip("confirm-six-seconds").unwrap())
+        };
+        assert!(!clip(false, None).is_ready(Codec::G722));
+        let narrow = clip(true, Some(root.path()));
+        assert!(narrow.is_ready(Codec::G722));
+        assert!(
+            narrow == clip(true, None),
+            "the built-in masters are those of 8 kHz"
+        );
+        let wide = fs::read_dir(built_in.join("16k"))
+            .unwrap()
+            .flatten()
+            .next()
+            .unwrap();
+        fs::copy(wide.path(), own.join("16k").join(wide.file_name())).unwrap();
+        let wide = clip(true, Some(root.path()));
+        let [wide, narrow] = [wide, narrow].map(|clip| clip.audio(Codec::G722).clone());
+        assert!(wide != narrow && wide.len() == narrow.len());
     }
 
     #[test]

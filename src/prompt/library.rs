@@ -42,6 +42,7 @@ enum Place {
 pub struct Library {
     /// The first place that has a manifest of a language owns it.
     places: Vec<Place>,
+    wide: bool,
 }
 
 /// One language: what it says, and the sound of every clip at 8 kHz.
@@ -49,6 +50,8 @@ pub struct Library {
 pub struct PromptSet {
     pub manifest: Manifest,
     pub clips: BTreeMap<String, Vec<i16>>,
+    /// The same at 16 kHz, where the library was asked for it and there is such a master.
+    pub wide: BTreeMap<String, Vec<i16>>,
 }
 
 impl Library {
@@ -58,7 +61,13 @@ impl Library {
         let mut places = Vec::with_capacity(2);
         places.extend(over.map(|path| Place::Directory(path.to_path_buf())));
         places.push(Place::BuiltIn);
-        Self { places }
+        Self { places, wide: false }
+    }
+
+    /// Sets hold their masters at 16 kHz as well.
+    #[must_use]
+    pub fn with_wide(self, wide: bool) -> Self {
+        Self { wide, ..self }
     }
 
     /// One directory and nothing else: what `prompts check` and `build` work on.
@@ -66,6 +75,7 @@ impl Library {
     pub fn directory(path: &Path) -> Self {
         Self {
             places: vec![Place::Directory(path.to_path_buf())],
+            wide: false,
         }
     }
 
@@ -116,8 +126,12 @@ impl Library {
                 set.manifest.voice.voice
             )));
         }
+        let mut base_wide = base.wide;
         for (name, samples) in base.clips {
-            set.clips.entry(name).or_insert(samples);
+            if !set.clips.contains_key(&name) {
+                set.wide.extend(base_wide.remove_entry(&name));
+                set.clips.insert(name, samples);
+            }
         }
         for (name, entry) in base.manifest.clips {
             set.manifest.clips.entry(name).or_insert(entry);
@@ -131,22 +145,43 @@ impl Library {
     /// A set as its own files make it. Clips without a file are absent; a file that cannot be used is an error.
     fn load_own(&self, language: &Language) -> Result<PromptSet, PromptError> {
         let (owner, manifest) = self.owner(language)?;
-        let mut clips = BTreeMap::new();
-        for name in manifest.clips.keys() {
-            if let Some(samples) = owner.clip(language, name)? {
-                clips.insert(name.clone(), samples);
-            }
+        let mut set = PromptSet {
+            manifest,
+            clips: BTreeMap::new(),
+            wide: BTreeMap::new(),
+        };
+        let names: Vec<String> = set.manifest.clips.keys().cloned().collect();
+        for name in &names {
+            self.add(&mut set, owner, language, name)?;
         }
         for place in &self.places {
             for name in place.names(language)? {
-                if !clips.contains_key(&name)
-                    && let Some(samples) = place.clip(language, &name)?
-                {
-                    clips.insert(name, samples);
+                if !set.clips.contains_key(&name) {
+                    self.add(&mut set, place, language, &name)?;
                 }
             }
         }
-        Ok(PromptSet { manifest, clips })
+        Ok(set)
+    }
+
+    /// Both masters come from the same place.
+    fn add(
+        &self,
+        set: &mut PromptSet,
+        place: &Place,
+        language: &Language,
+        name: &str,
+    ) -> Result<(), PromptError> {
+        let Some(samples) = place.clip(language, name, NARROW_HZ)? else {
+            return Ok(());
+        };
+        set.clips.insert(name.to_owned(), samples);
+        if self.wide
+            && let Some(samples) = place.clip(language, name, WIDE_HZ)?
+        {
+            set.wide.insert(name.to_owned(), samples);
+        }
+        Ok(())
     }
 
     fn owner(&self, language: &Language) -> Result<(&Place, Manifest), PromptError> {
@@ -223,8 +258,8 @@ impl Place {
             .collect()
     }
 
-    fn clip(&self, language: &Language, name: &str) -> Result<Option<Vec<i16>>, PromptError> {
-        let Some(bytes) = self.read(&wav_path(language, name, NARROW_HZ))? else {
+    fn clip(&self, language: &Language, name: &str, rate_hz: u32) -> Result<Option<Vec<i16>>, PromptError> {
+        let Some(bytes) = self.read(&wav_path(language, name, rate_hz))? else {
             return Ok(None);
         };
         let wrong = |error: WavError| PromptError::Clip {
@@ -232,9 +267,7 @@ impl Place {
             clip: name.to_owned(),
             error: MasterError::Wav(error),
         };
-        read_master(&bytes, NARROW_HZ, CLIP_MS_MAX)
-            .map(Some)
-            .map_err(wrong)
+        read_master(&bytes, rate_hz, CLIP_MS_MAX).map(Some).map_err(wrong)
     }
 
     fn read(&self, path: &str) -> Result<Option<Cow<'static, [u8]>>, PromptError> {

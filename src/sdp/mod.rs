@@ -1,4 +1,4 @@
-//! Offer and answer (RFC 3264) of one G.711 audio stream with telephone-event, over `sdp_types` (RFC 8866). PURE.
+//! Offer and answer (RFC 3264) of one G.711 or G.722 audio stream with telephone-event, over `sdp_types` (RFC 8866). PURE.
 //!
 //! - [`offer`] writes what we would like, also when a peer asks with an offerless INVITE.
 //! - [`accept_answer`] reads the peer's SDP answer to it, in an 18x, a 2xx or an ACK.
@@ -8,7 +8,7 @@
 //! Keys of SRTP are in `crypto`: RTP/SAVP, and `a=crypto` in RTP/AVP where the trunk wants it so; otherwise it is ignored
 //! there.
 //!
-//! What is not here: DTLS-SRTP, codecs other than G.711, and who may send an offer when (`sip::invite`).
+//! What is not here: DTLS-SRTP, codecs of another RTP clock than 8000 Hz, and who may send an offer when (`sip::invite`).
 //!
 //! Invariants:
 //! - A body over [`SDP_LEN_MAX`] octets or [`MEDIA_LINES_MAX`] m-lines is refused before anything is allocated for it.

@@ -6,7 +6,7 @@ use super::lines::{Description, MediaLine, Transport, excerpt};
 use super::{Direction, LocalMedia, Negotiated, PTIME_MS_ALLOWED, SdpError};
 use crate::model::Codec;
 
-/// Clock of G.711 and of the telephone-event that goes with it.
+/// Clock of G.711, in RTP also of G.722 (RFC 3551 §4.5.2), and of the telephone-event that goes with them.
 const CLOCK_HZ: u32 = 8000;
 /// `D`, the last of the sixteen keys among the events (RFC 4733 §3.2).
 const KEY_EVENT_LAST: u8 = 15;

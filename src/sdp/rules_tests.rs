@@ -203,3 +203,64 @@ fn static_numbers_need_no_map_and_a_map_of_another_codec_wins() {
         assert_eq!((negotiated.codec, negotiated.payload_type), found, "{media:?}");
     }
 }
+
+/// RFC 3551 §4.5.2: G722/8000, though it is sampled at 16 kHz; so telephone-event/8000 goes with it.
+#[test]
+fn g722_is_offered_in_the_trunks_order_and_agreed_by_name_or_number() {
+    let wide = LocalMedia {
+        codecs: vec![Codec::G722, Codec::Pcmu, Codec::Pcma],
+        ..local()
+    };
+    let offered = text(offer(&wide));
+    for line in [
+        "m=audio 20000 RTP/AVP 9 0 8 101",
+        "a=rtpmap:9 G722/8000",
+        "a=rtpmap:101 telephone-event/8000",
+    ] {
+        assert!(offered.contains(line), "{offered}");
+    }
+    assert!(!text(offer(&local())).contains("G722"));
+    for (media, codec, payload_type) in [
+        (&["m=audio 4000 RTP/AVP 9 0"][..], Codec::G722, 9),
+        (
+            &["m=audio 4000 RTP/AVP 9", "a=rtpmap:9 g722/8000/1"],
+            Codec::G722,
+            9,
+        ),
+        (
+            &["m=audio 4000 RTP/AVP 96 9", "a=rtpmap:96 G722/8000"],
+            Codec::G722,
+            96,
+        ),
+        (&["m=audio 4000 RTP/AVP 8 9 101"], Codec::Pcma, 8),
+        // No such clock, and a number that was given another meaning.
+        (
+            &["m=audio 4000 RTP/AVP 96 0", "a=rtpmap:96 G722/16000"],
+            Codec::Pcmu,
+            0,
+        ),
+        (
+            &["m=audio 4000 RTP/AVP 9 0", "a=rtpmap:9 opus/48000/2"],
+            Codec::Pcmu,
+            0,
+        ),
+    ] {
+        let peer = v4(media);
+        let agreed = accept_answer(&wide, &peer).unwrap();
+        assert_eq!(
+            (agreed.codec, agreed.payload_type),
+            (codec, payload_type),
+            "{media:?}"
+        );
+        let (body, taken) = answer(&wide, &peer).unwrap();
+        assert_eq!(
+            (taken.codec, taken.payload_type),
+            (codec, payload_type),
+            "{media:?}"
+        );
+        assert!(text(body).contains(&format!("a=rtpmap:{payload_type} {codec}/8000")));
+    }
+    let only = v4(&["m=audio 4000 RTP/AVP 9"]);
+    let refused = accept_answer(&local(), &only).unwrap_err().to_string();
+    assert_eq!(refused, "expected one of PCMU PCMA, the peer has payload type 9");
+}

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::Digits;
+use crate::model::{Codec, Digits};
 
 /// One telephone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub struct Callee {
     pub rtp: Rtp,
     #[serde(default)]
     pub srtp: Srtp,
+    /// The only ones of the box's codecs that it knows; empty: all of them. The caller's order decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub codecs: Vec<Codec>,
 }
 
 /// The first `calls` calls to a number are rejected, later ones answered.
@@ -191,6 +194,7 @@ impl Callee {
             dtmf: Dtmf::default(),
             rtp: Rtp::default(),
             srtp: Srtp::default(),
+            codecs: Vec::new(),
         }
     }
 }

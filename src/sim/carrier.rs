@@ -111,7 +111,7 @@ impl Simulator {
         let exchange = Arc::new(Exchange {
             sip,
             media,
-            memory: Memory::of(&config.voices),
+            memory: Memory::of(&config.voices, &config.codecs),
             voices: config.voices,
             codecs: config.codecs,
             records: Records::default(),

@@ -1,11 +1,11 @@
 //! What a callee makes of the audio that it hears: which of our sentences was said, and when the other side went
 //! quiet.
 //!
-//! A sentence is known by its loudest 20 ms, octet for octet: G.711 carries our own prompts unchanged, whatever the
+//! A sentence is known by its loudest 20 ms, octet for octet: RTP carries our own prompts unchanged, whatever the
 //! packet length. For anybody else's prompts there is the general rule: speech, then a pause.
 use std::collections::BTreeMap;
 
-use crate::media::codec;
+use crate::media::codec::Decoder;
 use crate::media::voice::Voice;
 use crate::model::Codec;
 
@@ -28,7 +28,7 @@ pub(super) struct Heard {
     pub(super) ends_at_ms: usize,
 }
 
-/// Excerpts of all clips of a language, in both laws.
+/// Excerpts of all clips of a language, in each codec that is spoken.
 #[derive(Debug, Clone)]
 pub(super) struct Memory {
     excerpts: BTreeMap<Codec, Vec<Excerpt>>,
@@ -43,23 +43,24 @@ struct Excerpt {
 }
 
 impl Memory {
-    pub(super) fn of(voices: &[std::sync::Arc<Voice>]) -> Self {
+    pub(super) fn of(voices: &[std::sync::Arc<Voice>], codecs: &[Codec]) -> Self {
         let mut excerpts: BTreeMap<Codec, Vec<Excerpt>> = BTreeMap::new();
         for clip in voices.iter().flat_map(|voice| voice.all_clips()) {
-            for law in [Codec::Pcmu, Codec::Pcma] {
-                let frames = clip.frames(law);
-                let loudest = frames
-                    .iter()
-                    .enumerate()
-                    .max_by_key(|(_, f)| level(law, f.payload()));
-                let Some((index, frame)) = loudest else { continue };
-                if level(law, frame.payload()) < SPEECH_LEVEL_MIN {
+            for codec in codecs.iter().copied() {
+                let octets = clip.audio(codec);
+                let mut decoder = Decoder::default();
+                let levels = octets
+                    .chunks(EXCERPT)
+                    .map(|frame| level(&mut decoder, codec, frame));
+                let loudest = levels.enumerate().max_by_key(|(_, level)| *level);
+                let Some((index, level)) = loudest else { continue };
+                if level < SPEECH_LEVEL_MIN {
                     continue;
                 }
-                excerpts.entry(law).or_default().push(Excerpt {
+                excerpts.entry(codec).or_default().push(Excerpt {
                     clip: clip.name.clone(),
-                    octets: frame.payload().to_vec(),
-                    rest_ms: (frames.len() - index - 1) * 20,
+                    octets: octets.chunks(EXCERPT).nth(index).unwrap_or_default().to_vec(),
+                    rest_ms: octets.len().saturating_sub((index + 1) * EXCERPT) / OCTETS_PER_MS,
                 });
             }
         }
@@ -70,7 +71,8 @@ impl Memory {
 /// Listens to one call.
 #[derive(Debug, Clone)]
 pub(super) struct Ear {
-    law: Codec,
+    codec: Codec,
+    decoder: Decoder,
     /// Audio not yet searched: the tail of what came, so that an excerpt across two pieces is found.
     tail: Vec<u8>,
     /// Octets before `tail`.
@@ -82,9 +84,10 @@ pub(super) struct Ear {
 }
 
 impl Ear {
-    pub(super) const fn new(law: Codec) -> Self {
+    pub(super) fn new(codec: Codec) -> Self {
         Self {
-            law,
+            codec,
+            decoder: Decoder::default(),
             tail: Vec::new(),
             passed: 0,
             heard: Vec::new(),
@@ -99,7 +102,7 @@ impl Ear {
         self.window.extend_from_slice(octets);
         while self.window.len() >= EXCERPT {
             let rest = self.window.split_off(EXCERPT);
-            let speaks = level(self.law, &self.window) >= SPEECH_LEVEL_MIN;
+            let speaks = level(&mut self.decoder, self.codec, &self.window) >= SPEECH_LEVEL_MIN;
             self.window = rest;
             if speaks {
                 self.speech_ms += 20;
@@ -109,7 +112,7 @@ impl Ear {
             }
         }
         self.tail.extend_from_slice(octets);
-        for excerpt in memory.excerpts.get(&self.law).into_iter().flatten() {
+        for excerpt in memory.excerpts.get(&self.codec).into_iter().flatten() {
             if let Some(at) = find(&self.tail, &excerpt.octets) {
                 let end_octet = self.passed + at + EXCERPT;
                 let ends_at_ms = end_octet / OCTETS_PER_MS + excerpt.rest_ms;
@@ -155,9 +158,9 @@ impl Ear {
 }
 
 /// Mean level of a window, 0–32,767.
-fn level(law: Codec, octets: &[u8]) -> u32 {
+fn level(decoder: &mut Decoder, codec: Codec, octets: &[u8]) -> u32 {
     let mut pcm = [0; EXCERPT];
-    let count = codec::decode(law, &octets[..octets.len().min(EXCERPT)], &mut pcm);
+    let count = decoder.decode(codec, octets, &mut pcm);
     let sum: u32 = pcm[..count].iter().map(|s| u32::from(s.unsigned_abs())).sum();
     sum / u32::try_from(count.max(1)).unwrap_or(1)
 }
@@ -172,6 +175,7 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::codec;
     use crate::media::frame::Clip;
     use std::sync::Arc;
 
@@ -188,7 +192,7 @@ mod tests {
             .collect();
         let map = clips.iter().map(|c| (c.name.clone(), Arc::clone(c))).collect();
         (
-            Memory::of(&[Arc::new(Voice::new("en-US", map, BTreeMap::new()))]),
+            Memory::of(&[Arc::new(Voice::new("en-US", map, BTreeMap::new()))], Codec::ALL),
             clips,
         )
     }
@@ -196,11 +200,17 @@ mod tests {
     #[test]
     fn a_clip_is_known_when_it_has_ended_whatever_the_packets() {
         let (memory, clips) = memory();
-        for packet in [80, 160, 240, 333] {
-            let mut ear = Ear::new(Codec::Pcmu);
-            let mut audio = vec![codec::silence(Codec::Pcmu); 1000];
-            audio.extend_from_slice(clips[1].audio(Codec::Pcmu));
-            audio.extend(vec![codec::silence(Codec::Pcmu); 8000]);
+        for (packet, codec) in [
+            (80, Codec::Pcmu),
+            (160, Codec::Pcmu),
+            (240, Codec::Pcma),
+            (333, Codec::Pcmu),
+            (240, Codec::G722),
+        ] {
+            let mut ear = Ear::new(codec);
+            let mut audio = vec![codec::silence(codec); 1000];
+            audio.extend_from_slice(clips[1].audio(codec));
+            audio.extend(vec![codec::silence(codec); 8000]);
             let mut told_at = None;
             for piece in audio.chunks(packet) {
                 ear.listen(&memory, piece);

@@ -1,4 +1,5 @@
 //! One callee's side of one call: the steps of its script, done on the real wire.
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -164,11 +165,16 @@ fn uas_config(local: SocketAddr, transport: SipTransport) -> UasConfig {
     }
 }
 
+fn codecs_of(callee: &Callee, of_the_box: &[Codec]) -> Vec<Codec> {
+    let known = |codec: &&Codec| callee.codecs.is_empty() || callee.codecs.contains(codec);
+    of_the_box.iter().filter(known).copied().collect()
+}
+
 fn local_media(local: SocketAddr, exchange: &Exchange, callee: &Callee) -> LocalMedia {
     LocalMedia {
         address: local.ip(),
         port: local.port(),
-        codecs: exchange.codecs.clone(),
+        codecs: codecs_of(callee, &exchange.codecs),
         telephone_event: callee.dtmf == Dtmf::TelephoneEvent,
         ptime_ms: 20,
         session_id: u64::from(local.port()),
@@ -605,6 +611,14 @@ impl Phone {
 
     async fn answer(&mut self) {
         let sdp = self.agree();
+        if sdp.is_none() && self.offer.is_some() {
+            let rejection = Rejection {
+                status: 488,
+                phrase: None,
+                headers: BTreeMap::new(),
+            };
+            return self.reject(rejection).await;
+        }
         self.signal(Input::Answer {
             sdp,
             headers: Vec::new(),

@@ -1,5 +1,5 @@
 //! baresip as a softphone that answers: it records what it hears, and presses `#` when the key has been named. In the clear
-//! over UDP, and with SRTP over TLS.
+//! over UDP, in G.711 and in G.722 (spandsp's), and with SRTP over TLS.
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -24,6 +24,8 @@ const TONES: &str = "1002";
 /// Accounts that encrypt, under RTP/SAVP and under RTP/AVP.
 const SAVP: &str = "1003";
 const AVP: &str = "1004";
+/// Speaks nothing but G.722; its microphone hears the tones of `#` at 16 kHz.
+const WIDE: &str = "1005";
 const CONTROL: &str = "127.0.0.1:4444";
 const PACKAGE: &str = "baresip-core";
 /// Clips that must be recognised in the recording, whole.
@@ -66,15 +68,39 @@ pub(crate) async fn run(directory: &Path) -> Result<Vec<String>, String> {
         }
         lines.push(confirmed(&verification, transport).map_err(|why| format!("{why}\n{}", server.log()))?);
         if number == EVENTS {
-            lines.push(heard(directory)?);
+            lines.push(heard(directory).await?);
         }
     }
     server.stop().await?;
     lines.push(from_the_terminal(&mut phone, directory, &settings, press_at).await?);
+    lines.extend(wide(&mut phone, directory, settings).await?);
     for call in ENCRYPTED {
         lines.extend(encrypted(&mut phone, directory, call, press_at).await?);
     }
     Ok(lines)
+}
+
+/// In G.722: our clips must be what baresip decodes, and its tones what we decode.
+async fn wide(phone: &mut Phone, directory: &Path, settings: Settings) -> Result<Vec<String>, String> {
+    let settings = Settings {
+        trunk: "codecs = [\"PCMU\", \"G722\"]",
+        ..settings
+    };
+    let mut server = Server::start(directory, &settings).await?;
+    let created = server.verify(WIDE, &json!({})).await?;
+    let id = created["id"].as_str().unwrap_or_default().to_owned();
+    let established = phone.event("CALL_ESTABLISHED").await;
+    established.map_err(|why| format!("{why}\n{}", server.log()))?;
+    server.webhook().await?;
+    phone.event("CALL_CLOSED").await?;
+    let verification = server.settled(&id).await?;
+    let told = confirmed(&verification, "inband").map_err(|why| format!("{why}\n{}", server.log()))?;
+    server.stop().await?;
+    let codec = &verification["attempts"][0]["codec"];
+    if codec != "G722" {
+        return Err(format!("expected G722, found {codec}\n{verification:#}"));
+    }
+    Ok(vec![format!("{told} (in G.722)"), heard(directory).await?])
 }
 
 /// A call with keys in the offer.
@@ -151,7 +177,7 @@ async fn encrypted(
         ));
     }
     let how = suite.unwrap_or("in the clear, after RTP/SAVP was refused");
-    Ok(vec![format!("{told} (over TLS, {how})"), heard(directory)?])
+    Ok(vec![format!("{told} (over TLS, {how})"), heard(directory).await?])
 }
 
 /// `ringproof call` rings the softphone.
@@ -220,9 +246,14 @@ async fn interface() -> Result<(), String> {
 }
 
 /// Compares the recording of what came in with our own clips.
-fn heard(directory: &Path) -> Result<String, String> {
+async fn heard(directory: &Path) -> Result<String, String> {
     let recording = recording(directory)?;
-    let mut audio = sound::read(&recording)?;
+    // A call of 16 kHz is recorded as that.
+    let narrow = directory.join("heard.wav");
+    let mut sox = Command::new("sox");
+    sox.arg(&recording).args(["-r", "8000"]).arg(&narrow);
+    made(sox).await?;
+    let mut audio = sound::read(&narrow)?;
     // BYE comes with the last packet of the goodbye: what still lay in baresip's jitter buffer is not recorded.
     audio.extend(std::iter::repeat_n(0.0, TAIL));
     let prompts = Path::new(env!("CARGO_MANIFEST_DIR")).join("prompts/en-US");
@@ -410,18 +441,23 @@ async fn configure(directory: &Path) -> Result<(), String> {
     // Silence after it too: the file is played again from its beginning.
     sox.args(["pad", &format!("{silence_s:.3}"), "30"]);
     made(sox).await?;
+    let tones_wide = directory.join("tones-wide.wav");
+    let mut sox = Command::new("sox");
+    sox.arg(&tones).args(["-r", "16000"]).arg(&tones_wide);
+    made(sox).await?;
     let config = format!(
         "poll_method epoll\n\
          sip_listen {ADDRESS}:{SIP_PORT}\n\
          audio_source aufile,{microphone}\n\
          audio_alert aufile,/dev/null\n\
          audio_channels 1-1\n\
-         audio_srate 8000-8000\n\
+         audio_srate 8000-16000\n\
          rtp_ports 12000-12100\n\
          snd_path {directory}\n\
          ctrl_tcp_listen {CONTROL}\n\
          module_path /usr/lib/baresip/modules\n\
          module g711.so\n\
+         module g722.so\n\
          module aufile.so\n\
          module sndfile.so\n\
          module srtp.so\n\
@@ -444,8 +480,10 @@ async fn configure(directory: &Path) -> Result<(), String> {
              <sip:{SAVP}@{ADDRESS};transport=tls>;regint=0;answermode=auto;mediaenc=srtp-mand;\
              audio_codecs=PCMU/8000/1,PCMA/8000/1\n\
              <sip:{AVP}@{ADDRESS};transport=tls>;regint=0;answermode=auto;mediaenc=srtp;\
-             audio_codecs=PCMU/8000/1,PCMA/8000/1\n",
-            tones.display()
+             audio_codecs=PCMU/8000/1,PCMA/8000/1\n\
+             <sip:{WIDE}@{ADDRESS}>;regint=0;answermode=auto;audio_codecs=G722/16000/1;audio_source=aufile,{}\n",
+            tones.display(),
+            tones_wide.display()
         ),
     )?;
     write("contacts", "")?;

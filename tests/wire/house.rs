@@ -7,12 +7,12 @@ use std::time::Duration;
 use ringproof::app::App;
 use ringproof::config;
 use ringproof::media::voice::Voice;
-use ringproof::model::UnixMillis;
+use ringproof::model::{Codec, UnixMillis};
 use ringproof::sim::RegistrarRules;
 use ringproof::store::{ApiKey, Scope};
 
 use super::hooks::{Hooks, SECRET};
-use super::line::{Carrier, Http, voices};
+use super::line::{Carrier, G711, Http, voices, voices_in};
 
 pub(crate) struct House {
     pub(crate) app: App,
@@ -53,6 +53,15 @@ impl House {
         Self::build(scratch, voices, carrier, sip, &text).await
     }
 
+    /// Callees that speak `codecs`, and a trunk with these lines.
+    pub(crate) async fn start_speaking(codecs: &[Codec], lines: &str) -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        let voices = voices_in(codecs);
+        let carrier = Carrier::start_with(voices.clone(), codecs.to_vec(), RegistrarRules::default()).await;
+        let text = trunk_of(&format!("targets = [\"sip:{}\"]\n{lines}", carrier.sip));
+        Self::build(scratch, voices, carrier, "", &text).await
+    }
+
     /// One trunk, with further `lines`, at a carrier with this registrar.
     pub(crate) async fn start_registering(rules: RegistrarRules, lines: &str) -> Self {
         Self::start_bound(rules, |carrier| {
@@ -72,7 +81,7 @@ impl House {
     async fn start_bound(rules: RegistrarRules, trunks: impl FnOnce(&Carrier) -> String) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let voices = voices();
-        let carrier = Carrier::start_with(voices.clone(), rules).await;
+        let carrier = Carrier::start_with(voices.clone(), G711.to_vec(), rules).await;
         let text = trunks(&carrier);
         Self::build(scratch, voices, carrier, "", &text).await
     }

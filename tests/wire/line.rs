@@ -13,12 +13,23 @@ use ringproof::sim::{RegistrarRules, SimConfig, Simulator, defaults, router};
 use ringproof::sip::transport::SipTransport;
 use serde_json::{Value, json};
 
+/// What the callees speak, unless a test says otherwise.
+pub(crate) const G711: [Codec; 2] = [Codec::Pcmu, Codec::Pcma];
 /// Nothing here takes longer unless it hangs.
 const WAIT_MAX: Duration = Duration::from_secs(120);
 
 /// The voices of the repository, as the server finds them.
 pub(crate) fn voices() -> Vec<Arc<Voice>> {
-    let (catalogue, _) = Catalogue::load(&CatalogueOptions::default()).unwrap();
+    voices_in(&G711)
+}
+
+/// Encoded for these codecs.
+pub(crate) fn voices_in(codecs: &[Codec]) -> Vec<Arc<Voice>> {
+    let options = CatalogueOptions {
+        g722: codecs.contains(&Codec::G722),
+        ..CatalogueOptions::default()
+    };
+    let (catalogue, _) = Catalogue::load(&options).unwrap();
     let voice = |tag| {
         catalogue.voice(Wanted {
             request: Some(tag),
@@ -67,10 +78,14 @@ pub(crate) struct Carrier {
 
 impl Carrier {
     pub(crate) async fn start(voices: Vec<Arc<Voice>>) -> Self {
-        Self::start_with(voices, RegistrarRules::default()).await
+        Self::start_with(voices, G711.to_vec(), RegistrarRules::default()).await
     }
 
-    pub(crate) async fn start_with(voices: Vec<Arc<Voice>>, registrar: RegistrarRules) -> Self {
+    pub(crate) async fn start_with(
+        voices: Vec<Arc<Voice>>,
+        codecs: Vec<Codec>,
+        registrar: RegistrarRules,
+    ) -> Self {
         let files = tempfile::tempdir().unwrap();
         let (identity, ca_file) = certificate(files.path());
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -85,7 +100,7 @@ impl Carrier {
             rtp_ports: 45_000..=46_999,
             callees: defaults(),
             voices,
-            codecs: vec![Codec::Pcmu, Codec::Pcma],
+            codecs,
             calls_max: 1000,
             registrar,
         })

@@ -1,5 +1,5 @@
 //! The detector, from the product's own files.
-#[path = "../../../src/media/codec.rs"]
+#[path = "../../../src/media/codec/mod.rs"]
 pub mod codec;
 #[path = "../../../src/media/inband/mod.rs"]
 pub mod inband;

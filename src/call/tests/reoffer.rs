@@ -41,6 +41,66 @@ fn another_codec_is_followed() {
     assert_eq!(world.stream().unwrap().payload_type, 8);
 }
 
+fn spoken(codec: Codec) -> String {
+    let number = codec.static_payload_type();
+    SDP.replace("0 101", &format!("{number} 101"))
+        .replace("rtpmap:0 PCMU", &format!("rtpmap:{number} {codec}"))
+}
+
+#[test]
+fn every_codec_of_the_trunk_is_followed_through_the_call_and_the_attempt_names_the_last() {
+    let mut spec = spec(Method::PressKey);
+    spec.codecs = vec![Codec::Pcmu, Codec::G722, Codec::Pcma];
+    let mut world = World::answered(spec);
+    world.run_to(1000);
+    for (n, codec) in [(2, Codec::G722), (3, Codec::Pcma), (4, Codec::G722)] {
+        world.does(Act::Offer(
+            spoken(codec).replace("o=- 1 1", &format!("o=- 1 {n}")),
+        ));
+        world.run_for(200);
+        let stream = world.stream().unwrap();
+        assert_eq!(
+            (stream.codec, stream.payload_type),
+            (codec, codec.static_payload_type())
+        );
+        assert_eq!(stream.telephone_event, Some(101));
+        let ours = world.last_sdp.clone().unwrap();
+        assert!(
+            ours.contains(&format!("a=rtpmap:{} {codec}/8000", codec.static_payload_type())),
+            "{ours}"
+        );
+    }
+    world.run_to(4500);
+    world.press('#');
+    world.run_out();
+    assert_eq!(world.reason(), Some(Reason::KeyConfirmed));
+    let report = &world.finished().unwrap().1;
+    assert_eq!(report.codec.as_deref(), Some("G722"));
+}
+
+#[test]
+fn an_update_changes_the_codec_as_well() {
+    let mut spec = spec(Method::PressKey);
+    spec.codecs = vec![Codec::Pcmu, Codec::G722];
+    let mut world = World::answered(spec);
+    world.run_to(2000);
+    world.raw("UPDATE", 7, &spoken(Codec::G722).replace("o=- 1 1", "o=- 1 2"));
+    world.run_for(200);
+    assert_eq!(world.sent("200 UPDATE"), 1);
+    assert_eq!(world.stream().unwrap().codec, Codec::G722);
+    world.run_to(4500);
+    world.press('#');
+    world.run_out();
+    assert_eq!(world.reason(), Some(Reason::KeyConfirmed));
+}
+
+#[test]
+fn a_codec_that_the_trunk_does_not_list_is_refused() {
+    let world = after(&spoken(Codec::G722));
+    assert_eq!(world.sent("488 INVITE"), 1);
+    assert_eq!(world.stream().unwrap().codec, Codec::Pcmu);
+}
+
 #[test]
 fn a_changed_dtmf_method_is_followed() {
     let world = after(

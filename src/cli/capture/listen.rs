@@ -92,6 +92,7 @@ pub(super) fn measure(origin: Instant, flow: &Flow<'_>, meaning: &Meaning) -> Fi
     let mut quality = ReceiveQuality::default();
     let (mut sum, mut largest, mut measured) = (0.0_f64, 0.0_f64, 0_u32);
     let (mut sound, mut event_packets) = (Sound::Unknown, 0);
+    let mut decoder = codec::Decoder::default();
     for taken in &flow.packets {
         let now = origin + taken.at.saturating_sub(began);
         let content = keys.content(&taken.rtp);
@@ -109,7 +110,7 @@ pub(super) fn measure(origin: Instant, flow: &Flow<'_>, meaning: &Meaning) -> Fi
             && !meaning.encrypted
             && sound != Sound::Heard
         {
-            sound = match codec::peak(codec, taken.rtp.payload) {
+            sound = match decoder.peak(codec, taken.rtp.payload) {
                 ..=SILENCE_PEAK => Sound::Silence,
                 _ => Sound::Heard,
             };
@@ -185,6 +186,7 @@ pub(super) fn keys(
     let began = taking.first().map_or(Duration::ZERO, |(at, _)| *at);
     let mut ear = Ear {
         keys: Keys::new(config),
+        sent: codec::Decoder::default(),
         origin,
         began,
         found: Vec::new(),
@@ -222,6 +224,8 @@ fn in_order<'f, 'a>(flow: &'f Flow<'a>) -> impl Iterator<Item = (Duration, Packe
 
 struct Ear {
     keys: Keys,
+    /// Of what the other side sent, for its loudness.
+    sent: codec::Decoder,
     origin: Instant,
     began: Duration,
     found: Vec<HeardKey>,
@@ -237,7 +241,10 @@ impl Ear {
                 let arrival = Arrival::InOrder { lost: *lost };
                 self.keys.on_packet(now, packet, arrival, &mut self.events);
             }
-            Taking::Sent(packet, codec) => self.keys.on_sent(*codec, packet.payload, false),
+            Taking::Sent(packet, codec) => {
+                let mean_square = self.sent.mean_square(*codec, packet.payload);
+                self.keys.on_sent(*codec, packet.payload, mean_square, false);
+            }
             Taking::Info(key) => self.keys.on_info(now, *key, &mut self.events),
         }
         self.note();

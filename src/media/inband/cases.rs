@@ -107,7 +107,7 @@ impl Signal {
         self.add(|n| peak * (std::f32::consts::TAU * (n as f32 * hz / 8000.0).fract()).sin())
     }
 
-    /// Through G.711 and back.
+    /// As it goes over RTP.
     pub(crate) fn coded(&self, codec: Codec) -> Vec<u8> {
         let pcm: Vec<i16> = self.0.iter().map(|s| to_sample(*s)).collect();
         let mut octets = vec![0; pcm.len()];

@@ -1,7 +1,5 @@
 //! What the line carries besides a key: hum, dial tone and noise that were there before, and the echo of what we play.
 use super::evidence::RUN_LEN;
-use crate::media::codec;
-use crate::model::Codec;
 
 /// The floor is the least run energy of this many spans of [`FLOOR_SPAN_BLOCKS`]: 1.28 s.
 const FLOOR_SPANS: usize = 8;
@@ -89,9 +87,9 @@ pub(super) struct Played {
 }
 
 impl Played {
-    pub(super) fn packet(&mut self, law: Codec, octets: &[u8]) {
-        let kept = (1.0 - PLAYED_FADE * octets.len() as f32 / PACKET_LEN).max(0.0);
-        self.mean_square = codec::mean_square(law, octets).max(self.mean_square * kept);
+    pub(super) fn packet(&mut self, mean_square: f32, samples: usize) {
+        let kept = (1.0 - PLAYED_FADE * samples as f32 / PACKET_LEN).max(0.0);
+        self.mean_square = mean_square.max(self.mean_square * kept);
     }
 
     /// The most energy of a run that can be its echo.

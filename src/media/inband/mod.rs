@@ -1,6 +1,6 @@
 //! In-band DTMF: keys heard in the audio (ITU-T Q.23, Q.24). Pure, `f32`, no allocation.
 //!
-//! [`Detector`] takes G.711 or linear samples in any portions and tells when a key's tones began and ended. It works
+//! [`Detector`] takes octets or linear samples in any portions and tells when a key's tones began and ended. It works
 //! in sub-blocks of 5 ms ([`bank`]) and decides over six of them ([`evidence`]): **begin strictly, continue loosely**.
 //!
 //! ```text
@@ -13,7 +13,8 @@
 //! Besides the pair itself the detector knows what the line carries anyway (the least energy of the last second, outside
 //! the keypad's band and inside it), and the key before, whose echo on the line is no new key.
 //!
-//! An energy gate on the coded octets skips silence. Lost packets are told by [`Detector::lost`]: they neither end a
+//! An energy gate on the coded octets of G.711 skips silence. Of G.722 the low band is decoded, always: its decoder must
+//! not miss a packet. Lost packets are told by [`Detector::lost`]: they neither end a
 //! key nor help to begin one.
 //!
 //! Invariants: `Ended` follows one `Began` of the same digit; a tone of 23 ms or less never begins a key; a break of
@@ -63,6 +64,7 @@ pub enum ToneEvent {
 /// Listens to one stream. At most 2 kB, none of it on the heap.
 #[derive(Debug, Clone)]
 pub struct Detector {
+    decoder: codec::Decoder,
     bank: Bank,
     /// Samples of an unfinished sub-block.
     pending: [i16; BLOCK_LEN],
@@ -116,6 +118,7 @@ impl Detector {
     #[must_use]
     pub fn new() -> Self {
         Self {
+            decoder: codec::Decoder::default(),
             bank: Bank::default(),
             pending: [0; BLOCK_LEN],
             pending_len: 0,
@@ -147,7 +150,8 @@ impl Detector {
 
     /// Takes one packet's octets.
     pub fn audio(&mut self, codec: Codec, octets: &[u8], out: &mut Vec<ToneEvent>) {
-        if self.silent && self.pending_len == 0 && codec::peak(codec, octets) < GATE_PEAK {
+        let is_at_rest = self.silent && self.pending_len == 0;
+        if is_at_rest && codec::peak(codec, octets).is_some_and(|peak| peak < GATE_PEAK) {
             self.position += octets.len() as u64;
             self.floor
                 .hear(Level::default(), (octets.len() / BLOCK_LEN) as u32);
@@ -155,14 +159,28 @@ impl Detector {
         }
         let mut pcm = [0; BLOCK_LEN];
         for octets in octets.chunks(BLOCK_LEN) {
-            let length = codec::decode(codec, octets, &mut pcm);
+            let length = self.decoder.decode(codec, octets, &mut pcm);
             self.pcm(pcm.get(..length).unwrap_or_default(), out);
         }
     }
 
-    /// Our own side played one packet's octets, which may come back as an echo. To be told of silence too.
+    /// Another source speaks from here on: its encoder of G.722 knows nothing of the one before.
+    pub fn new_source(&mut self) {
+        self.decoder = codec::Decoder::default();
+    }
+
+    /// Our own side played one packet's octets, which may come back as an echo. To be told of silence too. Of
+    /// G.722 the octets do not tell how loud it is: [`Self::played_as_loud`].
     pub fn played(&mut self, codec: Codec, octets: &[u8]) {
-        self.played.packet(codec, octets);
+        self.played_as_loud(
+            codec::mean_square(codec, octets).unwrap_or_default(),
+            octets.len(),
+        );
+    }
+
+    /// The same, where the mean square of the samples is known.
+    pub fn played_as_loud(&mut self, mean_square: f32, samples: usize) {
+        self.played.packet(mean_square, samples);
     }
 
     /// Our own side sent keys as tones just now: what sounds like a key is their echo.

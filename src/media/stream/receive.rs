@@ -60,6 +60,8 @@ pub(super) struct Receiver {
     srtp_rejected: u64,
     callee: Callee,
     sound: Sound,
+    /// Until the first sound.
+    sound_decoder: codec::Decoder,
 }
 
 /// What was in the audio since the answer. Comfort noise is none: it is made by the network, not by a microphone.
@@ -101,6 +103,7 @@ impl Receiver {
             srtp_rejected: 0,
             callee: Callee::NotAwaited,
             sound: Sound::None(0),
+            sound_decoder: codec::Decoder::default(),
         }
     }
 
@@ -172,8 +175,8 @@ impl Receiver {
     }
 
     /// Audio that our side sent, for what of it comes back.
-    pub(super) fn sent(&mut self, codec: Codec, octets: &[u8], are_tones: bool) {
-        self.keys.on_sent(codec, octets, are_tones);
+    pub(super) fn sent(&mut self, codec: Codec, octets: &[u8], g722_mean_square: f32, are_tones: bool) {
+        self.keys.on_sent(codec, octets, g722_mean_square, are_tones);
     }
 
     pub(super) fn handle(
@@ -293,7 +296,7 @@ impl Receiver {
     /// Until the first sound; then it costs nothing any more.
     fn judge_sound(&mut self, codec: Codec, payload: &[u8]) {
         if let (Sound::None(packets), Callee::Heard) = (self.sound, self.callee) {
-            self.sound = match codec::peak(codec, payload) {
+            self.sound = match self.sound_decoder.peak(codec, payload) {
                 ..=SILENCE_PEAK => Sound::None(packets.saturating_add(1)),
                 _ => Sound::Heard,
             };

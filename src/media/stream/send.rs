@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::impair::Impairer;
-use crate::media::codec::{self, SAMPLES_PER_MS};
+use crate::media::codec::{self, Encoder, SAMPLES_PER_MS};
 use crate::media::command::{Impairment, Keying, MediaEvent, MediaRefusal, StreamConfig};
 use crate::media::playout::Playout;
 use crate::media::rtcp::SentFigures;
@@ -15,7 +15,7 @@ use crate::model::{Codec, Digits, Entropy, KeyTransport};
 /// Packets that a late caller may send at once; more would be a burst that jitter buffers throw away.
 const OWED_MAX: u32 = 2;
 
-/// Longest payload: 60 ms of G.711.
+/// Longest payload: 60 ms.
 const PAYLOAD_OCTETS_MAX: usize = 60 * SAMPLES_PER_MS;
 
 /// Groups of keys that wait for the one being sent.
@@ -54,7 +54,7 @@ pub(super) struct Sender {
 #[derive(Debug)]
 enum KeySender {
     Events { sender: EventSender, payload_type: u8 },
-    Tones(ToneSender),
+    Tones { sender: ToneSender, encoder: Encoder },
 }
 
 /// What goes into the packet that is due.
@@ -158,7 +158,7 @@ impl Sender {
 
     /// Whether the last packet was of keys as tones.
     pub(super) const fn is_sending_tones(&self) -> bool {
-        matches!(self.keying, Some(KeySender::Tones(_)))
+        matches!(self.keying, Some(KeySender::Tones { .. }))
     }
 
     pub(super) fn next_packet(
@@ -273,8 +273,8 @@ impl Sender {
                     }
                     SendStep::Done => {}
                 },
-                Some(KeySender::Tones(sender)) => {
-                    if fill_with_tones(sender, config.codec, audio) {
+                Some(KeySender::Tones { sender, encoder }) => {
+                    if fill_with_tones(sender, encoder, config.codec, audio) {
                         return Content::Audio;
                     }
                 }
@@ -316,7 +316,9 @@ impl KeySender {
         );
         match (keying.transport, config.telephone_event) {
             (Some(KeyTransport::Inband), _) | (_, None) => {
-                Self::Tones(ToneSender::new(digits).with_timing(tone_ms, gap_ms))
+                let sender = ToneSender::new(digits).with_timing(tone_ms, gap_ms);
+                let encoder = Encoder::default();
+                Self::Tones { sender, encoder }
             }
             (None | Some(KeyTransport::Rfc4733 | KeyTransport::Info), Some(payload_type)) => Self::Events {
                 sender: EventSender::new(digits, config.ptime_ms)
@@ -328,7 +330,7 @@ impl KeySender {
     }
 }
 
-fn fill_with_tones(sender: &mut ToneSender, codec: Codec, audio: &mut [u8]) -> bool {
+fn fill_with_tones(sender: &mut ToneSender, encoder: &mut Encoder, codec: Codec, audio: &mut [u8]) -> bool {
     let mut pcm = [0; PAYLOAD_OCTETS_MAX];
     let Some(pcm) = pcm.get_mut(..audio.len()) else {
         return false;
@@ -336,7 +338,7 @@ fn fill_with_tones(sender: &mut ToneSender, codec: Codec, audio: &mut [u8]) -> b
     if !sender.fill(pcm) {
         return false;
     }
-    codec::encode(codec, pcm, audio);
+    encoder.encode(codec, pcm, audio);
     true
 }
 

@@ -68,7 +68,7 @@ fn events_have_a_marker_a_standing_timestamp_and_three_ends_and_audio_follows_wi
 
 #[test]
 fn without_telephone_event_keys_are_sent_and_heard_as_tones() {
-    for codec in [Codec::Pcmu, Codec::Pcma] {
+    for codec in Codec::ALL.iter().copied() {
         let plain = StreamConfig {
             codec,
             payload_type: codec.static_payload_type(),
@@ -89,6 +89,136 @@ fn without_telephone_event_keys_are_sent_and_heard_as_tones() {
         assert!(delay <= ms(60), "{delay:?}");
         assert!(a.events.contains(&MediaEvent::DigitsSent));
     }
+}
+
+/// From PCMU to G.722 to PCMA, told (re-INVITE) or not (RFC 3264 §6.1: any agreed payload type may come at any time).
+#[test]
+fn keys_are_heard_through_every_change_of_codec() {
+    let speaking = |codec: Codec, telephone_event| StreamConfig {
+        codec,
+        payload_type: codec.static_payload_type(),
+        telephone_event,
+        ..config()
+    };
+    for (told, telephone_event) in [(true, None), (false, None), (true, Some(101)), (false, Some(101))] {
+        let start = speaking(Codec::Pcmu, telephone_event);
+        let (mut a, mut b) = (Bench::new(start.clone(), 50), Bench::new(start, 51));
+        let speech = clip("speech", 32_000);
+        a.play(1, &[Arc::clone(&speech)]);
+        talk(&mut a, &mut b, ms(200));
+        for (digit, codec) in [
+            ("1", Codec::Pcmu),
+            ("5", Codec::G722),
+            ("9", Codec::Pcma),
+            ("#", Codec::G722),
+            ("0", Codec::Pcmu),
+        ] {
+            let next = speaking(codec, telephone_event);
+            a.command(MediaCommand::Update(next.clone()));
+            if told {
+                b.command(MediaCommand::Update(next));
+            }
+            talk(&mut a, &mut b, ms(100));
+            a.command(digits(digit));
+            talk(&mut a, &mut b, ms(500));
+        }
+        assert_eq!(b.keys(), "159#0", "told: {told}, events: {telephone_event:?}");
+        let transport = match telephone_event {
+            Some(_) => KeyTransport::Rfc4733,
+            None => KeyTransport::Inband,
+        };
+        assert!(b.presses().iter().all(|press| press.transport == transport));
+        assert_eq!(b.stream.rejects(), Rejects::default());
+        assert_eq!(a.keys(), "", "the echo of nothing is no key");
+    }
+}
+
+/// One key per press, also where a decoder of G.722 loses its way for a moment.
+#[test]
+fn tones_survive_loss_in_every_codec_and_count_once() {
+    for codec in Codec::ALL.iter().copied() {
+        let plain = StreamConfig {
+            codec,
+            payload_type: codec.static_payload_type(),
+            telephone_event: None,
+            ..config()
+        };
+        let (mut found, mut more) = (0, 0);
+        for seed in 0..40 {
+            let (mut a, mut b) = (
+                Bench::new(plain.clone(), seed),
+                Bench::new(plain.clone(), seed + 1000),
+            );
+            a.command(MediaCommand::Impair(Impairment {
+                drop_per_mille: 30,
+                duplicate_per_mille: 0,
+                reorder_per_mille: 0,
+            }));
+            talk(&mut a, &mut b, ms(200));
+            a.command(digits("1234567890"));
+            talk(&mut a, &mut b, ms(2400));
+            let keys = b.keys();
+            let mut rest = keys.chars().peekable();
+            let heard = "1234567890"
+                .chars()
+                .filter(|digit| rest.next_if_eq(digit).is_some())
+                .count();
+            found += heard;
+            more += keys.len() - heard;
+        }
+        assert!(found >= 390 && more == 0, "{codec}: {found} of 400, {more} more");
+    }
+}
+
+/// The agreed number may be a dynamic one; the static one of RFC 3551 is known in any case.
+#[test]
+fn g722_on_a_dynamic_number_is_heard() {
+    let dynamic = StreamConfig {
+        codec: Codec::G722,
+        payload_type: 96,
+        telephone_event: None,
+        ..config()
+    };
+    let (mut a, mut b) = (Bench::new(dynamic.clone(), 52), Bench::new(dynamic, 53));
+    talk(&mut a, &mut b, ms(100));
+    a.command(digits("4#"));
+    talk(&mut a, &mut b, ms(1000));
+    assert_eq!(b.keys(), "4#");
+}
+
+/// Our prompt comes back weaker while the callee presses a key: only the key counts.
+#[test]
+fn in_g722_the_echo_of_our_tones_is_no_key_and_a_key_over_our_prompt_is_one() {
+    let plain = StreamConfig {
+        codec: Codec::G722,
+        payload_type: 9,
+        telephone_event: None,
+        ..config()
+    };
+    let (mut a, mut b) = (Bench::new(plain.clone(), 54), Bench::new(plain, 55));
+    b.play(1, &[clip("speech", 16_000)]);
+    talk(&mut a, &mut b, ms(100));
+    a.command(digits("7"));
+    talk(&mut a, &mut b, ms(1000));
+    assert_eq!((a.keys().as_str(), b.keys().as_str()), ("", "7"));
+    b.command(digits("3"));
+    // What b sends comes back to it at once.
+    let end = b.now + ms(600);
+    while b.stream.next_due() < end {
+        b.now = b.now.max(b.stream.next_due());
+        for sent in b.due() {
+            let mut echo = sent.octets.clone();
+            echo[8..12].copy_from_slice(&a_source(&mut a));
+            b.takes(&echo);
+        }
+    }
+    assert_eq!(b.keys(), "7");
+}
+
+/// The source under which `a` sends.
+fn a_source(a: &mut Bench) -> [u8; 4] {
+    a.now += ms(20);
+    a.due()[0].packet().ssrc.to_be_bytes()
 }
 
 #[test]

@@ -247,3 +247,37 @@ fn a_play_that_is_ended_tells_how_far_it_came_and_one_that_is_over_does_not() {
     bench.command(MediaCommand::Close);
     assert_eq!(stopped(&bench), [(1, 1, 60), (2, 0, 200), (4, 0, 20)]);
 }
+
+#[test]
+fn a_prompt_goes_on_in_each_codec_where_it_was_in_the_one_before() {
+    let mut bench = Bench::new(config(), 60);
+    let long = clip("long", 6400);
+    bench.play(1, &[Arc::clone(&long)]);
+    let mut sent = bench.run(ms(200));
+    for (codec, ptime_ms) in [(Codec::G722, 20), (Codec::Pcma, 20), (Codec::G722, 40)] {
+        bench.command(MediaCommand::Update(StreamConfig {
+            codec,
+            payload_type: codec.static_payload_type(),
+            ptime_ms,
+            ..config()
+        }));
+        sent.extend(bench.run(ms(200)));
+    }
+    let types: Vec<u8> = sent.iter().map(|s| s.packet().payload_type).collect();
+    assert_eq!([&[0; 10][..], &[9; 10], &[8; 10], &[9; 5]].concat(), types);
+    let expected = [
+        &long.audio(Codec::Pcmu)[..1600],
+        &long.audio(Codec::G722)[1600..3200],
+        &long.audio(Codec::Pcma)[3200..4800],
+        &long.audio(Codec::G722)[4800..],
+    ];
+    assert_eq!(audio(&sent), expected.concat());
+    // RFC 3551 §4.5.2: 160 ticks for the 320 samples of 20 ms.
+    let first = sent[0].packet().timestamp;
+    for (n, packet) in sent[..35].iter().enumerate() {
+        let ticks = if n <= 30 { n * 160 } else { 4800 + (n - 30) * 320 };
+        assert_eq!(packet.packet().timestamp.wrapping_sub(first) as usize, ticks);
+    }
+    assert!(bench.events.contains(&MediaEvent::PlayDone { id: 1 }));
+    assert_eq!(audio(&bench.run(ms(40))), [0xff; 320]);
+}
