@@ -9,12 +9,12 @@ use super::leg::{Leg, Reports};
 use super::outcome::{Alerting, InboundAudio, NextTrunk, Ruling};
 use super::spec::{CallSpec, CallTimings};
 use crate::ivr::{Line, Verdict};
-use crate::media::command::{MediaCommand, MediaEvent};
+use crate::media::command::{MediaCommand, MediaEvent, Sign};
 use crate::media::frame::Clip;
 use crate::media::press::parse_info;
 use crate::media::voice::{MissingClip, Voice};
 use crate::model::{
-    AttemptReport, Entropy, HungUpBy, Masked, Outcome, Reason, SrtpPolicy, SrtpProfile, Stage,
+    AttemptReport, Entropy, HungUpBy, Masked, Outcome, Reason, ScreeningMode, SrtpPolicy, SrtpProfile, Stage,
 };
 use crate::sdp::{LocalMedia, Sdes};
 use crate::sip::invite::{self, InviteSession};
@@ -38,6 +38,9 @@ pub(super) struct Desk {
     pub(super) report: AttemptReport,
     pub(super) audio: InboundAudio,
     pub(super) last_press: Option<LastPress>,
+    screening: ScreeningMode,
+    /// What the callee seemed to be when it was last told.
+    seems: Sign,
     voice: Arc<Voice>,
     /// Of every phrase: brand, amount, payee.
     vars: Masked<BTreeMap<String, String>>,
@@ -95,6 +98,8 @@ impl Desk {
             report: AttemptReport::default(),
             audio: InboundAudio::None,
             last_press: None,
+            screening: spec.script.screening,
+            seems: Sign::Person,
             voice: spec.voice,
             vars: Masked::new(vars),
             stage: Stage::Dialing,
@@ -252,7 +257,48 @@ impl Desk {
                 .last_press
                 .and_then(|press| press.duration_ms_of(key.digit, key.transport));
         }
-        self.decide_talk(verdict.reason);
+        self.decide_talk(self.refined(verdict.reason));
+    }
+
+    /// A call without a key, by what was heard instead. Nothing is ended by it that was not over.
+    fn refined(&self, reason: Reason) -> Reason {
+        match (self.screening, reason, self.seems) {
+            (ScreeningMode::End, Reason::NoInput, Sign::LongGreeting) => Reason::Voicemail,
+            (ScreeningMode::End, Reason::NoInput, Sign::Robot) => Reason::CallScreened,
+            (_, Reason::NoInput, sign) => self.machine(sign).unwrap_or(reason),
+            _ => reason,
+        }
+    }
+
+    /// Listens for more than keys from now on, where the profile wants it.
+    pub(super) fn screen(&mut self) {
+        if self.screening != ScreeningMode::Off {
+            self.seem(Sign::Person);
+            self.with_leg(|leg, out| leg.screen(out));
+        }
+    }
+
+    fn seem(&mut self, sign: Sign) {
+        if let Some(flag) = std::mem::replace(&mut self.seems, sign).as_flag() {
+            self.report.unflag(flag);
+        }
+        if let Some(flag) = sign.as_flag() {
+            self.report.flag(flag);
+        }
+    }
+
+    /// What the call ends with when this was heard, if it is to end.
+    pub(super) fn machine(&self, sign: Sign) -> Option<Reason> {
+        if self.screening != ScreeningMode::End {
+            return None;
+        }
+        match sign {
+            Sign::Beep => Some(Reason::Voicemail),
+            // The network answered in place of the number.
+            Sign::Sit => Some(Reason::Unreachable),
+            Sign::Fax => Some(Reason::SuspectMachine),
+            Sign::LongGreeting | Sign::Robot | Sign::Person => None,
+        }
     }
 
     /// The end of an answered call, as far as the menu can know it.
@@ -396,6 +442,11 @@ impl Desk {
                 }
             }
             MediaEvent::Quality(quality) => self.report.quality = *quality,
+            MediaEvent::Screened(found) => {
+                if self.decision.is_none() {
+                    self.seem(found.sign);
+                }
+            }
             // Of a stream that began before the answer it may be the network's ringback.
             MediaEvent::FirstPacket
             | MediaEvent::ClipDone { .. }

@@ -122,6 +122,13 @@ impl Leg {
         }
     }
 
+    /// Listens for more than keys from here on.
+    pub(super) fn screen(&self, out: &mut Vec<MediaCommand>) {
+        if self.is_agreed() {
+            out.push(MediaCommand::Screen);
+        }
+    }
+
     /// Plays one list of clips per line, in place of what plays.
     pub(super) fn play(&mut self, lines: Vec<Vec<Arc<Clip>>>, out: &mut Vec<MediaCommand>) {
         let State::Open { play, .. } = &mut self.state else {

@@ -461,6 +461,7 @@ impl Phone {
             }
             MediaEvent::FirstPacket
             | MediaEvent::Heard
+            | MediaEvent::Screened(_)
             | MediaEvent::ClipDone { .. }
             | MediaEvent::PressEnded { .. }
             | MediaEvent::UnnegotiatedEvents { .. }
