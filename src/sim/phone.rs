@@ -37,6 +37,11 @@ const NAMING: [&str; 4] = [
     phrase::MATCH_CODE,
     phrase::SPEAK_CODE_INTRO,
 ];
+/// From the last word of a greeting to its beep.
+const BEFORE_BEEP_MS: u32 = 300;
+/// A screening robot's question, and its word after the answer.
+const QUESTION_MS: u32 = 5000;
+const PATIENCE_MS: u32 = 2000;
 /// A person takes a moment.
 const REACTION: Duration = Duration::from_millis(350);
 
@@ -298,7 +303,7 @@ impl Phone {
             Step::Greeting { ms, all_tones } => self.greeting(ms, all_tones).await,
             Step::Speak { ms } => self.play(speech(&self.exchange, ms)).await,
             Step::Ringback { ms } => self.play(sine("ringback", 440.0, ms)).await,
-            Step::Screening => self.play(speech(&self.exchange, 5000)).await,
+            Step::Screening => self.screening().await,
             Step::HangUp => {
                 self.signal(Input::Bye { reason: None }).await;
                 Flow::Over
@@ -695,16 +700,28 @@ impl Phone {
             .and_then(Digit::from_char)
     }
 
+    /// The beep comes a moment after the last word; then the machine records and says nothing more.
     async fn greeting(&mut self, ms: u32, all_tones: bool) -> Flow {
         let clip = if all_tones {
             twelve_tones(ms)
         } else {
             speech(&self.exchange, ms)
         };
-        if self.play(clip).await == Flow::Over {
+        if self.play(clip).await == Flow::Over || self.play(Clip::silence(BEFORE_BEEP_MS)).await == Flow::Over
+        {
             return Flow::Over;
         }
         self.play(sine("beep", 1000.0, 400)).await
+    }
+
+    /// Asks who calls and why, waits for an answer, and asks for patience while nobody comes.
+    async fn screening(&mut self) -> Flow {
+        if self.play(speech(&self.exchange, QUESTION_MS)).await == Flow::Over
+            || self.react(Until::Pause).await == Flow::Over
+        {
+            return Flow::Over;
+        }
+        self.play(speech(&self.exchange, PATIENCE_MS)).await
     }
 
     async fn hang_up_media(&mut self) {
@@ -748,23 +765,26 @@ fn twelve_tones(ms: u32) -> Clip {
     Clip::from_pcm("twelve-tones", &pcm)
 }
 
-/// A machine's greeting: one of our own sentences in the first voice of the box, over and over.
+/// A machine's greeting: our own sentences in the first voice of the box, the longest first, with pauses between.
 fn speech(exchange: &Exchange, ms: u32) -> Clip {
-    let mut pcm: Vec<i16> = Vec::new();
+    const PAUSE: usize = 350 * 8;
     let wanted = ms as usize * 8;
-    let clip = exchange
-        .voices
-        .first()
-        .and_then(|v| v.all_clips().max_by_key(|c| c.duration_ms).map(Arc::clone));
-    let Some(clip) = clip else {
+    let Some(voice) = exchange.voices.first() else {
         return Clip::silence(ms);
     };
-    let octets = clip.audio(Codec::Pcmu);
-    while pcm.len() < wanted && !octets.is_empty() {
+    let mut clips: Vec<_> = voice.all_clips().filter(|clip| clip.duration_ms > 0).collect();
+    clips.sort_by_key(|clip| std::cmp::Reverse(clip.duration_ms));
+    let mut pcm: Vec<i16> = Vec::with_capacity(wanted);
+    for clip in clips.iter().cycle() {
+        if pcm.len() >= wanted {
+            break;
+        }
+        let octets = clip.audio(Codec::Pcmu);
         let mut decoded = vec![0; octets.len()];
         crate::media::codec::decode(Codec::Pcmu, octets, &mut decoded);
         pcm.extend(decoded);
+        pcm.extend(std::iter::repeat_n(0, PAUSE));
     }
-    pcm.truncate(wanted);
+    pcm.resize(wanted, 0);
     Clip::from_pcm("greeting", &pcm)
 }
