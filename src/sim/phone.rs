@@ -40,8 +40,8 @@ const NAMING: [&str; 4] = [
 /// From the last word of a greeting to its beep.
 const BEFORE_BEEP_MS: u32 = 300;
 /// A screening robot's question, and its word after the answer.
-const QUESTION_MS: u32 = 5000;
-const PATIENCE_MS: u32 = 2000;
+const QUESTION_MS: u32 = 6000;
+const PATIENCE_MS: u32 = 3000;
 /// A person takes a moment.
 const REACTION: Duration = Duration::from_millis(350);
 

@@ -33,8 +33,6 @@ use crate::model::Codec;
 const BLOCK_MS: u32 = 10;
 /// Audio whose peak (16-bit) is below this is silence: −50 dBm0.
 const GATE_PEAK: i16 = 70;
-/// After a key of the callee no tone counts for so long, blocks: a keypad may leave half a tone behind.
-const KEY_BLOCKS: u32 = 50;
 /// A gap in what is sent counts as so much silence at most, samples: 60 s.
 const GAP_SAMPLES_MAX: u64 = 480_000;
 
@@ -111,8 +109,6 @@ pub struct Screener {
     clock: u32,
     speech: Speech,
     tones: Tones,
-    /// No tone counts before this block.
-    deaf_until: u32,
     /// What was told last.
     guess: Sign,
     over: bool,
@@ -126,7 +122,6 @@ impl Default for Screener {
             clock: 0,
             speech: Speech::default(),
             tones: Tones::default(),
-            deaf_until: 0,
             guess: Sign::Person,
             over: false,
         }
@@ -189,8 +184,7 @@ impl Screener {
 
     /// The callee pressed a key.
     pub fn key(&mut self) {
-        self.deaf_until = self.clock + KEY_BLOCKS;
-        self.tones.forget();
+        self.tones.key();
     }
 
     /// Whether a tone sounds or has just ended: what follows decides, and silence may not be sent at all.
@@ -206,9 +200,7 @@ impl Screener {
         }
         let found = self.tones.take(&block, self.speech.greeting());
         self.speech.take(&block, self.clock, self.tones.is_tone());
-        if let Some((sign, tone)) = found
-            && self.clock >= self.deaf_until
-        {
+        if let Some((sign, tone)) = found {
             self.over = true;
             self.tell(sign, Some(tone), out);
             return;

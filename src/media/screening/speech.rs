@@ -22,16 +22,16 @@ const SPEECH_MIN: f32 = at_dbm0(2.5e-5);
 const OVER_FLOOR: f32 = 12.6;
 /// The floor is believed up to here: −32 dBm0. A line that is louder all the time is no floor.
 const FLOOR_MAX: f32 = at_dbm0(6.3e-4);
-/// Speech may be so much softer than the loudest so far: −16 dB.
-const UNDER_LOUDEST: f32 = 0.025;
+/// Speech may be so much softer than the loudest so far: −11 dB. A television behind a person is softer.
+const UNDER_LOUDEST: f32 = 0.08;
 /// The loudest fades by half in 14 s.
 const LOUDEST_KEPT: f32 = 0.9995;
-/// The strongest echo of our own sound: −12 dB.
-const ECHO_MAX: f32 = 0.063;
-/// Of what we played so much is kept in the memory each 20 ms: −7 dB after 300 ms, which a mobile's echo may take.
-const ECHO_KEPT: f32 = 0.9;
-/// Our own sound counts as such above −45 dBm0.
-const PLAYED_MIN: f32 = at_dbm0(3.2e-5);
+/// The echo of our own sound that is expected at most: −17 dB. Softer is no speech while we play…
+const ECHO_MAX: f32 = 0.02;
+/// …and what is over this, −10 dB, no line returns: it is clearly the callee's.
+const ECHO_NEVER: f32 = 0.1;
+/// Of what we played so much is kept in the memory each 20 ms: −3 dB after 300 ms, which a mobile's echo may take.
+const ECHO_KEPT: f32 = 0.95;
 /// Share of a new block in the smoothed power.
 const SMOOTHING: f32 = 0.4;
 /// Spans of the floor, and their length: 3.2 s in all.
@@ -44,20 +44,20 @@ const UTTERANCE_PAUSE: u32 = blocks(1000);
 /// Less is a click or a cough.
 const UTTERANCE_MIN: u32 = blocks(200);
 /// A greeting counts for a beep so long after its last sound.
-const GREETING_PAUSE: u32 = blocks(3000);
+const GREETING_PAUSE: u32 = blocks(2000);
 /// The first utterance begins by then, or it is no greeting.
 const FIRST_STARTS: u32 = blocks(4000);
 /// A first utterance this long, its pauses not counted, is a machine's.
-const LONG_GREETING: u32 = blocks(6500);
+const LONG_GREETING: u32 = blocks(9000);
 /// A first utterance this long may be a robot's question.
-const ROBOT_GREETING: u32 = blocks(3500);
-/// A robot's later utterances are at least this long…
-const ROBOT_ANSWER: u32 = blocks(1200);
+const ROBOT_GREETING: u32 = blocks(3800);
+/// A robot's later utterances are of this length…
+const ROBOT_ANSWER: std::ops::RangeInclusive<u32> = blocks(1800)..=blocks(5500);
 /// …and so many at most.
 const ROBOT_ANSWERS_MAX: u32 = 3;
-/// A later utterance this short is a person's "hello?".
-const PERSON_ANSWER: u32 = blocks(1000);
-/// So much of a first utterance must be heard while we are silent, or it may be our own echo.
+/// A later utterance this short is a person's "hello?", and one longer than a robot's is somebody who talks.
+const PERSON_ANSWER: u32 = blocks(1600);
+/// So much of a first utterance must clearly be the callee's, or it may be our own echo.
 const CLEAR_MIN: u32 = blocks(400);
 /// Speech pauses: music does not. Share of an utterance's length that is pauses, in 32nds.
 const PAUSES_MIN_32NDS: u32 = 1;
@@ -68,7 +68,7 @@ struct Utterance {
     start: u32,
     /// Blocks with speech.
     active: u32,
-    /// Of those, blocks in which our own side was silent.
+    /// Of those, blocks louder than any echo of ours.
     clear: u32,
     /// Since the last speech.
     pause: u32,
@@ -77,8 +77,8 @@ struct Utterance {
 }
 
 impl Utterance {
-    /// Nothing but an echo of ours has no words between our own.
-    const fn is_own(&self) -> bool {
+    /// An echo is never so loud.
+    const fn is_callees(&self) -> bool {
         self.clear >= CLEAR_MIN || self.clear * 3 >= self.active
     }
 
@@ -98,9 +98,9 @@ pub(super) struct Speech {
     hang: u32,
     now: Option<Utterance>,
     first: Option<Utterance>,
-    /// Later utterances of a robot's length, and of a person's.
-    long: u32,
-    short: u32,
+    /// Later utterances of a robot's length, and those that are a person's.
+    robotic: u32,
+    personal: u32,
     /// Speech that may be a greeting, and the silence since.
     greeting: u32,
     silence: u32,
@@ -173,7 +173,7 @@ impl Speech {
     }
 
     fn utter(&mut self, voiced: bool, clock: u32) {
-        let is_clear = self.own < PLAYED_MIN;
+        let is_clear = self.smooth > self.own * ECHO_NEVER;
         match (&mut self.now, voiced) {
             (None, false) => {}
             (None, true) => {
@@ -201,7 +201,7 @@ impl Speech {
         }
     }
 
-    const fn close(&mut self, over: Utterance) {
+    fn close(&mut self, over: Utterance) {
         if over.active < UTTERANCE_MIN {
             return;
         }
@@ -209,13 +209,13 @@ impl Speech {
             self.first = Some(over);
             return;
         }
-        if !over.is_own() {
+        if !over.is_callees() {
             return;
         }
-        if over.active < PERSON_ANSWER {
-            self.short += 1;
-        } else if over.active >= ROBOT_ANSWER {
-            self.long += 1;
+        if ROBOT_ANSWER.contains(&over.active) {
+            self.robotic += 1;
+        } else if over.active < PERSON_ANSWER || over.active > *ROBOT_ANSWER.end() {
+            self.personal += 1;
         }
     }
 
@@ -226,10 +226,10 @@ impl Speech {
         };
         let is_greeting =
             first.start <= FIRST_STARTS && first.clear >= CLEAR_MIN && first.pauses_like_speech();
-        if !is_greeting || self.short > 0 {
+        if !is_greeting || self.personal > 0 {
             return Sign::Person;
         }
-        match self.long {
+        match self.robotic {
             0 if first.active >= LONG_GREETING => Sign::LongGreeting,
             1..=ROBOT_ANSWERS_MAX if first.active >= ROBOT_GREETING => Sign::Robot,
             _ => Sign::Person,

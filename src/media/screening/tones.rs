@@ -46,9 +46,9 @@ const BEEP_MAX: u32 = blocks(2500);
 /// Silence after a shorter one.
 const BEEP_SILENCE: u32 = blocks(50);
 /// Speech before a beep.
-const BEEP_SPEECH: u32 = blocks(1000);
-/// A beep is at most 15 dB below the greeting: one that is softer sounds in somebody's room.
-const BEEP_SHARE: f32 = 0.03;
+const BEEP_SPEECH: u32 = blocks(1500);
+/// A beep is at most 13 dB below the loudest of the greeting: one that is softer sounds in somebody's room.
+const BEEP_SHARE: f32 = 0.05;
 /// Call progress tones: 425 Hz in most of the world, 400, 440, 450, 480.
 const PROGRESS_HZ: std::ops::RangeInclusive<f32> = 375.0..=500.0;
 /// A beep in that band is shorter than ringback, and alone: busy tone comes again within 500 ms.
@@ -62,6 +62,9 @@ const KEY_RESIDUAL_MAX: f32 = 0.01;
 const MELODY_TONES: usize = 2;
 const MELODY_BLOCKS: u32 = blocks(4000);
 const MELODY_MIN: u32 = blocks(80);
+
+/// After a key no tone begins to count for so long: a keypad may leave half a tone behind.
+const KEY_BLOCKS: u32 = blocks(500);
 
 const SIT_HZ: [std::ops::RangeInclusive<f32>; 3] = [890.0..=1010.0, 1340.0..=1460.0, 1740.0..=1860.0];
 /// Each lasts 276 to 380 ms; 330 ± 70 in E.180.
@@ -167,13 +170,16 @@ pub(super) struct Tones {
     /// The last tones that were over, the latest first.
     past: [Option<Run>; 4],
     cng: u32,
+    /// What begins before this block is a key's.
+    deaf_until: u32,
 }
 
 impl Tones {
-    /// What the keypad made is no tone of a machine.
-    pub(super) const fn forget(&mut self) {
+    /// The callee pressed a key: no tone that it leaves behind is a machine's.
+    pub(super) const fn key(&mut self) {
         self.run = None;
         self.ended = None;
+        self.deaf_until = self.clock.saturating_add(KEY_BLOCKS);
     }
 
     pub(super) const fn is_deciding(&self) -> bool {
@@ -249,7 +255,7 @@ impl Tones {
             latest: block.power,
             missed: 0,
             lost: 0,
-            from_silence: loudest <= block.power * SILENCE_SHARE,
+            from_silence: loudest <= block.power * SILENCE_SHARE && self.clock >= self.deaf_until,
         }
     }
 
