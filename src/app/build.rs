@@ -413,6 +413,7 @@ fn profile_plan(profile: &config::Profile) -> Result<ProfilePlan, AppError> {
         answered_max: profile.answered_max,
         fraud_sentence: profile.fraud_sentence,
         goodbye: profile.goodbye,
+        screening: profile.screening,
         ..Script::default()
     };
     script

@@ -10,12 +10,12 @@ use super::outcome::{Alerting, InboundAudio, NextTrunk, Ruling};
 use super::played::Played;
 use super::spec::{CallSpec, CallTimings};
 use crate::ivr::{Line, Verdict, phrase};
-use crate::media::command::{MediaCommand, MediaEvent};
+use crate::media::command::{MediaCommand, MediaEvent, Sign};
 use crate::media::frame::Clip;
 use crate::media::press::parse_info;
 use crate::media::voice::{MissingClip, Voice};
 use crate::model::{
-    AttemptReport, Entropy, HungUpBy, Masked, Outcome, Reason, SrtpPolicy, SrtpProfile, Stage,
+    AttemptReport, Entropy, HungUpBy, Masked, Outcome, Reason, ScreeningMode, SrtpPolicy, SrtpProfile, Stage,
 };
 use crate::sdp::{LocalMedia, Sdes};
 use crate::sip::invite::{self, InviteSession};
@@ -40,6 +40,9 @@ pub(super) struct Desk {
     pub(super) audio: InboundAudio,
     pub(super) last_press: Option<LastPress>,
     played: Played,
+    screening: ScreeningMode,
+    /// What the callee seemed to be when it was last told.
+    seems: Sign,
     voice: Arc<Voice>,
     /// Of every phrase: brand, amount, payee.
     vars: Masked<BTreeMap<String, String>>,
@@ -98,6 +101,8 @@ impl Desk {
             audio: InboundAudio::None,
             played: Played::default(),
             last_press: None,
+            screening: spec.script.screening,
+            seems: Sign::Person,
             voice: spec.voice,
             vars: Masked::new(vars),
             stage: Stage::Dialing,
@@ -255,7 +260,44 @@ impl Desk {
                 .last_press
                 .and_then(|press| press.duration_ms_of(key.digit, key.transport));
         }
-        self.decide_talk(verdict.reason);
+        self.decide_talk(self.refined(verdict.reason));
+    }
+
+    /// A call without a key, by what was heard instead. Nothing is ended by it that was not over.
+    fn refined(&self, reason: Reason) -> Reason {
+        if reason != Reason::NoInput || self.screening == ScreeningMode::Off {
+            return reason;
+        }
+        match self.seems {
+            Sign::LongGreeting => Reason::Voicemail,
+            Sign::Robot => Reason::CallScreened,
+            sign => certain(sign).unwrap_or(reason),
+        }
+    }
+
+    /// Listens for more than keys from now on, where the profile wants it.
+    pub(super) fn screen(&mut self) {
+        if self.screening != ScreeningMode::Off {
+            self.seem(Sign::Person);
+            self.with_leg(|leg, out| leg.screen(out));
+        }
+    }
+
+    fn seem(&mut self, sign: Sign) {
+        if let Some(flag) = std::mem::replace(&mut self.seems, sign).as_flag() {
+            self.report.unflag(flag);
+        }
+        if let Some(flag) = sign.as_flag() {
+            self.report.flag(flag);
+        }
+    }
+
+    /// What the call ends with when this was heard, if it is to end.
+    pub(super) fn machine(&self, sign: Sign) -> Option<Reason> {
+        match self.screening {
+            ScreeningMode::End => certain(sign),
+            ScreeningMode::Label | ScreeningMode::Off => None,
+        }
     }
 
     /// The end of an answered call, as far as the menu can know it.
@@ -422,6 +464,11 @@ impl Desk {
             MediaEvent::Quality(quality) => self.report.quality = *quality,
             MediaEvent::ClipDone { id, index } => self.played.done(*id, *index),
             MediaEvent::PlayStopped { id, index, played_ms } => self.played.stopped(*id, *index, *played_ms),
+            MediaEvent::Screened(found) => {
+                if self.decision.is_none() {
+                    self.seem(found.sign);
+                }
+            }
             // Of a stream that began before the answer it may be the network's ringback.
             MediaEvent::FirstPacket
             | MediaEvent::PlayDone { .. }
@@ -432,6 +479,17 @@ impl Desk {
             | MediaEvent::Refused(_)
             | MediaEvent::Unreachable => {}
         }
+    }
+}
+
+/// What answered, where that is sure enough to end a call by.
+const fn certain(sign: Sign) -> Option<Reason> {
+    match sign {
+        Sign::Beep => Some(Reason::Voicemail),
+        // The network answered in place of the number.
+        Sign::Sit => Some(Reason::Unreachable),
+        Sign::Fax => Some(Reason::SuspectMachine),
+        Sign::LongGreeting | Sign::Robot | Sign::Person => None,
     }
 }
 

@@ -104,6 +104,7 @@ impl Unanswered {
             MediaEvent::PressEnded { .. } => menu.handle(now, ivr::Input::Release, &mut silent),
             MediaEvent::FirstPacket
             | MediaEvent::Heard
+            | MediaEvent::Screened(_)
             | MediaEvent::ClipDone { .. }
             | MediaEvent::PlayDone { .. }
             | MediaEvent::UnnegotiatedEvents { .. }
@@ -164,6 +165,7 @@ impl Unanswered {
             return Phase::hang_up(desk, now, REASON_NO_MEDIA);
         }
         desk.with_leg(|leg, out| leg.answered(out));
+        desk.screen();
         desk.note_codec();
         Phase::run(desk, now, self.menu, ivr::Input::Answered)
     }

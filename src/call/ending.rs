@@ -60,6 +60,7 @@ impl Phase {
             | MediaEvent::PressEnded { .. }
             | MediaEvent::FirstPacket
             | MediaEvent::Heard
+            | MediaEvent::Screened(_)
             | MediaEvent::UnnegotiatedEvents { .. }
             | MediaEvent::DigitsSent
             | MediaEvent::Audio(_)

@@ -124,6 +124,13 @@ impl Leg {
         }
     }
 
+    /// Listens for more than keys from here on.
+    pub(super) fn screen(&self, out: &mut Vec<MediaCommand>) {
+        if self.is_agreed() {
+            out.push(MediaCommand::Screen);
+        }
+    }
+
     /// Plays one list of clips per line, in place of what plays; `private` when they speak a code. Tells the play's id and
     /// the codec; `None`: nobody would hear it.
     pub(super) fn play(

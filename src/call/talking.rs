@@ -56,7 +56,15 @@ impl Phase {
                 Self::run(desk, now, menu, ivr::Input::PlayDone)
             }
             MediaEvent::PressEnded { .. } => Self::run(desk, now, menu, ivr::Input::Release),
-            MediaEvent::DigitsSent => Self::run(desk, now, menu, ivr::Input::DigitsSent),
+            MediaEvent::DigitsSent => {
+                // Who answers at the extension is listened to afresh.
+                desk.screen();
+                Self::run(desk, now, menu, ivr::Input::DigitsSent)
+            }
+            MediaEvent::Screened(found) => match desk.machine(found.sign) {
+                Some(reason) => Self::run(desk, now, menu, ivr::Input::Machine(reason)),
+                None => Self::Talking { menu },
+            },
             MediaEvent::Refused(_) => {
                 desk.decide_reason(Reason::MediaFailed);
                 Self::hang_up(desk, now, REASON_NORMAL)

@@ -7,7 +7,7 @@ use reqwest::Url;
 use super::reader::{Report, Section};
 use super::sections::{count, millis, seconds};
 use super::types::*;
-use crate::model::{Digit, Method};
+use crate::model::{Digit, Method, ScreeningMode};
 
 pub(super) fn profiles(
     root: &mut Section<'_>,
@@ -66,6 +66,7 @@ fn profile(mut s: Section<'_>, name: String, webhook: &Webhook, report: &mut Rep
         quiet_after: millis(&mut s, "quiet_after_ms", 0..=10_000, 700, report),
         fraud_sentence: s.boolean("fraud_sentence", true, report),
         goodbye: s.boolean("goodbye", true, report),
+        screening: s.one_of("screening", &SCREENING, ScreeningMode::Label, report),
         ring: seconds(&mut s, "ring_s", 120.0, 30.0, report),
         no_18x: seconds(&mut s, "no_18x_s", 120.0, 20.0, report),
         ring_hard: seconds(&mut s, "ring_hard_s", 180.0, 45.0, report),
@@ -79,6 +80,12 @@ fn profile(mut s: Section<'_>, name: String, webhook: &Webhook, report: &mut Rep
     s.finish(report);
     profile
 }
+
+const SCREENING: [(&str, ScreeningMode); 3] = [
+    ("end", ScreeningMode::End),
+    ("label", ScreeningMode::Label),
+    ("off", ScreeningMode::Off),
+];
 
 /// `1`, as the built-in sentence says.
 const REVEAL: Digit = match Digit::from_event(1) {

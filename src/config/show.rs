@@ -306,6 +306,7 @@ fn show_profile(out: &mut Printer, profile: &Profile) {
     out.raw("quiet_after_ms", profile.quiet_after.as_millis());
     out.raw("fraud_sentence", profile.fraud_sentence);
     out.raw("goodbye", profile.goodbye);
+    out.text("screening", profile.screening.as_str());
     out.seconds("ring_s", profile.ring);
     out.seconds("no_18x_s", profile.no_18x);
     out.seconds("ring_hard_s", profile.ring_hard);

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::contents::Contents;
-use crate::model::{Cidr, Codec, Digit, Masked, Method, NumberValidation, SrtpPolicy, SrtpProfile};
+use crate::model::{
+    Cidr, Codec, Digit, Masked, Method, NumberValidation, ScreeningMode, SrtpPolicy, SrtpProfile,
+};
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -375,6 +377,8 @@ pub struct Profile {
     pub quiet_after: Duration,
     pub fraud_sentence: bool,
     pub goodbye: bool,
+    /// What is done about a machine that answers.
+    pub screening: ScreeningMode,
     pub ring: Duration,
     pub no_18x: Duration,
     pub ring_hard: Duration,

@@ -31,6 +31,8 @@ pub enum Input {
     DigitsSent,
     /// The deadline of [`Menu::poll_timeout`](super::Menu::poll_timeout) has come.
     Timeout,
+    /// A machine has answered, for certain: the reason to end with.
+    Machine(Reason),
     /// The callee hung up; every press made before is already in.
     HungUp,
     /// The verdict is durable.

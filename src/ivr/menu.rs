@@ -169,6 +169,7 @@ impl Menu {
             Input::PlayDone => state.play_done(&mut talk, &ask, now, out),
             Input::DigitsSent => state.digits_sent(&mut talk, now),
             Input::Timeout => state.timeout(&mut talk, &mut ask, now, out),
+            Input::Machine(reason) => state.machine(&talk, now, reason, out),
             Input::HungUp => state.hung_up(&talk, now, out),
             Input::Committed => state.committed(out),
         };

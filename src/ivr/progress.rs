@@ -93,6 +93,27 @@ impl State {
         }
     }
 
+    /// Left without a word. What keys have decided, or are about to, counts more; and before the extension is dialled
+    /// a machine is to be expected.
+    pub(super) fn machine(self, talk: &Talk, now: Instant, reason: Reason, out: &mut Vec<Output>) -> Self {
+        match self {
+            Self::Lead { .. } | Self::Playing { .. } | Self::Waiting { .. } => {
+                self.stop(out);
+                talk.conclude(now, reason, None, out)
+            }
+            state @ (Self::Unanswered { .. }
+            | Self::ExtensionWait { .. }
+            | Self::ExtensionDialing
+            | Self::HalfFraud { .. }
+            | Self::Quiet { .. }
+            | Self::Speaking { .. }
+            | Self::Spoken { .. }
+            | Self::Committing { .. }
+            | Self::Goodbye
+            | Self::Over) => state,
+        }
+    }
+
     pub(super) fn hung_up(self, talk: &Talk, now: Instant, out: &mut Vec<Output>) -> Self {
         match self {
             Self::Unanswered { .. } | Self::Committing { .. } | Self::Goodbye | Self::Over => Self::Over,

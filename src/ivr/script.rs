@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use super::phrase;
-use crate::model::Digit;
+use crate::model::{Digit, ScreeningMode};
 
 /// Everything about a menu that an operator may change. The defaults are those of the contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct Script {
     pub fraud_sentence: bool,
     /// Whether a verdict is followed by a goodbye.
     pub goodbye: bool,
+    /// What is done about a machine that answers.
+    pub screening: ScreeningMode,
 }
 
 /// Which key does what.
@@ -109,6 +111,7 @@ impl Default for Script {
             commit_wait: Duration::from_secs(5),
             fraud_sentence: true,
             goodbye: true,
+            screening: ScreeningMode::Label,
         }
     }
 }

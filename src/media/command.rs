@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::frame::Clip;
 pub use super::press::{DtmfMode, InfoKey, Press};
+pub use super::screening::{Screening, Sign};
 pub use super::stream::{Tape, TapeRules};
 use crate::model::{Codec, Digit, Digits, KeyTransport, QualityReport, SrtpKeys};
 
@@ -88,6 +89,9 @@ pub enum MediaCommand {
     Update(StreamConfig),
     /// The call was answered: what comes from now on is the callee's, and [`MediaEvent::Heard`] tells it.
     Answered,
+    /// Listens for more than keys from now on, afresh, and tells it by [`MediaEvent::Screened`]. The prompt waits for none
+    /// of it.
+    Screen,
     /// Plays the clips one after another, at once, in place of whatever plays; `id` comes back in the events.
     Play {
         id: u32,
@@ -146,6 +150,8 @@ pub enum MediaEvent {
     UnnegotiatedEvents {
         payload_type: u8,
     },
+    /// What [`MediaCommand::Screen`] found: certain once at most, a guess whenever it changes.
+    Screened(Screening),
     /// All keys of `SendDigits` have left.
     DigitsSent,
     Quality(QualityReport),

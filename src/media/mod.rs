@@ -1,5 +1,6 @@
 //! One call's audio as values: RTP and RTCP on the wire, G.711 and G.722, ready-made frames, telephone-event and
-//! in-band DTMF, one report per physical press, quality figures. PURE: no socket, no clock, no task, no thread.
+//! in-band DTMF, one report per physical press, what answered besides keys, quality figures. PURE: no socket, no
+//! clock, no task, no thread.
 //!
 //! What is not here: sockets and the timing wheel (`net::media_engine`), WAV files (`prompt`), SDP (`sdp`).
 //!
@@ -20,6 +21,7 @@ pub mod press;
 pub mod quality;
 pub mod rtcp;
 pub mod rtp;
+pub mod screening;
 pub mod srtp;
 pub mod telephone_event;
 pub mod tone;

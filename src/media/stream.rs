@@ -3,7 +3,8 @@
 //! ```text
 //!              command ─► playout ─┐
 //!                         keying  ─┼─► sender ─► next_packet (every ptime, silence in between)
-//! handle_rtp ─► receiver: source, payload type, order ─► telephone-event, tones ─► press ─► events
+//! handle_rtp ─► receiver: source, payload type, order ─┬► telephone-event, tones ─► press ─► events
+//!                                                      └► screening ─────────────────────────────► events
 //! handle_rtcp, next_rtcp: reports every 5 s
 //! ```
 //! Where keys are agreed, all of it passes a shield at the edge: what leaves is encrypted, and what comes is looked
@@ -25,6 +26,7 @@ mod impair;
 mod order;
 mod receive;
 mod recording;
+mod screen;
 mod send;
 mod shield;
 mod tape;
@@ -90,6 +92,7 @@ impl Stream {
         match command {
             MediaCommand::Start(config) | MediaCommand::Update(config) => self.update(config),
             MediaCommand::Answered => self.receiver.listen_for_callee(),
+            MediaCommand::Screen => self.receiver.screen(),
             MediaCommand::Play { id, clips, private } => self.playout.play(id, clips, private, events),
             MediaCommand::Stop => {
                 self.playout.stop(events);

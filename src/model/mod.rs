@@ -20,6 +20,7 @@ mod party;
 mod phone_number;
 mod phone_reading;
 mod region;
+mod screening;
 mod srtp;
 mod time;
 mod verification;
@@ -36,6 +37,7 @@ pub use outcome::{Outcome, Reason, Stage, Status, UnknownWord};
 pub use party::{Forwarded, ForwardedBy};
 pub use phone_number::{LineType, NumberError, NumberValidation, PhoneNumber};
 pub use region::Region;
+pub use screening::ScreeningMode;
 pub use srtp::{MASTER_KEY_LEN, MASTER_SALT_LEN_MAX, SrtpKey, SrtpKeys, SrtpPolicy, SrtpProfile, SrtpSuite};
 pub use time::UnixMillis;
 pub use verification::{

@@ -113,7 +113,8 @@ pub struct AttemptReport {
     /// 2xx to BYE, milliseconds.
     pub talk_ms: Option<u32>,
     /// Words that explain: `dtmf_mismatch`, `call_blocked`, `unwanted`, `forwarded`, `no_srtp_key`,
-    /// `possible_double_ring`, `no_callee_audio`, `silent_callee`.
+    /// `possible_double_ring`, `no_callee_audio`, `silent_callee`; heard besides keys: `beep`, `sit_tones`, `fax_tones`,
+    /// `long_greeting`, `screening_robot`.
     pub flags: Vec<String>,
     pub forwarded: Option<Forwarded>,
     /// P-Asserted-Identity of the telephone that was reached, masked.
@@ -142,6 +143,10 @@ impl AttemptReport {
         if !self.flags.iter().any(|f| f == word) {
             self.flags.push(word.to_owned());
         }
+    }
+
+    pub fn unflag(&mut self, word: &str) {
+        self.flags.retain(|flag| flag != word);
     }
 
     pub fn pressed(&mut self, digit: Digit, transport: KeyTransport) {

@@ -108,7 +108,7 @@ pub enum Step {
     Ringback {
         ms: u32,
     },
-    /// Speaks like a call-screening robot.
+    /// Speaks like a call-screening robot: a question, a pause for the answer, a request to wait.
     Screening,
     HangUp,
 }

@@ -13,6 +13,7 @@ mod http;
 mod phone;
 mod record;
 mod registrar;
+mod sound;
 
 pub use callee::{AtFirst, Callee, CalleeError, Dtmf, PressBy, Rejection, Rtp, Step, defaults, scripted};
 pub use carrier::{Chaos, SimConfig, SimError, Simulator};

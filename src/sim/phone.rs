@@ -8,10 +8,10 @@ use super::callee::{Callee, Dtmf, PressBy, Rejection, Rtp, Srtp, Step};
 use super::carrier::Exchange;
 use super::ear::{Ear, Heard};
 use super::record::{CallState, Record};
+use super::sound::{sine, speech, twelve_tones};
 use crate::ivr::phrase;
 use crate::media::command::{DtmfMode, Impairment, Keying, MediaCommand, MediaEvent, StreamConfig};
 use crate::media::frame::Clip;
-use crate::media::tone::{ToneGenerator, to_sample};
 use crate::model::{Codec, Digit, Digits, Entropy, KeyTransport, SrtpPolicy, SrtpProfile};
 use crate::net::media_engine::MediaLeg;
 use crate::net::sip_net::{CallQueue, Flow as Way, Flows, Inbound, RouteGuard};
@@ -36,6 +36,11 @@ const NAMING: [&str; 4] = [
     phrase::MATCH_CODE,
     phrase::SPEAK_CODE_INTRO,
 ];
+/// From the last word of a greeting to its beep.
+const BEFORE_BEEP_MS: u32 = 300;
+/// A screening robot's question, and its word after the answer.
+const QUESTION_MS: u32 = 6000;
+const PATIENCE_MS: u32 = 3000;
 /// A person takes a moment.
 const REACTION: Duration = Duration::from_millis(350);
 
@@ -302,7 +307,7 @@ impl Phone {
             Step::Greeting { ms, all_tones } => self.greeting(ms, all_tones).await,
             Step::Speak { ms } => self.play(speech(&self.exchange, ms)).await,
             Step::Ringback { ms } => self.play(sine("ringback", 440.0, ms)).await,
-            Step::Screening => self.play(speech(&self.exchange, 5000)).await,
+            Step::Screening => self.screening().await,
             Step::HangUp => {
                 self.signal(Input::Bye { reason: None }).await;
                 Flow::Over
@@ -465,6 +470,7 @@ impl Phone {
             }
             MediaEvent::FirstPacket
             | MediaEvent::Heard
+            | MediaEvent::Screened(_)
             | MediaEvent::ClipDone { .. }
             | MediaEvent::PressEnded { .. }
             | MediaEvent::UnnegotiatedEvents { .. }
@@ -710,16 +716,28 @@ impl Phone {
             .and_then(Digit::from_char)
     }
 
+    /// The beep comes a moment after the last word; then the machine records and says nothing more.
     async fn greeting(&mut self, ms: u32, all_tones: bool) -> Flow {
         let clip = if all_tones {
             twelve_tones(ms)
         } else {
             speech(&self.exchange, ms)
         };
-        if self.play(clip).await == Flow::Over {
+        if self.play(clip).await == Flow::Over || self.play(Clip::silence(BEFORE_BEEP_MS)).await == Flow::Over
+        {
             return Flow::Over;
         }
         self.play(sine("beep", 1000.0, 400)).await
+    }
+
+    /// Asks who calls and why, waits for an answer, and asks for patience while nobody comes.
+    async fn screening(&mut self) -> Flow {
+        if self.play(speech(&self.exchange, QUESTION_MS)).await == Flow::Over
+            || self.react(Until::Pause).await == Flow::Over
+        {
+            return Flow::Over;
+        }
+        self.play(speech(&self.exchange, PATIENCE_MS)).await
     }
 
     async fn hang_up_media(&mut self) {
@@ -738,48 +756,4 @@ async fn until_instant(deadline: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
     }
-}
-
-fn sine(name: &str, hz: f32, ms: u32) -> Clip {
-    let mut tone = ToneGenerator::new(hz, -13.0, 0.0, -99.0);
-    let pcm: Vec<i16> = (0..ms as usize * 8)
-        .map(|_| to_sample(tone.next_sample()))
-        .collect();
-    Clip::from_pcm(name, &pcm)
-}
-
-/// Every key of the telephone, 100 ms each with 100 ms between, over and over.
-fn twelve_tones(ms: u32) -> Clip {
-    let mut pcm: Vec<i16> = Vec::new();
-    let keys = "1234567890*#".chars().filter_map(Digit::from_char).cycle();
-    for key in keys {
-        if pcm.len() >= ms as usize * 8 {
-            break;
-        }
-        let mut tone = ToneGenerator::of(key);
-        pcm.extend((0..800).map(|_| to_sample(tone.next_sample())));
-        pcm.extend(std::iter::repeat_n(0, 800));
-    }
-    Clip::from_pcm("twelve-tones", &pcm)
-}
-
-/// A machine's greeting: one of our own sentences in the first voice of the box, over and over.
-fn speech(exchange: &Exchange, ms: u32) -> Clip {
-    let mut pcm: Vec<i16> = Vec::new();
-    let wanted = ms as usize * 8;
-    let clip = exchange
-        .voices
-        .first()
-        .and_then(|v| v.all_clips().max_by_key(|c| c.duration_ms).map(Arc::clone));
-    let Some(clip) = clip else {
-        return Clip::silence(ms);
-    };
-    let octets = clip.audio(Codec::Pcmu);
-    while pcm.len() < wanted && !octets.is_empty() {
-        let mut decoded = vec![0; octets.len()];
-        crate::media::codec::decode(Codec::Pcmu, octets, &mut decoded);
-        pcm.extend(decoded);
-    }
-    pcm.truncate(wanted);
-    Clip::from_pcm("greeting", &pcm)
 }

@@ -118,6 +118,8 @@ impl World<'_> {
                 task.leg.callee = Callee::Awaited;
                 self.rtp_of_phone(task);
             }
+            // No simulated callee here makes a sound of its own.
+            MediaCommand::Screen => {}
             MediaCommand::Play { id, clips, .. } => {
                 let clips = clips.iter().enumerate().map(|(index, clip)| {
                     (
@@ -512,6 +514,7 @@ fn describe(command: &MediaCommand) -> String {
         MediaCommand::Start(config) => format!("start to {}", config.remote),
         MediaCommand::Update(config) => format!("update to {}, sends {}", config.remote, config.send),
         MediaCommand::Answered => "answered".to_owned(),
+        MediaCommand::Screen => "screen".to_owned(),
         MediaCommand::Play { id, clips, .. } => {
             let names: Vec<&str> = clips.iter().map(|clip| clip.name.as_str()).collect();
             format!("play {id}: {}", names.join(" "))

@@ -6,6 +6,7 @@ mod failing_over;
 mod keys;
 mod random_input;
 mod reoffer;
+mod screening;
 mod seen;
 mod srtp;
 mod unanswered;

@@ -1,7 +1,7 @@
 //! Whatever the peer, the leg and the shell do, in whatever order: one outcome, in time, and silence after `Close`.
 use super::world::SDP;
 use super::*;
-use crate::media::command::{MediaEvent, MediaRefusal};
+use crate::media::command::{MediaEvent, MediaRefusal, Screening, Sign};
 use crate::model::{Entropy, Extension, KeyTransport, QualityReport, Reason};
 
 fn method(entropy: &mut Entropy) -> Method {
@@ -21,8 +21,9 @@ fn sdp(entropy: &mut Entropy) -> String {
 
 fn media_event(entropy: &mut Entropy) -> MediaEvent {
     let id = entropy.u32() % 6;
-    match entropy.below(8) {
+    match entropy.below(9) {
         0 => MediaEvent::FirstPacket,
+        8 => MediaEvent::Screened(screening(entropy)),
         1 => MediaEvent::ClipDone {
             id,
             index: usize::try_from(entropy.below(4)).unwrap(),
@@ -34,6 +35,22 @@ fn media_event(entropy: &mut Entropy) -> MediaEvent {
         6 => MediaEvent::Heard,
         _ if entropy.below(6) == 0 => MediaEvent::Refused(MediaRefusal::NotStarted("Play")),
         _ => MediaEvent::UnnegotiatedEvents { payload_type: 101 },
+    }
+}
+
+fn screening(entropy: &mut Entropy) -> Screening {
+    let sign = match entropy.below(12) {
+        0 => Sign::Beep,
+        1 => Sign::Sit,
+        2..=5 => Sign::LongGreeting,
+        6..=8 => Sign::Robot,
+        _ => Sign::Person,
+    };
+    Screening {
+        sign,
+        at_ms: 0,
+        first_speech_ms: 0,
+        tone: None,
     }
 }
 

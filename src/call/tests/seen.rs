@@ -14,6 +14,7 @@ pub(super) enum Seen {
     Update(StreamConfig),
     /// The leg was told that the callee speaks from now on.
     Answered,
+    Screen,
     /// Names of the clips.
     Play(Vec<String>),
     Stop,
@@ -107,6 +108,7 @@ impl World {
                 Seen::Start(_)
                     | Seen::Update(_)
                     | Seen::Answered
+                    | Seen::Screen
                     | Seen::Play(_)
                     | Seen::Stop
                     | Seen::Digits(_)

@@ -465,6 +465,7 @@ impl World {
             MediaCommand::Start(config) => self.see(Seen::Start(config)),
             MediaCommand::Update(config) => self.see(Seen::Update(config)),
             MediaCommand::Answered => self.see(Seen::Answered),
+            MediaCommand::Screen => self.see(Seen::Screen),
             MediaCommand::Play { id, clips, .. } => self.plays(id, &clips),
             MediaCommand::Stop => {
                 self.play = None;

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use super::order::{Item, Order};
 use super::recording::Recorder;
+use super::screen::Screen;
 use crate::media::codec;
 use crate::media::command::{MediaEvent, StreamConfig};
 use crate::media::keys::{Content, Keys, KeysConfig};
@@ -59,6 +60,8 @@ pub(super) struct Receiver {
     /// Of those, the ones not yet taken.
     srtp_rejected: u64,
     callee: Callee,
+    /// Only where it was asked for.
+    screen: Option<Box<Screen>>,
     sound: Sound,
     /// Until the first sound.
     sound_decoder: codec::Decoder,
@@ -102,6 +105,7 @@ impl Receiver {
             rejects: Rejects::default(),
             srtp_rejected: 0,
             callee: Callee::NotAwaited,
+            screen: None,
             sound: Sound::None(0),
             sound_decoder: codec::Decoder::default(),
         }
@@ -119,6 +123,11 @@ impl Receiver {
         if self.callee == Callee::NotAwaited {
             self.callee = Callee::Awaited;
         }
+    }
+
+    /// From now on more is listened for than keys.
+    pub(super) fn screen(&mut self) {
+        self.screen = Some(Screen::begin());
     }
 
     pub(super) const fn reject_unauthentic(&mut self) {
@@ -164,19 +173,28 @@ impl Receiver {
     }
 
     pub(super) fn poll(&mut self, now: Instant, events: &mut Vec<MediaEvent>) {
-        if self.poll_timeout().is_some_and(|(at, _)| now >= at) {
+        if self.keys.poll_timeout().is_some_and(|(at, _)| now >= at) {
             self.keys.poll(now, &mut self.presses);
             self.tell_presses(events);
+        }
+        if let Some(screen) = &mut self.screen {
+            screen.poll(now);
+            screen.tell(events);
         }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
-        self.keys.poll_timeout()
+        let screen = self.screen.as_ref().and_then(|screen| screen.poll_timeout());
+        let timeouts = [self.keys.poll_timeout(), screen];
+        timeouts.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// Audio that our side sent, for what of it comes back.
     pub(super) fn sent(&mut self, codec: Codec, octets: &[u8], g722_mean_square: f32, are_tones: bool) {
         self.keys.on_sent(codec, octets, g722_mean_square, are_tones);
+        if let Some(screen) = &mut self.screen {
+            screen.sent(codec, octets, g722_mean_square);
+        }
     }
 
     pub(super) fn handle(
@@ -286,10 +304,13 @@ impl Receiver {
             }
             Content::Other => Item::Other,
         };
-        let (keys, presses) = (&mut self.keys, &mut self.presses);
+        let (keys, presses, screen) = (&mut self.keys, &mut self.presses, &mut self.screen);
         self.order.take(packet.sequence, item, &mut |turn| {
             let arrival = Arrival::InOrder { lost: turn.lost };
             keys.on_packet(now, &turn.packet, arrival, presses);
+            if let (Some(screen), Content::Audio(codec)) = (screen.as_mut(), keys.content(&turn.packet)) {
+                screen.packet(now, codec, &turn.packet, turn.lost);
+            }
         });
     }
 
@@ -304,6 +325,7 @@ impl Receiver {
     }
 
     fn tell_presses(&mut self, events: &mut Vec<MediaEvent>) {
+        let pressed = self.presses.iter().any(|p| matches!(p, PressEvent::Pressed(_)));
         events.extend(self.presses.drain(..).map(|press| match press {
             PressEvent::Pressed(press) => MediaEvent::Press(press),
             PressEvent::Ended {
@@ -319,6 +341,13 @@ impl Receiver {
                 MediaEvent::UnnegotiatedEvents { payload_type }
             }
         }));
+        // A press counts before what is found in the same packet.
+        if let Some(screen) = &mut self.screen {
+            if pressed {
+                screen.key();
+            }
+            screen.tell(events);
+        }
     }
 }
 

@@ -362,6 +362,7 @@ fn name_of(command: &MediaCommand) -> &'static str {
         MediaCommand::Start(_) => "Start",
         MediaCommand::Update(_) => "Update",
         MediaCommand::Answered => "Answered",
+        MediaCommand::Screen => "Screen",
         MediaCommand::Play { .. } => "Play",
         MediaCommand::Stop => "Stop",
         MediaCommand::SendDigits { .. } => "SendDigits",
