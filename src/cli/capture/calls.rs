@@ -305,7 +305,7 @@ impl Dialled<'_> {
             }
         }
         // What one side only offers is not yet encrypted; the last word of each side counts.
-        let last = |address: SocketAddr| of(address).last().map(|line| line.secured);
+        let last = |address: SocketAddr| of(address).next_back().map(|line| line.secured);
         let (source, destination) = (last(flow.source), last(flow.destination));
         meaning.encrypted = source.or(destination) == Some(true) && destination.or(source) == Some(true);
         meaning
