@@ -26,4 +26,5 @@ mod torture {
     mod replay;
     mod server;
     mod spoofs;
+    mod spray;
 }

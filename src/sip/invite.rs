@@ -228,6 +228,9 @@ struct Core {
     retired: Vec<InviteUsage>,
     /// At most one for each target.
     late: Vec<LateWindow>,
+    /// Our CANCEL crossed the answer of one telephone: whether it reached the others of a fork nobody knows, so until then
+    /// each of them, unless it answers too, may ring.
+    rings_until: Option<Instant>,
     targets: Targets,
 }
 
@@ -265,6 +268,7 @@ impl InviteSession {
             legs: Vec::new(),
             retired: Vec::new(),
             late: Vec::new(),
+            rings_until: None,
             targets: Targets::new(config.failover.clone()),
         });
         let mut events = Vec::new();
@@ -311,6 +315,7 @@ impl InviteSession {
         let legs = self.core.legs.iter().map(InviteUsage::poll_timeout);
         let late = self.core.late.iter().map(|late| Some(late.deadline()));
         legs.chain(late)
+            .chain([self.core.rings_until.map(|at| (at, "telephones of a fork"))])
             .chain([self.core.ua.transactions.poll_timeout()])
             .fold(state, earliest)
     }
@@ -337,6 +342,7 @@ impl State {
             state = state.completion(now, completion, core, events);
         }
         core.late.retain(|late| late.deadline().0 > now);
+        core.rings_until = core.rings_until.filter(|at| *at > now);
         let mut dropped = Vec::new();
         for leg in &mut core.legs {
             leg.handle_timeout(now, &mut core.ua, &mut dropped);
@@ -383,7 +389,12 @@ impl State {
             }
             state => state,
         };
-        let open = core.ua.transactions.has_open_request() || core.legs.iter().any(|leg| !leg.is_gone());
+        if core.retired.is_empty() {
+            core.rings_until = None;
+        }
+        let open = core.ua.transactions.has_open_request()
+            || core.legs.iter().any(|leg| !leg.is_gone())
+            || core.rings_until.is_some();
         match state {
             Self::Closing if !open => {
                 events.push(Event::Ended);

@@ -212,6 +212,11 @@ impl Inviting {
         State::Closing
     }
 
+    /// A telephone was heard of beside the one whose dialog was taken out.
+    pub(super) const fn rings_elsewhere(&self) -> bool {
+        !self.early.is_empty()
+    }
+
     /// The early dialog with this To tag, taken out.
     pub(super) fn take_early(&mut self, tag: &str) -> Option<EarlyDialog> {
         let index = self

@@ -74,6 +74,9 @@ impl State {
                 usage.confirm(now, response);
                 core.acknowledge(&usage, request);
                 let intent = std::mem::replace(&mut inviting.intent, Intent::Answer);
+                if !matches!(intent, Intent::Answer) && inviting.rings_elsewhere() {
+                    core.rings_until = Some(now + core.ua.timers().t1_64());
+                }
                 inviting.close(now, core);
                 match intent {
                     Intent::Answer => {

@@ -71,6 +71,36 @@ fn a_2xx_that_crosses_the_cancel_gets_ack_and_bye() {
 }
 
 #[test]
+fn where_a_cancel_crossed_one_answer_the_other_telephones_of_the_fork_may_ring_for_64_t1() {
+    let crossed = || {
+        let mut rig = Rig::new();
+        rig.respond(180, "a");
+        rig.respond(180, "b");
+        cancel(&mut rig);
+        rig.answer("a");
+        let late = rig.response(&Method::Cancel, 481, "a");
+        rig.receive(late);
+        let ok = rig.response(&Method::Bye, 200, "a");
+        rig.receive(ok);
+        rig
+    };
+    let mut rig = crossed();
+    rig.advance(31_000);
+    assert!(!rig.events.contains(&Event::Ended), "the other one may ring");
+    rig.advance(2_000);
+    assert_eq!(rig.events.last(), Some(&Event::Ended));
+    // One that answers too is ended, and then nothing rings any more.
+    let mut rig = crossed();
+    rig.advance(1_000);
+    rig.answer("b");
+    assert_eq!(rig.count(&Method::Bye), 2);
+    assert!(!rig.events.contains(&Event::Ended));
+    let ok = rig.response(&Method::Bye, 200, "b");
+    rig.receive(ok);
+    assert_eq!(rig.events.last(), Some(&Event::Ended));
+}
+
+#[test]
 fn a_2xx_before_any_1xx_after_the_wish_to_cancel_gets_ack_and_bye_and_no_cancel() {
     let mut rig = Rig::new();
     cancel(&mut rig);
