@@ -135,7 +135,7 @@ const ENCRYPTED: [Encrypted; 3] = [
 ];
 
 /// Apart from the others: tshark reads the SDP of no TLS, so it cannot tell what these packets are.
-const RTP_PORTS: &str = "30000-30999";
+pub(super) const SEALED_RTP_PORTS: &str = "30000-30999";
 
 /// Over TLS: baresip must hear our prompt, and we its key.
 async fn encrypted(
@@ -148,7 +148,7 @@ async fn encrypted(
         target: format!("{ADDRESS}:{TLS_PORT};transport=tls"),
         sip: format!("listen = [\"udp:{ADDRESS}:0\"]"),
         trunk: call.trunk,
-        rtp_ports: RTP_PORTS,
+        rtp_ports: SEALED_RTP_PORTS,
         ..Settings::default()
     };
     let mut server = Server::start(directory, &settings).await?;
