@@ -357,3 +357,29 @@ fn run_in_transaction(
     run("COMMIT")?;
     Ok(results)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::StoreOptions;
+    use super::super::statement::get;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_commit_is_synced_as_its_jobs_ask_each_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", dir.path().join("x.db").display());
+        let mut options = StoreOptions::new(url, Arc::new(|_| String::new()));
+        options.gather = Duration::ZERO;
+        let connect = Connect::new(&options).unwrap();
+        let conn = connect.to_write().unwrap();
+        let writer = Writer::start(conn, connect, options.gather, options.render, Changes::new()).unwrap();
+        let set = |tx: Tx<'_>| get::<i64>(&query("PRAGMA synchronous").fetch_one(tx.conn)?, "synchronous");
+        for _ in 0..3 {
+            // 1: NORMAL, which in a write-ahead log syncs no commit; 2: FULL.
+            assert_eq!(writer.write(Haste::Unsynced, set).await, Ok(1));
+            assert_eq!(writer.write(Haste::Soon, set).await, Ok(2));
+            assert_eq!(writer.write(Haste::Unsynced, set).await, Ok(1));
+            assert_eq!(writer.write(Haste::Now, set).await, Ok(2));
+        }
+    }
+}
