@@ -55,7 +55,7 @@ impl Sqlite {
     }
 
     pub(in super::super) async fn free_number(&self, attempt: AttemptId) -> Result<(), StoreError> {
-        self.write_unsynced(move |tx| free_number(tx, attempt)).await
+        self.write_idly(move |tx| free_number(tx, attempt)).await
     }
 
     pub(in super::super) async fn finish_report(

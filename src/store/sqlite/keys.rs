@@ -76,7 +76,7 @@ impl Sqlite {
 
     pub(in super::super) async fn key_touch(&self, id: &str, now: UnixMillis) -> Result<(), StoreError> {
         let id = id.to_owned();
-        self.write_unsynced(move |tx| {
+        self.write_idly(move |tx| {
             query("UPDATE api_keys SET last_used_at = ?1 WHERE id = ?2 AND coalesce(last_used_at, 0) <= ?3")
                 .bind(now.0)
                 .bind(id)

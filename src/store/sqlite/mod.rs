@@ -88,6 +88,15 @@ impl Sqlite {
         self.writer.write(Haste::Soon, work).await
     }
 
+    /// For what nobody waits for and a power cut may forget.
+    async fn write_idly<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.writer.write(Haste::Idle, work).await
+    }
+
     /// For what may be forgotten in a power cut, and is then done again.
     async fn write_unsynced<T, F>(&self, work: F) -> Result<T, StoreError>
     where

@@ -69,7 +69,7 @@ impl Sqlite {
     }
 
     pub(in super::super) async fn outbox_result(&self, tried: DeliveryTry) -> Result<(), StoreError> {
-        self.write_unsynced(move |tx| settle_try(tx, tried)).await
+        self.write_idly(move |tx| settle_try(tx, tried)).await
     }
 
     pub(in super::super) async fn deliveries(

@@ -3,6 +3,8 @@
 //! Does: keep statements prepared, turn the engine's failures into [`StoreError`]. Does not: know a table.
 //! Everything here blocks: it runs on the writer's thread or on one that may block ([`super::readers`]).
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -59,7 +61,7 @@ impl<'q> Statement<'q> {
 
     fn fetch(self, conn: &Connection, rows_max: usize) -> Result<Vec<Row>, StoreError> {
         let mut statement = self.prepared(conn)?;
-        let names: Arc<[Box<str>]> = statement.column_names().map(Box::from).collect();
+        let names = names_of(self.sql, &statement);
         let mut cursor = statement.raw_query();
         let mut rows = Vec::new();
         while rows.len() < rows_max
@@ -74,7 +76,7 @@ impl<'q> Statement<'q> {
         Ok(rows)
     }
 
-    fn prepared(self, conn: &Connection) -> Result<CachedStatement<'_>, StoreError> {
+    fn prepared<'c>(&self, conn: &'c Connection) -> Result<CachedStatement<'c>, StoreError> {
         let mut statement = conn.prepare_cached(self.sql).map_err(engine_error)?;
         for (index, parameter) in self.parameters.iter().enumerate() {
             statement
@@ -83,6 +85,22 @@ impl<'q> Statement<'q> {
         }
         Ok(statement)
     }
+}
+
+type Names = Arc<[Box<str>]>;
+
+thread_local! {
+    /// Column names by statement: to ask the engine each time would allocate each of them once a query.
+    static NAMES: RefCell<HashMap<&'static str, Names>> = RefCell::default();
+}
+
+fn names_of(sql: &'static str, statement: &CachedStatement<'_>) -> Names {
+    NAMES.with_borrow_mut(|known| {
+        let names = known
+            .entry(sql)
+            .or_insert_with(|| statement.column_names().into_iter().map(Box::from).collect());
+        Arc::clone(names)
+    })
 }
 
 /// A value on its way in.
@@ -154,7 +172,7 @@ impl<'q> From<&'q Option<String>> for Parameter<'q> {
 /// A row that was read.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
-    names: Arc<[Box<str>]>,
+    names: Names,
     values: Vec<Value>,
 }
 

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Invariants:
-//! - A commit is synced to disk but where all jobs of its group are [`Haste::Unsynced`]; the next synced one covers it.
+//! - A commit is synced to disk but where no job of its group asks for it; the next synced one covers it.
 //! - No caller is answered, and no watcher woken, before the commit that holds its change.
 //! - A job that fails for a reason of its own is rolled back to its savepoint and spoils no other.
 //! - A failure of the engine ends the whole group: nothing of it is kept, everybody is told.
@@ -31,17 +31,28 @@ const QUEUE_WAIT: Duration = Duration::from_secs(5);
 
 /// Under load, synced commits begin no closer together: a sync costs as much as ten writes.
 const SYNC_EVERY: Duration = Duration::from_millis(3);
+/// Nor closer than this many times what the last one took, up to the time in which commits are gathered: where the
+/// disk is slow or the machine is full, more share a commit.
+const SYNC_SPACING: u32 = 4;
 
 /// What a write asks of its commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Haste {
-    /// At once, and on disk only with the next one that is: a power cut may forget it, a crash of the process not. For
-    /// what is told again when it was forgotten.
+    /// With the next commit, after a little while at most, and on disk only with one that is: a power cut may forget
+    /// it, a crash of the process not. For what is done again when it was forgotten, and what nobody waits for.
+    Idle,
+    /// At once, and on disk like [`Haste::Idle`].
     Unsynced,
     /// On disk, after a little while in which others may come to share the commit: nobody waits for it.
     Soon,
     /// On disk, at once.
     Now,
+}
+
+impl Haste {
+    fn is_synced(self) -> bool {
+        self >= Self::Soon
+    }
 }
 
 /// What a write may use while its transaction is open.
@@ -120,7 +131,7 @@ impl Writer {
             render,
             changes,
             is_syncing: true,
-            synced_at: None,
+            synced: None,
         };
         std::thread::Builder::new()
             .name("store-writer".into())
@@ -176,8 +187,8 @@ struct WriterThread {
     changes: Changes,
     /// What `conn` is set to.
     is_syncing: bool,
-    /// When the last synced group began.
-    synced_at: Option<Instant>,
+    /// When the last synced group began, and how long it took.
+    synced: Option<(Instant, Duration)>,
 }
 
 /// Jobs that share a commit.
@@ -186,27 +197,48 @@ type Jobs = Vec<Box<dyn Job>>;
 /// What has come and not been committed.
 #[derive(Default)]
 struct Waiting {
-    unsynced: Jobs,
-    synced: Jobs,
-    /// When the first of `synced` came.
-    since: Option<Instant>,
+    unsynced: Pile,
+    synced: Pile,
     close: Option<oneshot::Sender<()>>,
+}
+
+#[derive(Default)]
+struct Pile {
+    jobs: Jobs,
+    /// The most haste among them.
+    haste: Option<Haste>,
+    /// When the first of them came.
+    since: Option<Instant>,
+}
+
+impl Pile {
+    fn add(&mut self, job: Box<dyn Job>) {
+        self.since.get_or_insert_with(Instant::now);
+        self.haste = self.haste.max(Some(job.haste()));
+        self.jobs.push(job);
+    }
 }
 
 impl Waiting {
     fn take(&mut self, message: Message) {
         match message {
-            Message::Job(job) if job.haste() == Haste::Unsynced => self.unsynced.push(job),
-            Message::Job(job) => {
-                self.since.get_or_insert_with(Instant::now);
-                self.synced.push(job);
-            }
+            Message::Job(job) if job.haste().is_synced() => self.synced.add(job),
+            Message::Job(job) => self.unsynced.add(job),
             Message::Close(reply) => self.close = Some(reply),
         }
     }
 
     fn is_full(&self) -> bool {
-        self.close.is_some() || self.synced.len() >= GROUP_MAX || self.unsynced.len() >= GROUP_MAX
+        self.close.is_some() || self.synced.jobs.len() >= GROUP_MAX || self.unsynced.jobs.len() >= GROUP_MAX
+    }
+
+    /// What leaves now: what is not synced goes along with what is, but not the other way round.
+    fn leave(&mut self, with_synced: bool) -> Jobs {
+        let mut jobs = std::mem::take(&mut self.unsynced).jobs;
+        if with_synced {
+            jobs.append(&mut std::mem::take(&mut self.synced).jobs);
+        }
+        jobs
     }
 }
 
@@ -219,13 +251,13 @@ impl WriterThread {
             {
                 waiting.take(message);
             }
-            if !waiting.unsynced.is_empty() {
-                self.run_group(std::mem::take(&mut waiting.unsynced));
-                continue;
-            }
-            let wait = self
-                .leaves_at(&waiting)
-                .map(|at| at.saturating_duration_since(Instant::now()));
+            let now = Instant::now();
+            let synced_at = self.synced_leave_at(&waiting, now);
+            let leave_at = synced_at
+                .into_iter()
+                .chain(self.unsynced_leave_at(&waiting))
+                .min();
+            let wait = leave_at.map(|at| at.saturating_duration_since(now));
             let came = match wait {
                 None => queue.recv().ok(),
                 Some(wait) if !wait.is_zero() => match queue.recv_timeout(wait) {
@@ -234,8 +266,7 @@ impl WriterThread {
                     Err(RecvTimeoutError::Disconnected) => None,
                 },
                 Some(_) => {
-                    waiting.since = None;
-                    self.run_group(std::mem::take(&mut waiting.synced));
+                    self.run_group(waiting.leave(synced_at.is_some_and(|at| at <= now)));
                     let Some(reply) = waiting.close.take() else {
                         continue;
                     };
@@ -248,24 +279,33 @@ impl WriterThread {
             match came {
                 Some(message) => waiting.take(message),
                 // Every handle is gone, and so are all that could wait for an answer.
-                None => return self.run_group(waiting.synced),
+                None => return self.run_group(waiting.leave(true)),
             }
         }
     }
 
-    /// Until when what waits may wait for others to share its commit. `None`: nothing waits.
-    fn leaves_at(&self, waiting: &Waiting) -> Option<Instant> {
+    /// Until when what is to be synced may wait for others to share its commit. `None`: nothing waits.
+    fn synced_leave_at(&self, waiting: &Waiting, now: Instant) -> Option<Instant> {
         if waiting.is_full() {
-            return Some(Instant::now());
+            return Some(now);
         }
-        let since = waiting.since?;
-        let after_the_last = self
-            .synced_at
-            .map_or(since, |at| at + self.gather.min(SYNC_EVERY));
-        match waiting.synced.iter().map(|job| job.haste()).max() {
-            Some(Haste::Now) => Some(after_the_last),
-            Some(Haste::Soon | Haste::Unsynced) | None => Some(since + self.gather),
-        }
+        let since = waiting.synced.since?;
+        Some(match (waiting.synced.haste, self.synced) {
+            (Some(Haste::Now), Some((began, took))) => {
+                let spacing = (took * SYNC_SPACING).max(SYNC_EVERY);
+                began + spacing.min(self.gather)
+            }
+            (Some(Haste::Now), None) => since,
+            _ => since + self.gather,
+        })
+    }
+
+    fn unsynced_leave_at(&self, waiting: &Waiting) -> Option<Instant> {
+        let since = waiting.unsynced.since?;
+        Some(match waiting.unsynced.haste {
+            Some(Haste::Unsynced) => since,
+            _ => since + self.gather,
+        })
     }
 
     fn run_group(&mut self, mut group: Jobs) {
@@ -298,7 +338,7 @@ impl WriterThread {
                 self.connect.to_write()?
             }
         };
-        let must_sync = group.iter().any(|job| job.haste() != Haste::Unsynced);
+        let must_sync = group.iter().any(|job| job.haste().is_synced());
         if must_sync != self.is_syncing {
             let set = if must_sync {
                 "PRAGMA synchronous = FULL"
@@ -308,10 +348,11 @@ impl WriterThread {
             query(set).execute(&conn)?;
             self.is_syncing = must_sync;
         }
-        if must_sync {
-            self.synced_at = Some(Instant::now());
-        }
+        let began = Instant::now();
         let done = run_in_transaction(&conn, group, signals, &self.render);
+        if must_sync {
+            self.synced = Some((began, began.elapsed()));
+        }
         // A connection that cannot even roll back is dropped: SQLite rolls back for it.
         if conn.is_autocommit() || conn.execute_batch("ROLLBACK").is_ok() {
             self.conn = Some(conn);
@@ -381,5 +422,34 @@ mod tests {
             assert_eq!(writer.write(Haste::Unsynced, set).await, Ok(1));
             assert_eq!(writer.write(Haste::Now, set).await, Ok(2));
         }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_goes_along_with_the_next_commit() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", dir.path().join("x.db").display());
+        let mut options = StoreOptions::new(url, Arc::new(|_| String::new()));
+        // Alone it would wait for as long.
+        options.gather = Duration::from_secs(3600);
+        let connect = Connect::new(&options).unwrap();
+        let conn = connect.to_write().unwrap();
+        conn.execute_batch("CREATE TABLE t (x TEXT) STRICT").unwrap();
+        let writer = Writer::start(conn, connect, options.gather, options.render, Changes::new()).unwrap();
+        let add = |tx: Tx<'_>| query("INSERT INTO t VALUES ('x')").execute(tx.conn);
+        let count = |tx: Tx<'_>| {
+            get::<i64>(
+                &query("SELECT count(*) AS rows FROM t").fetch_one(tx.conn)?,
+                "rows",
+            )
+        };
+        for haste in [Haste::Now, Haste::Unsynced] {
+            let before = writer.write(haste, count).await.unwrap();
+            let (idle, hasty) = tokio::join!(writer.write(Haste::Idle, add), writer.write(haste, count));
+            assert_eq!((idle, hasty), (Ok(1), Ok(before + 1)), "{haste:?}");
+        }
+        // What is to be synced does not leave without: here it waits for the end.
+        let soon = writer.write(Haste::Soon, add);
+        let (soon, closed) = tokio::join!(soon, writer.close());
+        assert_eq!((soon, closed), (Ok(1), Ok(())));
     }
 }
