@@ -6,6 +6,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 
 use super::{ApiState, Code, Problem, key};
+use crate::model::UnixMillis;
 use crate::store::{ApiKey, Scope, Visibility};
 
 /// The key of the request, checked: known, neither expired nor revoked.
@@ -96,15 +97,29 @@ async fn authenticate(parts: &Parts, state: &ApiState) -> Result<Caller, Problem
     let unknown = || unauthorized("the API key is unknown, expired or revoked");
     let hash = key::hash(token.trim()).ok_or_else(unknown)?;
     let now = state.now();
-    let found = state.store().key_by_hash(&hash).await?;
-    let key = found.filter(|key| key.is_valid(now)).ok_or_else(unknown)?;
-    if key.is_to_be_noted(now)
+    let key = match state.keys().get(&hash, now) {
+        Some(key) => key,
+        None => look_up(hash, now, state).await?.ok_or_else(unknown)?,
+    };
+    if !key.is_valid(now) {
+        return Err(unknown());
+    }
+    Ok(Caller { key })
+}
+
+async fn look_up(hash: [u8; 32], now: UnixMillis, state: &ApiState) -> Result<Option<ApiKey>, Problem> {
+    let Some(key) = state.store().key_by_hash(&hash).await? else {
+        return Ok(None);
+    };
+    if key.is_valid(now)
+        && key.is_to_be_noted(now)
         && let Err(error) = state.store().key_touch(&key.id, now).await
     {
         // The time of last use is a convenience: the request does not fail for it.
         tracing::debug!(%error, "last use of the API key was not noted");
     }
-    Ok(Caller { key })
+    state.keys().keep(hash, key.clone(), now);
+    Ok(Some(key))
 }
 
 pub(super) fn client_address(parts: &Parts, state: &ApiState) -> IpAddr {

@@ -25,6 +25,7 @@ mod health;
 mod intake;
 mod jws;
 pub mod key;
+mod key_cache;
 mod limiter;
 mod log;
 mod numbers;

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use tokio::sync::{Semaphore, watch};
 
+use super::key_cache::KeyCache;
 use super::limiter::FailureLimiter;
 use super::{ApiConfig, Code, Problem, ResultSigner};
 use crate::model::{Entropy, UnixMillis};
@@ -34,6 +35,7 @@ struct Inner {
     signer: ResultSigner,
     admission: Admission,
     failures: FailureLimiter,
+    keys: KeyCache,
     streams: Arc<Semaphore>,
     entropy: Mutex<Entropy>,
     clock: Clock,
@@ -56,6 +58,7 @@ impl ApiState {
             config: RwLock::new(Arc::new(config)),
             admission,
             failures: FailureLimiter::default(),
+            keys: KeyCache::default(),
             entropy: Mutex::new(entropy),
             clock,
             recorder: OnceLock::new(),
@@ -124,6 +127,10 @@ impl ApiState {
 
     pub(super) fn failures(&self) -> &FailureLimiter {
         &self.0.failures
+    }
+
+    pub(super) fn keys(&self) -> &KeyCache {
+        &self.0.keys
     }
 
     /// A place among the long polls and streams; held until dropped.
