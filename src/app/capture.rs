@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::config::{CaptureRtp, Config};
 use crate::dialer::Recording;
 use crate::net::sip_trace::{Direction, SipTrace, TraceSink, Traced};
-use crate::sip::message::{Message, Method, Numbers};
+use crate::sip::message::{Message, Numbers};
 use crate::telemetry::{Captured, FlightRecorder, HepConfig, HepExporter, IpProtocol, Way};
 
 struct HepSink {
@@ -33,7 +33,7 @@ pub(super) fn with_capture(config: &Config, trace: SipTrace) -> std::io::Result<
 
 /// `trace`, and the flight recorder beside it where it keeps any call.
 pub(super) fn with_recorder(config: &Config, trace: SipTrace) -> (SipTrace, FlightRecorder) {
-    let recorder = FlightRecorder::new(config.capture.calls);
+    let recorder = FlightRecorder::new(config.capture.calls, redacted);
     let trace = match config.capture.calls {
         0 => trace,
         _ => trace.with(Arc::new(RecorderSink(recorder.clone()))),
@@ -57,23 +57,26 @@ pub(super) fn recording(config: &Config, recorder: &FlightRecorder) -> Option<Re
     })
 }
 
+fn redacted(octets: &[u8]) -> Option<Vec<u8>> {
+    Some(Message::parse(octets).ok()?.for_capture(Numbers::Masked))
+}
+
 struct RecorderSink(FlightRecorder);
 
 impl TraceSink for RecorderSink {
     /// The first INVITE that we send opens the record of its call.
     fn take(&self, traced: &Traced<'_>) {
-        let Ok(message) = traced.message else { return };
-        let Ok(call_id) = message.headers().call_id() else {
-            return;
-        };
-        let ours = matches!(message, Message::Request(request) if request.method == Method::Invite);
-        if ours && traced.direction == Direction::Sent {
+        let Some(call_id) = traced.call_id() else { return };
+        if traced.is_invite() && traced.direction == Direction::Sent {
             self.0.open(call_id);
         }
-        self.0
-            .note(call_id, way(traced.direction), traced.local, traced.peer, || {
-                message.for_capture(Numbers::Masked)
-            });
+        self.0.note(
+            call_id,
+            way(traced.direction),
+            traced.local,
+            traced.peer,
+            traced.octets,
+        );
     }
 
     fn flush(&self, _: Duration) {}
@@ -89,7 +92,7 @@ const fn way(direction: Direction) -> Way {
 impl TraceSink for HepSink {
     /// What is no SIP is not sent: nobody knows what stands in it.
     fn take(&self, traced: &Traced<'_>) {
-        let Ok(message) = traced.message else { return };
+        let Ok(message) = traced.message() else { return };
         self.exporter.send(Captured {
             way: way(traced.direction),
             protocol: match traced.transport.via_name() {

@@ -13,6 +13,7 @@
 //! Invariants:
 //! - Without a sink it reads nothing, formats nothing and owns no thread.
 //! - No control character of a peer reaches the terminal.
+use std::cell::OnceCell;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -46,9 +47,32 @@ pub struct Traced<'a> {
     pub local: SocketAddr,
     pub peer: SocketAddr,
     /// On the wire.
-    pub octets: usize,
+    pub octets: &'a [u8],
+    parsed: Option<&'a Result<Message, ParseError>>,
+    /// What we sent is read only for a sink that asks.
+    read: OnceCell<Result<Message, ParseError>>,
+}
+
+impl Traced<'_> {
     /// Or what was wrong with it.
-    pub message: &'a Result<Message, ParseError>,
+    pub fn message(&self) -> &Result<Message, ParseError> {
+        self.parsed
+            .unwrap_or_else(|| self.read.get_or_init(|| Message::parse(self.octets)))
+    }
+
+    /// Of what we sent it is found without reading the rest: we write each name one way.
+    pub fn call_id(&self) -> Option<&str> {
+        if let Some(parsed) = self.parsed {
+            return parsed.as_ref().ok()?.headers().call_id().ok();
+        }
+        let text = std::str::from_utf8(self.octets).ok()?;
+        let head = text.split("\r\n\r\n").next()?;
+        head.split("\r\n").find_map(|line| line.strip_prefix("Call-ID: "))
+    }
+
+    pub fn is_invite(&self) -> bool {
+        self.octets.starts_with(b"INVITE ")
+    }
 }
 
 /// Whoever is told of every message. It must not wait: a call stands behind it.
@@ -87,7 +111,7 @@ impl SipTrace {
         transport: Transport,
         source: SocketAddr,
         local: SocketAddr,
-        octets: usize,
+        octets: &[u8],
         message: &Result<Message, ParseError>,
     ) {
         self.tell(&Traced {
@@ -96,7 +120,8 @@ impl SipTrace {
             local,
             peer: source,
             octets,
-            message,
+            parsed: Some(message),
+            read: OnceCell::new(),
         });
     }
 
@@ -110,8 +135,9 @@ impl SipTrace {
             transport,
             local,
             peer: to,
-            octets: octets.len(),
-            message: &Message::parse(octets),
+            octets,
+            parsed: None,
+            read: OnceCell::new(),
         });
     }
 
@@ -154,7 +180,7 @@ enum Entry {
 
 impl TraceSink for TextSink {
     fn take(&self, traced: &Traced<'_>) {
-        let text = match (traced.message, traced.direction) {
+        let text = match (traced.message(), traced.direction) {
             (Ok(message), _) => message.masked(),
             (Err(error), Direction::Received) => format!("[not SIP: {error}]\n"),
             (Err(_), Direction::Sent) => "[not shown: expected a whole SIP message]\n".to_owned(),
@@ -199,7 +225,7 @@ impl TextSink {
 fn entry(traced: &Traced<'_>, text: &str) -> String {
     let at = now().to_rfc3339();
     let transport = traced.transport.via_name().to_ascii_lowercase();
-    let (local, peer, octets) = (traced.local, traced.peer, traced.octets);
+    let (local, peer, octets) = (traced.local, traced.peer, traced.octets.len());
     let (what, from, to) = match traced.direction {
         Direction::Sent => ("sent", local, peer),
         Direction::Received => ("received", peer, local),

@@ -245,7 +245,7 @@ impl Shared {
         let parsed = Message::parse(datagram);
         self.router
             .trace
-            .received(Transport::Udp, source, listener.local, datagram.len(), &parsed);
+            .received(Transport::Udp, source, listener.local, datagram, &parsed);
         match parsed {
             Ok(message) => self.router.route(Inbound {
                 message,

@@ -9,7 +9,8 @@
 //! - Only a call that we place opens a record, so strangers push nobody out.
 //! - The memory is bounded: calls, messages of a call, octets of a message; RTP by its seats, one for each call that is being
 //!   recorded, as many as calls are kept. What finds no room is left out and counted (`ringproof_capture_…_total`).
-//! - RTP comes redacted: this room sees what may be kept, and nothing else.
+//! - RTP comes redacted. SIP is kept as it was on the wire, in memory only, and redacted when a reader asks for it: of a
+//!   hundred calls that pass, one is looked at.
 //! - Streams are written as datagrams too, one for each message, between the same addresses and ports: a capture of TLS could
 //!   not be read at all.
 use std::collections::{BTreeMap, VecDeque};
@@ -41,10 +42,14 @@ pub enum CaptureError {
     TooLong(usize),
 }
 
+/// A SIP message as a reader may see it; `None`: not at all.
+pub type Redact = fn(&[u8]) -> Option<Vec<u8>>;
+
 /// Handle of the recorder; clones share it.
 #[derive(Clone, Debug)]
 pub struct FlightRecorder {
     inner: Arc<Mutex<Inner>>,
+    redact: Redact,
     /// Calls whose RTP is being recorded.
     seats: Arc<AtomicUsize>,
     calls_max: usize,
@@ -62,6 +67,7 @@ struct Inner {
 /// What is kept of one call.
 #[derive(Debug, Default)]
 struct Kept {
+    /// As they were on the wire.
     messages: Vec<Record>,
     rtp: Option<Arc<dyn Recorded>>,
 }
@@ -101,20 +107,21 @@ impl Drop for Seat {
     }
 }
 
-/// One message as a reader may see it.
+/// One message, or one packet.
 #[derive(Debug, Clone)]
 struct Record {
     since_epoch: Duration,
     source: SocketAddr,
     destination: SocketAddr,
-    payload: Vec<u8>,
+    payload: Box<[u8]>,
 }
 
 impl FlightRecorder {
     /// Keeps the last `calls_max` calls.
     #[must_use]
-    pub fn new(calls_max: usize) -> Self {
+    pub fn new(calls_max: usize, redact: Redact) -> Self {
         Self {
+            redact,
             inner: Arc::new(Mutex::new(Inner {
                 calls_max,
                 calls: BTreeMap::new(),
@@ -153,25 +160,14 @@ impl FlightRecorder {
         inner.calls.insert(call_id.to_owned(), Kept::default());
     }
 
-    /// One message of a call; `payload` is asked for only where the call is kept.
-    pub fn note(
-        &self,
-        call_id: &str,
-        way: Way,
-        local: SocketAddr,
-        peer: SocketAddr,
-        payload: impl FnOnce() -> Vec<u8>,
-    ) {
+    /// One message of a call, as it was on the wire.
+    pub fn note(&self, call_id: &str, way: Way, local: SocketAddr, peer: SocketAddr, payload: &[u8]) {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut inner = self.inner();
         let Some(kept) = inner.calls.get(call_id).map(|kept| kept.messages.len()) else {
             return;
         };
-        if kept >= MESSAGES_MAX {
-            return left_out();
-        }
-        let payload = payload();
-        if payload.len() > OCTETS_MAX {
+        if kept >= MESSAGES_MAX || payload.len() > OCTETS_MAX {
             return left_out();
         }
         let local = inner.ways.seen(local, peer);
@@ -184,7 +180,7 @@ impl FlightRecorder {
                 since_epoch,
                 source,
                 destination,
-                payload,
+                payload: payload.into(),
             });
         }
     }
@@ -204,6 +200,10 @@ impl FlightRecorder {
         if records.is_empty() {
             return Ok(None);
         }
+        records.retain_mut(|record| {
+            let shown = (self.redact)(&record.payload).filter(|shown| shown.len() <= OCTETS_MAX);
+            shown.map(|shown| record.payload = shown.into()).is_some()
+        });
         for rtp in rtp {
             rtp.packets(&mut |packet| records.push(packet.into()));
         }
@@ -236,7 +236,7 @@ impl From<RecordedPacket> for Record {
             since_epoch: packet.since_epoch,
             source: packet.source,
             destination: packet.destination,
-            payload: packet.payload,
+            payload: packet.payload.into(),
         }
     }
 }
@@ -281,7 +281,12 @@ mod tests {
 
     fn note(recorder: &FlightRecorder, call_id: &str, way: Way, payload: &str) {
         let (local, peer) = (LOCAL.parse().unwrap(), PEER.parse().unwrap());
-        recorder.note(call_id, way, local, peer, || payload.as_bytes().to_vec());
+        recorder.note(call_id, way, local, peer, payload.as_bytes());
+    }
+
+    /// What nobody may see is in small letters.
+    fn shout(octets: &[u8]) -> Option<Vec<u8>> {
+        (octets != b"hidden").then(|| octets.to_ascii_uppercase())
     }
 
     fn ids(ids: &[&str]) -> Vec<String> {
@@ -314,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_call_is_a_file_that_reads_back() {
-        let recorder = FlightRecorder::new(2);
+        let recorder = FlightRecorder::new(2, shout);
         recorder.open("a");
         note(&recorder, "a", Way::Sent, "INVITE");
         note(&recorder, "a", Way::Received, "SIP/2.0 200 OK");
@@ -325,8 +330,19 @@ mod tests {
     }
 
     #[test]
+    fn a_message_is_redacted_when_it_is_read() {
+        let recorder = FlightRecorder::new(1, shout);
+        recorder.open("a");
+        note(&recorder, "a", Way::Sent, "invite");
+        note(&recorder, "a", Way::Received, "hidden");
+        let file = recorder.capture(&ids(&["a"])).unwrap().unwrap();
+        let payloads: Vec<String> = read(&file).into_iter().map(|(_, _, payload)| payload).collect();
+        assert_eq!(payloads, ["INVITE"]);
+    }
+
+    #[test]
     fn the_oldest_call_makes_room_and_a_stranger_opens_nothing() {
-        let recorder = FlightRecorder::new(2);
+        let recorder = FlightRecorder::new(2, shout);
         for id in ["a", "b", "c"] {
             recorder.open(id);
             note(&recorder, id, Way::Sent, id);
@@ -339,20 +355,13 @@ mod tests {
 
     #[test]
     fn one_call_cannot_grow_without_end() {
-        let recorder = FlightRecorder::new(1);
+        let recorder = FlightRecorder::new(1, shout);
         recorder.open("a");
         for _ in 0..MESSAGES_MAX + 10 {
             note(&recorder, "a", Way::Received, "again");
         }
         let file = recorder.capture(&ids(&["a"])).unwrap().unwrap();
         assert_eq!(read(&file).len(), MESSAGES_MAX);
-        recorder.note(
-            "a",
-            Way::Sent,
-            LOCAL.parse().unwrap(),
-            PEER.parse().unwrap(),
-            || panic!("expected that a full call asks for nothing"),
-        );
     }
 
     #[derive(Debug)]
@@ -366,7 +375,7 @@ mod tests {
 
     #[test]
     fn rtp_stands_between_the_messages_and_its_seats_are_counted() {
-        let recorder = FlightRecorder::new(1);
+        let recorder = FlightRecorder::new(1, shout);
         recorder.open("a");
         note(&recorder, "a", Way::Sent, "INVITE");
         let seat = recorder.seat().unwrap();
@@ -388,7 +397,7 @@ mod tests {
 
     #[test]
     fn a_message_that_no_datagram_holds_leaves_the_others_readable() {
-        let recorder = FlightRecorder::new(1);
+        let recorder = FlightRecorder::new(1, shout);
         recorder.open("a");
         note(&recorder, "a", Way::Received, &"x".repeat(OCTETS_MAX + 1));
         note(&recorder, "a", Way::Received, "SIP/2.0 200 OK");
@@ -398,7 +407,7 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_where_nothing_is_wanted() {
-        let recorder = FlightRecorder::new(0);
+        let recorder = FlightRecorder::new(0, shout);
         recorder.open("a");
         note(&recorder, "a", Way::Sent, "INVITE");
         assert!(recorder.capture(&ids(&["a"])).unwrap().is_none());
@@ -410,12 +419,12 @@ mod tests {
             since_epoch: Duration::ZERO,
             source: "[2001:db8::1]:5060".parse().unwrap(),
             destination: "[2001:db8::2]:5062".parse().unwrap(),
-            payload: b"OPTIONS".to_vec(),
+            payload: b"OPTIONS".as_slice().into(),
         };
         let packet = record.datagram().unwrap();
         assert_eq!(packet.first().map(|octet| octet >> 4), Some(6));
         let long = Record {
-            payload: vec![0; OCTETS_MAX + 100],
+            payload: vec![0; OCTETS_MAX + 100].into(),
             ..record
         };
         assert!(matches!(long.datagram(), Err(CaptureError::TooLong(_))));

@@ -10,7 +10,7 @@ mod host;
 mod ways;
 
 pub use dissect::{Carried, Content, DissectError, Dissection, LeftOut, dissect};
-pub use flight::{CaptureError, FlightRecorder, Recorded, RecordedPacket, Seat};
+pub use flight::{CaptureError, FlightRecorder, Recorded, RecordedPacket, Redact, Seat};
 pub use hep::IpProtocol;
 pub use hep_export::{Captured, HepConfig, HepExporter, Way};
 pub use host::{NoEntropy, entropy, wallclock};

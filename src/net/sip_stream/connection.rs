@@ -324,7 +324,7 @@ fn take(streams: &Streams, connection: &Connection, octets: &[u8]) -> Result<(),
         connection.transport(),
         source,
         connection.local(),
-        octets.len(),
+        octets,
         &parsed,
     );
     match parsed {

@@ -82,7 +82,7 @@ fn a_challenged_call_is_printed_without_its_numbers_and_credentials() {
         Transport::Udp,
         carrier(),
         local(),
-        challenge.len(),
+        challenge.as_bytes(),
         &Message::parse(challenge.as_bytes()),
     );
     trace.sent(Transport::Tls, local(), carrier(), ack.as_bytes());
@@ -129,7 +129,7 @@ fn what_is_no_sip_is_named_and_not_shown() {
         Transport::Tcp,
         carrier(),
         local(),
-        octets.len(),
+        octets,
         &Message::parse(octets),
     );
     trace.sent(Transport::Tcp, local(), carrier(), octets);
@@ -149,8 +149,9 @@ fn no_control_character_reaches_the_terminal() {
         transport: Transport::Udp,
         local: local(),
         peer: carrier(),
-        octets: 9,
-        message: &Message::parse(b""),
+        octets: b"123456789",
+        parsed: None,
+        read: OnceCell::new(),
     };
     let text = entry(&traced, "a\u{1b}[2J\rb\n");
     assert!(text.ends_with(" 9 octets\na\u{fffd}[2J\u{fffd}b\n\n"), "{text:?}");
@@ -206,7 +207,7 @@ fn every_sink_is_told_of_every_message() {
     impl TraceSink for Seen {
         fn take(&self, traced: &Traced<'_>) {
             let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            seen.push((traced.direction, traced.peer, traced.message.is_ok()));
+            seen.push((traced.direction, traced.peer, traced.message().is_ok()));
         }
 
         fn flush(&self, _: Duration) {}
@@ -215,7 +216,7 @@ fn every_sink_is_told_of_every_message() {
     let trace = SipTrace::to(page.clone()).unwrap().with(seen.clone());
     let options = message("OPTIONS sip:ringproof@192.0.2.1 SIP/2.0", "1 OPTIONS", "", "");
     let parsed = Message::parse(options.as_bytes());
-    trace.received(Transport::Udp, carrier(), local(), options.len(), &parsed);
+    trace.received(Transport::Udp, carrier(), local(), options.as_bytes(), &parsed);
     trace.clone().sent(Transport::Udp, local(), carrier(), b"no SIP");
     trace.flush(LIMIT);
     let told = std::mem::take(&mut *seen.0.lock().unwrap());
