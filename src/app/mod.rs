@@ -404,6 +404,8 @@ async fn report(store: Store, media: MediaEngine, sip: SipNet, metrics: Option<P
         }
         let engine = media.metrics();
         metrics::gauge!("ringproof_media_legs").set(engine.legs_open as f64);
+        let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        metrics::gauge!("ringproof_tasks").set(tasks as f64);
         metrics::gauge!("ringproof_media_ports_free").set(engine.ports_free as f64);
         metrics::gauge!("ringproof_media_busy_ratio").set(engine.busy_per_mille as f64 / 1000.0);
         metrics::counter!("ringproof_rtp_packets_sent_total").absolute(engine.packets_sent);
