@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, watch};
 
 use super::call_task::{self, TaskEnd};
@@ -38,6 +39,8 @@ struct Desk {
     held: BTreeMap<AttemptId, Hold>,
     /// Trunks that carry no call now nor soon: nothing waits for them.
     down: Vec<String>,
+    /// Attempts that are due found no place at the last look: the end of a call may have made one.
+    is_waited_for: bool,
 }
 
 /// What an attempt that is still due has met.
@@ -58,6 +61,7 @@ impl Desk {
             picked: BTreeSet::new(),
             held: BTreeMap::new(),
             down: Vec::new(),
+            is_waited_for: false,
         }
     }
 
@@ -134,12 +138,20 @@ pub(super) async fn run(shared: Arc<Shared>, mut accepting: watch::Receiver<bool
     let mut in_force = shared.in_force();
     let desk = Arc::new(Mutex::new(Desk::new(rules(&in_force))));
     let mut due_changed = shared.store.attempts_changed();
+    let mut created = shared.store.attempts_created();
     let mut cancels = shared.store.cancels();
-    let mut sleep = Duration::ZERO;
+    let mut next_look = Instant::now();
     loop {
+        let mut single = None;
         tokio::select! {
-            () = tokio::time::sleep(sleep) => {}
+            () = tokio::time::sleep_until(next_look.into()) => {}
             changed = due_changed.changed() => if changed.is_err() { return },
+            attempt = created.recv() => match attempt {
+                // Behind those that wait for a place it takes its turn with the next look.
+                Ok(attempt) if !lock(&desk).is_waited_for => single = Some(attempt),
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            },
             () = shared.room.notified() => {}
             cancel = cancels.recv() => {
                 match cancel {
@@ -159,11 +171,17 @@ pub(super) async fn run(shared: Arc<Shared>, mut accepting: watch::Receiver<bool
             drop(guard);
             in_force = newest;
         }
-        sleep = if *accepting.borrow() {
-            round(&shared, &desk, &in_force).await
-        } else {
-            POLL
-        };
+        if !*accepting.borrow() {
+            next_look = Instant::now() + POLL;
+            continue;
+        }
+        set_gates(&shared, &desk, &in_force);
+        if let Some(attempt) = single
+            && let Picked::Started | Picked::Before = pick(&shared, &desk, &in_force, &attempt)
+        {
+            continue;
+        }
+        next_look = Instant::now() + round(&shared, &desk, &in_force).await;
     }
 }
 
@@ -172,18 +190,23 @@ fn rules(in_force: &InForce) -> impl Iterator<Item = TrunkRules> {
     trunks.map(|t| TrunkRules::new(&t.name, t.cps, t.calls_max))
 }
 
+fn set_gates(shared: &Shared, desk: &Mutex<Desk>, in_force: &InForce) {
+    let mut guard = lock(desk);
+    let mut gates = shared.bindings.gates();
+    for trunk in &in_force.config.trunks {
+        // One that does not register, or does so no more, is open.
+        let gate = gates.remove(&trunk.name).unwrap_or_default();
+        guard.board.set_gate(&trunk.name, gate);
+    }
+}
+
 /// One look at what is due; returns how long the next may wait.
 async fn round(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, in_force: &Arc<InForce>) -> Duration {
     let now = wallclock();
     {
         let mut guard = lock(desk);
         guard.held.retain(|_, hold| hold.expires_at > now);
-        let mut gates = shared.bindings.gates();
-        for trunk in &in_force.config.trunks {
-            // One that does not register, or does so no more, is open.
-            let gate = gates.remove(&trunk.name).unwrap_or_default();
-            guard.board.set_gate(&trunk.name, gate);
-        }
+        guard.is_waited_for = false;
     }
     let agenda = match agenda(shared, now).await {
         Ok(agenda) => agenda,
@@ -210,6 +233,9 @@ async fn round(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, in_force: &Arc<InF
                 refuse(shared, &attempt, Outcome::new(Reason::TrunkDown)).await;
             }
         }
+    }
+    if full_batch {
+        lock(desk).is_waited_for = true;
     }
     if full_batch && started {
         return Duration::from_millis(1);
@@ -248,6 +274,8 @@ fn pick(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, in_force: &Arc<InForce>, 
     if guard.picked.contains(&due.id) {
         return Picked::Before;
     }
+    // Until it has started, and under one lock: no call ends unnoticed in between.
+    let others_wait = std::mem::replace(&mut guard.is_waited_for, true);
     if shared.is_draining() {
         return Picked::Wait(None);
     }
@@ -268,6 +296,7 @@ fn pick(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, in_force: &Arc<InForce>, 
         return Picked::NoTrunk;
     };
     guard.picked.insert(due.id);
+    guard.is_waited_for = others_wait;
     drop(guard);
     let start = Start {
         due: due.clone(),
@@ -301,7 +330,7 @@ async fn attend(shared: Arc<Shared>, desk: Arc<Mutex<Desk>>, start: Start, cance
             lost(&shared, id).await
         }
     };
-    {
+    let must_look = {
         let mut guard = lock(&desk);
         let now = Instant::now();
         guard.ended(&picked, end, now);
@@ -312,11 +341,14 @@ async fn attend(shared: Arc<Shared>, desk: Arc<Mutex<Desk>>, start: Start, cance
             guard.board.down(&trunk.name, now + rest);
             tracing::warn!(trunk = %trunk.name, %outcome, "the trunk rests for {} s", rest.as_secs());
         }
-    }
+        guard.is_waited_for || !matches!(end, TaskEnd::Refused(_) | TaskEnd::Ran { .. })
+    };
     shared.live().remove(&id);
-    // One permit for the loop, one wake for a drain that waits.
+    // One permit for the loop, where somebody waits for the place or the attempt is still due; one wake for a drain that waits.
     shared.room.notify_waiters();
-    shared.room.notify_one();
+    if must_look {
+        shared.room.notify_one();
+    }
     if end == TaskEnd::NumberBusy {
         tracing::debug!(attempt = %id, "waits for the number's earlier call to end");
     }

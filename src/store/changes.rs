@@ -9,12 +9,14 @@ use tokio::sync::{broadcast, watch};
 
 use crate::model::VerificationId;
 
-use super::CancelNotice;
+use super::{CancelNotice, DueAttempt};
 
 /// Most verifications that have a watcher at the same time.
 pub const WATCHED_MAX: usize = 65_536;
 /// Cancel notices that a slow dialer may be behind; past it, it reads `pending_cancels`.
 const CANCEL_NOTICES_MAX: usize = 1024;
+/// New attempts that a slow dialer may be behind; past it, it looks.
+const CREATED_MAX: usize = 1024;
 
 /// What a transaction changed, collected while it runs and sent once it is durable.
 #[derive(Debug, Default)]
@@ -22,6 +24,8 @@ pub(super) struct Signals {
     /// Verification and its new sequence.
     pub(super) changed: Vec<(VerificationId, u64)>,
     pub(super) attempts_due: bool,
+    /// New ones that are due now, and nothing is in their way.
+    pub(super) created: Vec<DueAttempt>,
     pub(super) outbox_due: bool,
     pub(super) cancels: Vec<CancelNotice>,
 }
@@ -30,6 +34,7 @@ impl Signals {
     pub(super) fn add(&mut self, other: Self) {
         self.changed.extend(other.changed);
         self.attempts_due |= other.attempts_due;
+        self.created.extend(other.created);
         self.outbox_due |= other.outbox_due;
         self.cancels.extend(other.cancels);
     }
@@ -39,6 +44,7 @@ impl Signals {
 pub(super) struct Changes {
     watched: Arc<Mutex<BTreeMap<VerificationId, watch::Sender<u64>>>>,
     attempts: watch::Sender<u64>,
+    created: broadcast::Sender<DueAttempt>,
     outbox: watch::Sender<u64>,
     cancels: broadcast::Sender<CancelNotice>,
 }
@@ -48,6 +54,7 @@ impl Changes {
         Self {
             watched: Arc::default(),
             attempts: watch::Sender::new(0),
+            created: broadcast::Sender::new(CREATED_MAX),
             outbox: watch::Sender::new(0),
             cancels: broadcast::Sender::new(CANCEL_NOTICES_MAX),
         }
@@ -55,6 +62,10 @@ impl Changes {
 
     pub(super) fn attempts(&self) -> watch::Receiver<u64> {
         self.attempts.subscribe()
+    }
+
+    pub(super) fn created(&self) -> broadcast::Receiver<DueAttempt> {
+        self.created.subscribe()
     }
 
     pub(super) fn outbox(&self) -> watch::Receiver<u64> {
@@ -92,7 +103,12 @@ impl Changes {
                 }
             }
         }
-        if signals.attempts_due {
+        let mut look = signals.attempts_due;
+        for attempt in signals.created {
+            // Nobody takes them one by one: then somebody must look.
+            look |= self.created.send(attempt).is_err();
+        }
+        if look {
             self.attempts.send_modify(|count| *count = count.wrapping_add(1));
         }
         if signals.outbox_due {

@@ -88,6 +88,13 @@ impl Store {
         self.changes.watch(id)
     }
 
+    /// First attempts that are due as they are accepted. Who takes these is not woken by [`Store::attempts_changed`] for
+    /// them, and saves a look; a receiver that lagged looks.
+    #[must_use]
+    pub fn attempts_created(&self) -> broadcast::Receiver<DueAttempt> {
+        self.changes.created()
+    }
+
     /// Changes when an attempt may have become due.
     #[must_use]
     pub fn attempts_changed(&self) -> watch::Receiver<u64> {

@@ -487,3 +487,24 @@ pub(super) async fn a_queued_verification_can_be_ended_by_policy(lab: Lab) {
     let live = lab.dialing(2).await;
     assert_eq!(end(live.id, Reason::TrunkDown).await, Ok(false));
 }
+
+pub(super) async fn a_first_attempt_is_told_as_a_look_would_find_it(lab: Lab) {
+    let mut created = lab.store.attempts_created();
+    let attempts = lab.store.attempts_changed();
+    lab.created(lab.request(1, 1)).await;
+    let found = lab.store.agenda(at(1), 9).await.unwrap().due;
+    assert_eq!(vec![created.try_recv().unwrap()], found);
+    assert!(!attempts.has_changed().unwrap(), "who was told need not look");
+    // The phone of the call that it supersedes may be in its way: only a look tells.
+    let request = Accept {
+        supersede: true,
+        ..lab.request(1, 2)
+    };
+    lab.created(request).await;
+    assert!(created.try_recv().is_err() && attempts.has_changed().unwrap());
+    // Nobody is told: then somebody must look.
+    drop(created);
+    let attempts = lab.store.attempts_changed();
+    lab.created(lab.request(2, 3)).await;
+    assert!(attempts.has_changed().unwrap());
+}

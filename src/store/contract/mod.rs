@@ -312,6 +312,7 @@ contract! {
     corridor::a_clock_that_is_set_back_holds_nothing_up,
     corridor::a_crash_in_any_state_loses_nothing_and_redials_nothing,
     corridor::a_watcher_wakes_after_the_commit,
+    corridor::a_first_attempt_is_told_as_a_look_would_find_it,
     corridor::a_queued_verification_can_be_ended_by_policy,
     lives::random_lives_keep_every_invariant,
     outbox::webhooks_of_one_verification_leave_in_order,

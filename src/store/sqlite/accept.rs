@@ -7,7 +7,8 @@ use crate::model::{
 use crate::policy::{Limit, ProblemCode, Quota, Refusal};
 
 use super::super::{
-    Accept, Accepted, AuditRow, BlockSubject, CancelNotice, IdempotencyStart, ProgressKind, StoreError,
+    Accept, Accepted, AuditRow, BlockSubject, CancelNotice, DueAttempt, IdempotencyStart, ProgressKind,
+    StoreError,
 };
 use super::publish::DayCounter;
 use super::{Row, Sqlite, Tx, get, get_parsed, get_parsed_option, query, to_json};
@@ -241,6 +242,7 @@ impl Tx<'_> {
             idempotency,
             quotas,
             render_answer,
+            supersede,
             ..
         } = request;
         verification.sequence = 1;
@@ -249,11 +251,16 @@ impl Tx<'_> {
         self.insert_verification(&verification, subscription.to_bits())?;
         let attempt = first_attempt(AttemptId::generate(now, entropy), now);
         self.insert_attempt(verification.id, &attempt, now)?;
+        let due = due_now(&verification, &attempt);
         verification.attempts = vec![attempt];
         self.count_uses(&quotas, verification.id, now)?;
         self.count_day_of(&verification.to, verification.created_at, DayCounter::Accepted)?;
         self.note_created(&verification, subscription, entropy)?;
-        self.signals.attempts_due = true;
+        // What supersedes may have to wait for the phone of the call before it.
+        match supersede {
+            true => self.signals.attempts_due = true,
+            false => self.signals.created.push(due),
+        }
         let answer = render_answer(&verification);
         if let Some(key) = &idempotency {
             self.idempotency_answer(key, &answer)?;
@@ -375,6 +382,20 @@ impl Tx<'_> {
         self.note(notice.verification, &row, kind, attempt_number, entropy, now)?;
         self.signals.cancels.push(notice);
         Ok(())
+    }
+}
+
+fn due_now(verification: &Verification, attempt: &Attempt) -> DueAttempt {
+    DueAttempt {
+        id: attempt.id,
+        verification: verification.id,
+        number: attempt.number,
+        profile: verification.profile.clone(),
+        country: verification.to.country().map(str::to_owned),
+        internal: matches!(verification.to, Destination::Internal(_)),
+        due_at: attempt.created_at,
+        expires_at: verification.expires_at,
+        tried_trunks: Vec::new(),
     }
 }
 
