@@ -1,5 +1,5 @@
 //! Peers that we did not write: SIPp plays the far end by scenario, Kamailio is the proxy before it, baresip is a softphone
-//! that answers, openssl a client of the TLS listener, tshark reads the capture of it all.
+//! that answers, rtpengine the peer of our SRTP, openssl a client of the TLS listener, tshark reads the capture of it all.
 //!
 //! Run by `tests/run interop`, in network namespaces of its own (raw sockets without root, nothing leaves). A missing
 //! peer is a failure. Arguments: parts of names to run only those, `--keep` to keep all logs. Each case starts its own `ringproof serve` and looks at the webhook that arrives.
@@ -24,6 +24,8 @@ mod openssl;
 mod process;
 #[path = "interop/registration.rs"]
 mod registration;
+#[path = "interop/rtpengine.rs"]
+mod rtpengine;
 #[path = "interop/server.rs"]
 mod server;
 #[path = "interop/sipp.rs"]
@@ -133,6 +135,7 @@ enum Entry {
     Direct(u16, cases::Case),
     BehindKamailio(u16, kamailio::Case),
     Registering(u16, registration::Case),
+    ThroughRtpengine(u16, rtpengine::Case),
 }
 
 impl Entry {
@@ -141,6 +144,7 @@ impl Entry {
             Self::Direct(_, case) => case.name,
             Self::BehindKamailio(_, case) => case.name,
             Self::Registering(_, case) => case.name,
+            Self::ThroughRtpengine(_, case) => case.name,
         }
     }
 }
@@ -154,7 +158,10 @@ fn entries() -> Vec<Entry> {
     let registering = (first..)
         .zip(registration::all())
         .map(|(at, case)| Entry::Registering(at, case));
-    direct.chain(behind).chain(registering).collect()
+    let through = (0..)
+        .zip(rtpengine::all())
+        .map(|(at, case)| Entry::ThroughRtpengine(at, case));
+    direct.chain(behind).chain(registering).chain(through).collect()
 }
 
 /// One case, played.
@@ -172,6 +179,7 @@ async fn played(entry: Entry, directory: PathBuf, common: cases::Common) -> Play
             Entry::Direct(at, case) => cases::run(case, at, directory, common).await,
             Entry::BehindKamailio(at, case) => kamailio::run(case, at, directory, common).await,
             Entry::Registering(at, case) => registration::run(case, at, directory, common).await,
+            Entry::ThroughRtpengine(at, case) => rtpengine::run(case, at, directory).await,
         }
     };
     let result = tokio::time::timeout(CASE_MAX, plays).await;

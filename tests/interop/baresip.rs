@@ -28,11 +28,6 @@ const AVP: &str = "1004";
 const WIDE: &str = "1005";
 const CONTROL: &str = "127.0.0.1:4444";
 const PACKAGE: &str = "baresip-core";
-/// Clips that must be recognised in the recording, whole.
-const CLIPS: [&str; 3] = ["brand-default", "confirm-press-pound", "confirmed"];
-/// Samples that may be missing at the end: 500 ms.
-const TAIL: usize = 4000;
-const LIKENESS_MIN: f64 = 0.9;
 /// Of a recording: 8 kHz, 16 bits.
 const OCTETS_PER_MS: u128 = 16;
 /// How much later than in real time the audio may be recorded.
@@ -253,24 +248,9 @@ async fn heard(directory: &Path) -> Result<String, String> {
     let mut sox = Command::new("sox");
     sox.arg(&recording).args(["-r", "8000"]).arg(&narrow);
     made(sox).await?;
-    let mut audio = sound::read(&narrow)?;
-    // BYE comes with the last packet of the goodbye: what still lay in baresip's jitter buffer is not recorded.
-    audio.extend(std::iter::repeat_n(0.0, TAIL));
-    let prompts = Path::new(env!("CARGO_MANIFEST_DIR")).join("prompts/en-US");
-    let mut told = Vec::new();
-    for clip in CLIPS {
-        let clip_audio = sound::read(&prompts.join(format!("{clip}.wav")))?;
-        let (at_ms, likeness) = sound::find(&audio, &clip_audio);
-        if likeness < LIKENESS_MIN {
-            return Err(format!(
-                "{clip} is not in what baresip heard: likeness {likeness:.3} at {at_ms} ms of {} ms ({})",
-                audio.len() / 8,
-                recording.display()
-            ));
-        }
-        told.push(format!("{clip} {likeness:.3} at {at_ms} ms"));
-    }
-    Ok(format!("baresip heard our prompts: {}", told.join(", ")))
+    let told =
+        sound::prompts_in(sound::read(&narrow)?).map_err(|why| format!("{why} ({})", recording.display()))?;
+    Ok(format!("baresip heard our prompts: {told}"))
 }
 
 fn recording(directory: &Path) -> Result<PathBuf, String> {

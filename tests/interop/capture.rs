@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::baresip;
 use super::kamailio;
 use super::process::{self, Process};
+use super::rtpengine;
 use super::server::PROGRAM;
 use super::sipp;
 
@@ -178,7 +179,7 @@ impl Capture {
                 tshark.args(["-d", &range]);
             }
         }
-        for port in kamailio::tls_ports() {
+        for port in kamailio::tls_ports().into_iter().chain(rtpengine::tls_ports()) {
             tshark.args(["-d", &format!("tcp.port=={port},tls")]);
         }
         tshark.args(["-d", &format!("udp.port=={},sip", baresip::SIP_PORT)]);

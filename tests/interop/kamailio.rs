@@ -202,11 +202,11 @@ pub(crate) fn tls_ports() -> Vec<u16> {
         .collect()
 }
 
-const fn place_of(index: u16) -> u16 {
+pub(crate) const fn place_of(index: u16) -> u16 {
     FIRST_PHONE + PHONES_PER_CASE * index
 }
 
-const fn proxy_port(index: u16) -> u16 {
+pub(crate) const fn proxy_port(index: u16) -> u16 {
     sipp::port_of(place_of(index)) + PROXY
 }
 
@@ -231,7 +231,20 @@ pub(crate) async fn run(
             host: bare,
         })?);
     }
-    let mut proxy = Kamailio::start(&case, place, &directory.join("kamailio")).await?;
+    let at = |port: u16| format!("{}:{port}", case.host);
+    let port = sipp::port_of(place);
+    let mut proxy = Kamailio::start(&Proxy {
+        file: case.file,
+        defines: case.defines,
+        words: &[
+            ("@PROXY@", at(port + PROXY)),
+            ("@NOBODY@", at(port + NOBODY)),
+            ("@PHONE_1@", at(port)),
+            ("@PHONE_2@", at(sipp::port_of(place + 1))),
+        ],
+        directory: &directory.join("kamailio"),
+    })
+    .await?;
     let settings = Settings {
         target: format!("{}:{};transport={}", case.host, proxy_port(index), case.transport),
         trunk: case.trunk,
@@ -244,11 +257,7 @@ pub(crate) async fn run(
     server.stop().await?;
     let mut wrong = played.map_err(|why| format!("{why}\n{log}\n{}", proxy.said()))?;
     proxy.stop().await?;
-    wrong.extend(
-        case.told
-            .iter()
-            .filter_map(|(line, times)| proxy.differs(line, *times)),
-    );
+    wrong.extend(proxy.differences(case.told));
     if wrong.is_empty() {
         return Ok(format!("{}/{}", case.status, case.reason));
     }
@@ -288,25 +297,42 @@ async fn play(case: &Case, server: &mut Server, phones: &mut [Sipp]) -> Result<V
     Ok(wrong)
 }
 
-struct Kamailio {
+/// What a Kamailio is to run.
+pub(crate) struct Proxy<'a> {
+    /// File of `kamailio/`.
+    pub(crate) file: &'a str,
+    /// Words that the file knows.
+    pub(crate) defines: &'a [&'a str],
+    /// What stands in the files between two @, and what goes there.
+    pub(crate) words: &'a [(&'a str, String)],
+    pub(crate) directory: &'a Path,
+}
+
+pub(crate) struct Kamailio {
     process: Process,
     lines: Lines,
     told: Vec<String>,
 }
 
 impl Kamailio {
-    async fn start(case: &Case, place: u16, directory: &Path) -> Result<Self, String> {
-        configure(case, place, directory)?;
+    pub(crate) async fn start(proxy: &Proxy<'_>) -> Result<Self, String> {
+        let Proxy {
+            file,
+            defines,
+            words,
+            directory,
+        } = *proxy;
+        configure(words, directory)?;
         let mut process = Process::start(
             Command::new("kamailio")
                 // In the foreground, its log on standard error, and memory for one call.
                 .args(["-DD", "-E", "-m", "32", "-M", "4", "-f"])
-                .arg(directory.join(case.file))
+                .arg(directory.join(file))
                 .arg("-w")
                 .arg(directory)
                 .arg("-Y")
                 .arg(directory)
-                .args(case.defines.iter().flat_map(|define| ["-A", define]))
+                .args(defines.iter().flat_map(|define| ["-A", define]))
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(Stdio::piped()),
@@ -322,7 +348,7 @@ impl Kamailio {
     }
 
     /// SIGTERM, and its lines to the last.
-    async fn stop(&mut self) -> Result<(), String> {
+    pub(crate) async fn stop(&mut self) -> Result<(), String> {
         self.process.signal("TERM")?;
         self.process.ended(Duration::from_secs(20)).await?;
         while let Some(line) = self.lines.recv().await {
@@ -331,11 +357,19 @@ impl Kamailio {
         Ok(())
     }
 
-    fn said(&mut self) -> String {
+    pub(crate) fn said(&mut self) -> String {
         while let Ok(line) = self.lines.try_recv() {
             self.told.push(line);
         }
         format!("--- kamailio\n{}", self.told.join("\n"))
+    }
+
+    /// What it did not tell as often as expected.
+    pub(crate) fn differences(&self, expected: &[(&str, usize)]) -> Vec<String> {
+        expected
+            .iter()
+            .filter_map(|(words, times)| self.differs(words, *times))
+            .collect()
     }
 
     fn differs(&self, words: &str, times: usize) -> Option<String> {
@@ -349,22 +383,14 @@ impl Kamailio {
     }
 }
 
-/// Lays the files of `kamailio/` into `directory`, with the addresses of this case.
-fn configure(case: &Case, place: u16, directory: &Path) -> Result<(), String> {
+/// Lays the files of `kamailio/` into `directory`, with what goes into their gaps.
+fn configure(words: &[(&str, String)], directory: &Path) -> Result<(), String> {
     std::fs::create_dir_all(directory).map_err(|e| e.to_string())?;
-    let port = sipp::port_of(place);
-    let at = |port: u16| format!("{}:{port}", case.host);
-    let addresses = [
-        ("@PROXY@", at(port + PROXY)),
-        ("@NOBODY@", at(port + NOBODY)),
-        ("@PHONE_1@", at(port)),
-        ("@PHONE_2@", at(sipp::port_of(place + 1))),
-    ];
     let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/kamailio");
     for entry in std::fs::read_dir(files).map_err(|e| e.to_string())?.flatten() {
         let mut text = std::fs::read_to_string(entry.path()).map_err(|e| e.to_string())?;
-        for (word, address) in &addresses {
-            text = text.replace(word, address);
+        for (word, there) in words {
+            text = text.replace(word, there);
         }
         std::fs::write(directory.join(entry.file_name()), text).map_err(|e| e.to_string())?;
     }

@@ -186,6 +186,30 @@ impl Server {
         Ok(verification)
     }
 
+    /// How many packets the keys of SRTP did not let in, told once `packets` of all were counted.
+    pub(crate) async fn rejected(&self, packets: u64) -> Result<u64, String> {
+        let looks = async {
+            let mut every = tokio::time::interval(Duration::from_millis(200));
+            loop {
+                every.tick().await;
+                let answer = self.client.get(format!("{}/metrics", self.url)).send().await;
+                let page = answer.map_err(|e| e.to_string())?.text().await;
+                let page = page.map_err(|e| e.to_string())?;
+                let value = |name: &str| {
+                    let line = page.lines().find_map(|line| line.strip_prefix(name));
+                    line.and_then(|value| value.trim().parse::<u64>().ok())
+                };
+                if value("ringproof_rtp_packets_received_total ").is_some_and(|n| n >= packets) {
+                    let rejected = value("ringproof_srtp_packets_rejected_total ");
+                    return rejected.ok_or_else(|| format!("no count of rejected packets\n{page}"));
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), looks)
+            .await
+            .unwrap_or_else(|_| Err(format!("{packets} packets were not counted")))
+    }
+
     pub(crate) fn log(&self) -> String {
         read(&self.log)
     }

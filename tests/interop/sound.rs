@@ -1,5 +1,11 @@
-//! Whether one sound lies in another.
+//! Whether one sound lies in another, and whether our prompts do.
 use std::path::Path;
+
+/// What is said in a call that is confirmed: each of them must be heard whole.
+const CLIPS: [&str; 3] = ["brand-default", "confirm-press-pound", "confirmed"];
+const LIKENESS_MIN: f64 = 0.9;
+/// Samples that may be missing at the end: 500 ms.
+const TAIL: usize = 4000;
 
 /// Samples of the excerpt that a place is searched with: 100 ms.
 const EXCERPT: usize = 800;
@@ -21,9 +27,29 @@ pub(crate) fn read(path: &Path) -> Result<Vec<f64>, String> {
         .collect()
 }
 
+/// Finds each of our clips in what a peer heard; the error tells which one is not there.
+pub(crate) fn prompts_in(mut audio: Vec<f64>) -> Result<String, String> {
+    // BYE comes with the last packet of the goodbye: what still lay in a jitter buffer then is not recorded.
+    audio.extend(std::iter::repeat_n(0.0, TAIL));
+    let prompts = Path::new(env!("CARGO_MANIFEST_DIR")).join("prompts/en-US");
+    let mut told = Vec::new();
+    for clip in CLIPS {
+        let clip_audio = read(&prompts.join(format!("{clip}.wav")))?;
+        let (at_ms, likeness) = find(&audio, &clip_audio);
+        if likeness < LIKENESS_MIN {
+            return Err(format!(
+                "{clip} was not heard: likeness {likeness:.3} at {at_ms} ms of {} ms",
+                audio.len() / 8
+            ));
+        }
+        told.push(format!("{clip} {likeness:.3} at {at_ms} ms"));
+    }
+    Ok(told.join(", "))
+}
+
 /// Where `clip` is most likely to begin in `audio` (milliseconds), and the normalised cross-correlation of the whole clip
 /// at that place: 1 is the same sound at any loudness.
-pub(crate) fn find(audio: &[f64], clip: &[f64]) -> (usize, f64) {
+fn find(audio: &[f64], clip: &[f64]) -> (usize, f64) {
     if audio.len() < clip.len() || clip.len() < EXCERPT {
         return (0, 0.0);
     }
