@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::io::Output;
 use super::keys::LastPress;
 use super::leg::{Leg, Reports};
+use super::lingering::Lingering;
 use super::outcome::{Alerting, InboundAudio, NextTrunk, Ruling};
 use super::played::Played;
 use super::spec::{CallSpec, CallTimings};
@@ -118,8 +119,18 @@ impl Desk {
         desk
     }
 
+    /// Room for outputs is given back with the last one: they are large, and mostly none waits.
     pub(super) fn pop_output(&mut self) -> Option<Output> {
-        self.out.pop_front()
+        let output = self.out.pop_front();
+        if self.out.is_empty() {
+            self.out = VecDeque::new();
+        }
+        output
+    }
+
+    /// What is left of a settled call. Its outputs have been taken.
+    pub(super) fn leave(&mut self) -> Lingering {
+        Lingering::new(self.session.take(), self.next_trunk())
     }
 
     /// Gives the session an input; its events wait in [`Desk::events`].
@@ -244,7 +255,8 @@ impl Desk {
             outcome,
             next_trunk: ruling.next_trunk,
         });
-        self.out.push_back(Output::Decided(outcome, self.report.clone()));
+        self.out
+            .push_back(Output::Decided(outcome, Box::new(self.report.clone())));
     }
 
     pub(super) fn decide_reason(&mut self, reason: Reason) {
@@ -331,7 +343,7 @@ impl Desk {
         self.explain_silence(decision.outcome.reason());
         self.out.push_back(Output::Finished {
             outcome: decision.outcome,
-            report: self.report.clone(),
+            report: Box::new(self.report.clone()),
             next_trunk: decision.next_trunk.is_allowed(),
         });
     }

@@ -12,6 +12,7 @@ mod call_task;
 mod carriage;
 mod health;
 mod ledger;
+mod lingering;
 mod plan;
 mod presentation;
 mod probe;

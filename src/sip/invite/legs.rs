@@ -19,7 +19,7 @@ const LEGS_MAX: usize = 16;
 pub(super) struct AckedLeg {
     remote_tag: String,
     invite_seq: u32,
-    ack: Transmit,
+    pub(super) ack: Transmit,
 }
 
 impl State {

@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::client_invite::{ClientInvite, Rules};
+use super::client_invite::{ClientInvite, Rules, identity_of};
 use super::client_non_invite::ClientNonInvite;
 use super::server_invite::ServerInvite;
 use super::server_non_invite::ServerNonInvite;
@@ -82,6 +82,29 @@ impl Client {
             });
         }
         completions
+    }
+
+    /// An open request, or an INVITE whose response may come again.
+    pub(super) const fn has_more_to_say(&self) -> bool {
+        match &self.machine {
+            ClientMachine::Invite(_) => true,
+            ClientMachine::NonInvite(machine) => !matches!(
+                machine,
+                ClientNonInvite::Completed { .. } | ClientNonInvite::Terminated
+            ),
+        }
+    }
+
+    /// An INVITE that has its final response is not sent again.
+    pub(super) fn shed(&mut self) {
+        if let ClientMachine::Invite(ClientInvite::Accepted { .. } | ClientInvite::Completed { .. }) =
+            &mut self.machine
+        {
+            self.request = identity_of(&self.request);
+        }
+        if let ClientMachine::Invite(ClientInvite::Completed { ack, .. }) = &mut self.machine {
+            ack.shrink_to_fit();
+        }
     }
 
     /// RFC 3261 §17.1.3 and §8.1.3.3, and the fields that a spoofer cannot know.

@@ -299,6 +299,15 @@ impl Transactions {
         self.clients.iter().any(|client| client.machine.is_open())
     }
 
+    /// Every request of ours is answered, and none follows but for a late answer. A request that is no INVITE has nothing to
+    /// do with what still comes for it, so it is forgotten before timer K.
+    pub(crate) fn shed(&mut self) {
+        self.clients.retain(Client::has_more_to_say);
+        self.clients.iter_mut().for_each(Client::shed);
+        self.clients.shrink_to_fit();
+        self.servers.shrink_to_fit();
+    }
+
     /// Forgets a client transaction: whatever still comes for it is a stray response.
     pub(crate) fn forget(&mut self, id: ClientId) {
         self.clients.retain(|client| client.id != id);
