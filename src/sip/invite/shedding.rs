@@ -22,11 +22,16 @@ impl InviteSession {
 }
 
 impl Core {
-    fn shed(&mut self) {
+    /// The INVITE has its answer: every further telephone that answers is hung up at once.
+    pub(super) fn settle_on_answer(&mut self) {
         self.offer = Vec::new();
         self.fallback = None;
         self.targets.shed();
         self.ua.transactions.shed();
+    }
+
+    fn shed(&mut self) {
+        self.settle_on_answer();
         let (spent, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.legs)
             .into_iter()
             .partition(InviteUsage::is_spent);

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use super::client_invite::{ClientInvite, Rules};
 use super::client_non_invite::ClientNonInvite;
+use super::sent::Sent;
 use super::server_invite::ServerInvite;
 use super::server_non_invite::ServerNonInvite;
 use super::slot::{Client, ClientMachine, Server, ServerEvent, ServerMachine};
@@ -124,7 +125,7 @@ impl Transactions {
         self.clients.push(Client {
             id,
             branch,
-            request,
+            request: Sent::Whole(request),
             to,
             machine,
         });
@@ -142,7 +143,7 @@ impl Transactions {
         self.clients
             .iter()
             .find(|client| client.id == id)
-            .map(|client| Arc::clone(&client.request))
+            .and_then(|client| client.request.request())
     }
 
     /// Sends octets outside any transaction: an ACK of a 2xx, a repeated 2xx, a stateless answer.
