@@ -2,13 +2,11 @@
 //!
 //! Order at the start is the point of it: a media leg is taken, the Call-ID is registered, the attempt is committed as
 //! `dialing`, and only then does the first octet leave (SAFETY 1).
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use tokio::sync::mpsc;
 
 use super::carriage::{Carriage, Carriages};
 use super::ledger::{Ledger, Written};
@@ -20,6 +18,7 @@ use super::{Shared, Start};
 use crate::call::{Call, Input, NextTrunk, Output, asked_once};
 use crate::media::command::MediaEvent;
 use crate::model::{Attempt, AttemptId, AttemptReport, Outcome, Reason, Verification};
+use crate::net::mailbox::Receiver;
 use crate::net::media_engine::MediaLeg;
 use crate::net::sip_net::{CallQueue, Inbound, Local, RouteGuard, TlsPolicy};
 use crate::policy::{Attempts, Failover, goes_to_next_trunk};
@@ -52,7 +51,7 @@ pub(super) enum TaskEnd {
 }
 
 /// Runs one attempt to its end. What was needed to begin it is let go of before it runs: a call lives for seconds to minutes.
-pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Receiver<Reason>) -> TaskEnd {
+pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: Receiver<Reason>) -> TaskEnd {
     match Box::pin(begin(shared, start, &mut cancel)).await {
         Ok(pump) => pump.run(cancel).await,
         Err(end) => end,
@@ -62,7 +61,7 @@ pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Rec
 async fn begin(
     shared: Arc<Shared>,
     start: Start,
-    cancel: &mut mpsc::Receiver<Reason>,
+    cancel: &mut Receiver<Reason>,
 ) -> Result<Box<Pump>, TaskEnd> {
     let mut prepared = match prepare(&shared, &start).await {
         Ok(prepared) => prepared,
@@ -168,7 +167,7 @@ async fn dial(
                 next_trunk: NextTrunk::No,
                 attempts: attempts_of(verification, start.due.number, start.untried),
                 last_report: None,
-                invited: BTreeSet::new(),
+                invited: Vec::new(),
                 frees_number: false,
                 trunk: start.trunk.name.clone(),
                 destinations,
@@ -333,7 +332,7 @@ struct Pump {
     /// Since the call finished.
     last_report: Option<Box<AttemptReport>>,
     /// Where an INVITE has left for, by target.
-    invited: BTreeSet<(usize, SocketAddr)>,
+    invited: Vec<(usize, SocketAddr)>,
     /// The ledger has been told that the phone is quiet.
     frees_number: bool,
     trunk: String,
@@ -355,7 +354,7 @@ struct Recorded {
 }
 
 impl Pump {
-    async fn run(mut self: Box<Self>, mut cancel: mpsc::Receiver<Reason>) -> TaskEnd {
+    async fn run(mut self: Box<Self>, mut cancel: Receiver<Reason>) -> TaskEnd {
         let mut cancel_open = true;
         let mut media_open = true;
         self.drain().await;
@@ -530,8 +529,10 @@ impl Pump {
             match output {
                 Output::SendSip { to, bytes } => match self.carriages.send(to, &bytes).await {
                     Ok(()) => {
-                        if is_invite(&bytes) {
-                            self.invited.insert((self.current, to));
+                        let way = (self.current, to);
+                        if is_invite(&bytes) && !self.invited.contains(&way) {
+                            self.invited.reserve_exact(1);
+                            self.invited.push(way);
                         }
                     }
                     Err(error) => {
