@@ -46,7 +46,7 @@ pub(super) struct Desk {
     seems: Sign,
     voice: Arc<Voice>,
     /// Of every phrase: brand, amount, payee.
-    vars: Masked<BTreeMap<String, String>>,
+    vars: Masked<Box<[(String, String)]>>,
     stage: Stage,
     decision: Option<Decision>,
 }
@@ -69,7 +69,7 @@ struct Decision {
 impl Desk {
     /// Writes the offer and sends the INVITE.
     pub(super) fn start(now: Instant, spec: CallSpec, mut entropy: Entropy) -> Self {
-        let vars = spec.vars();
+        let vars = spec.vars().into_iter().collect();
         let sdes = Sdes::new(spec.srtp, spec.srtp_profile, &mut entropy);
         // In RTP/AVP a peer without SRTP ignores the keys; RTP/SAVP it refuses.
         let falls_back = spec.srtp == SrtpPolicy::Prefer && spec.srtp_profile == SrtpProfile::Savp;
@@ -387,8 +387,8 @@ impl Desk {
     }
 
     fn clips(&self, line: &Line) -> Result<Vec<Arc<Clip>>, MissingClip> {
-        let mut vars = self.vars.reveal().clone();
-        vars.extend(line.vars.clone());
+        let own = self.vars.reveal().iter().cloned();
+        let vars: BTreeMap<_, _> = own.chain(line.vars.clone()).collect();
         let clips = self.voice.clips(&line.phrase, &vars)?;
         // A sentence without a sound would name a key that nobody heard of.
         if clips.is_empty() {

@@ -9,6 +9,7 @@
 //! ```
 //! `Decided` comes where the outcome is known: at the menu's verdict, at the final response, at the latest on
 //! entering `Finished`. The session lives on beside all of it until its transactions are done.
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::desk::Desk;
@@ -205,6 +206,9 @@ impl Live {
                 continue;
             }
             self.step(|phase, desk| phase.session(desk, now, event));
+        }
+        if self.desk.events.is_empty() {
+            self.desk.events = VecDeque::new();
         }
         self.desk.release();
     }
