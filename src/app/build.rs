@@ -455,6 +455,8 @@ pub(super) fn api(
     message_check: MessageCheck,
 ) -> Result<ApiConfig, AppError> {
     let policy = Policy::new(policy(&config.policy, live_max(config)))?;
+    // The tables of the number library are read with the first number: now, not while the first request waits.
+    drop(policy.read("+12025550123", None));
     let profiles = config
         .profiles
         .values()

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::io::Output;
 use super::keys::LastPress;
 use super::leg::{Leg, Reports};
+use super::lingering::Lingering;
 use super::outcome::{Alerting, InboundAudio, NextTrunk, Ruling};
 use super::played::Played;
 use super::spec::{CallSpec, CallTimings};
@@ -45,7 +46,7 @@ pub(super) struct Desk {
     seems: Sign,
     voice: Arc<Voice>,
     /// Of every phrase: brand, amount, payee.
-    vars: Masked<BTreeMap<String, String>>,
+    vars: Masked<Box<[(String, String)]>>,
     stage: Stage,
     decision: Option<Decision>,
 }
@@ -68,7 +69,7 @@ struct Decision {
 impl Desk {
     /// Writes the offer and sends the INVITE.
     pub(super) fn start(now: Instant, spec: CallSpec, mut entropy: Entropy) -> Self {
-        let vars = spec.vars();
+        let vars = spec.vars().into_iter().collect();
         let sdes = Sdes::new(spec.srtp, spec.srtp_profile, &mut entropy);
         // In RTP/AVP a peer without SRTP ignores the keys; RTP/SAVP it refuses.
         let falls_back = spec.srtp == SrtpPolicy::Prefer && spec.srtp_profile == SrtpProfile::Savp;
@@ -118,8 +119,18 @@ impl Desk {
         desk
     }
 
+    /// Room for outputs is given back with the last one: they are large, and mostly none waits.
     pub(super) fn pop_output(&mut self) -> Option<Output> {
-        self.out.pop_front()
+        let output = self.out.pop_front();
+        if self.out.is_empty() {
+            self.out = VecDeque::new();
+        }
+        output
+    }
+
+    /// What is left of a settled call. Its outputs have been taken.
+    pub(super) fn leave(&mut self) -> Lingering {
+        Lingering::new(self.session.take(), self.next_trunk())
     }
 
     /// Gives the session an input; its events wait in [`Desk::events`].
@@ -244,7 +255,8 @@ impl Desk {
             outcome,
             next_trunk: ruling.next_trunk,
         });
-        self.out.push_back(Output::Decided(outcome, self.report.clone()));
+        self.out
+            .push_back(Output::Decided(outcome, Box::new(self.report.clone())));
     }
 
     pub(super) fn decide_reason(&mut self, reason: Reason) {
@@ -331,7 +343,7 @@ impl Desk {
         self.explain_silence(decision.outcome.reason());
         self.out.push_back(Output::Finished {
             outcome: decision.outcome,
-            report: self.report.clone(),
+            report: Box::new(self.report.clone()),
             next_trunk: decision.next_trunk.is_allowed(),
         });
     }
@@ -375,8 +387,8 @@ impl Desk {
     }
 
     fn clips(&self, line: &Line) -> Result<Vec<Arc<Clip>>, MissingClip> {
-        let mut vars = self.vars.reveal().clone();
-        vars.extend(line.vars.clone());
+        let own = self.vars.reveal().iter().cloned();
+        let vars: BTreeMap<_, _> = own.chain(line.vars.clone()).collect();
         let clips = self.voice.clips(&line.phrase, &vars)?;
         // A sentence without a sound would name a key that nobody heard of.
         if clips.is_empty() {

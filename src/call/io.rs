@@ -35,7 +35,7 @@ pub enum Output {
     Stage(Stage),
     /// To be committed, and then answered by [`Input::Committed`]; a goodbye plays only after that.
     /// [`Call::next_trunk`](super::Call::next_trunk) says whether another trunk may try.
-    Decided(Outcome, AttemptReport),
+    Decided(Outcome, Box<AttemptReport>),
     /// A response arrived when the call, or the target that it comes from, had been given up: a telephone may have rung
     /// beside another. Before `Finished` the report there has the flag `possible_double_ring`; after it the attempt is
     /// to be flagged.
@@ -50,7 +50,7 @@ pub enum Output {
     /// [`Call::is_over`](super::Call::is_over), for its transactions.
     Finished {
         outcome: Outcome,
-        report: AttemptReport,
+        report: Box<AttemptReport>,
         next_trunk: bool,
     },
 }

@@ -251,7 +251,8 @@ impl Leg {
     }
 
     fn versioned(&mut self, write: impl Fn(&LocalMedia) -> Vec<u8>) -> Vec<u8> {
-        let body = write(&self.local);
+        let mut body = write(&self.local);
+        body.shrink_to_fit();
         if self.body.is_empty() || body == self.body {
             return body;
         }

@@ -9,11 +9,13 @@
 //! ```
 //! `Decided` comes where the outcome is known: at the menu's verdict, at the final response, at the latest on
 //! entering `Finished`. The session lives on beside all of it until its transactions are done.
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::desk::Desk;
 use super::dialing::{Progress, Unanswered};
 use super::io::{Input, Output};
+use super::lingering::Lingering;
 use super::outcome::NextTrunk;
 use super::spec::CallSpec;
 use crate::ivr::Menu;
@@ -24,6 +26,18 @@ use crate::sip::invite;
 /// One call, from its INVITE to its last transaction.
 #[derive(Debug)]
 pub struct Call {
+    life: Life,
+}
+
+#[derive(Debug)]
+enum Life {
+    Live(Box<Live>),
+    /// Settled, and every output of before has been taken.
+    Lingering(Lingering),
+}
+
+#[derive(Debug)]
+struct Live {
     desk: Desk,
     phase: Phase,
 }
@@ -65,12 +79,84 @@ impl Call {
             menu,
             progress: Progress::NoResponse,
         });
-        let mut call = Self { desk, phase };
-        call.session_events(now);
-        call
+        let mut live = Box::new(Live { desk, phase });
+        live.session_events(now);
+        Self {
+            life: Life::Live(live),
+        }
     }
 
     pub fn handle_input(&mut self, now: Instant, input: Input) {
+        match &mut self.life {
+            Life::Live(live) => live.handle_input(now, input),
+            Life::Lingering(lingering) => lingering.handle_input(now, input),
+        }
+    }
+
+    /// Empty before the next input, please: outputs are in the order in which they must happen.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        match &mut self.life {
+            Life::Live(live) => {
+                let output = live.desk.pop_output();
+                if output.is_none() && live.is_settled() {
+                    self.life = Life::Lingering(live.desk.leave());
+                }
+                output
+            }
+            Life::Lingering(lingering) => lingering.poll_output(),
+        }
+    }
+
+    /// The next deadline and its name, for the log.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        match &self.life {
+            Life::Live(live) => live.poll_timeout(),
+            Life::Lingering(lingering) => lingering.poll_timeout(),
+        }
+    }
+
+    /// Whether another trunk may try; known from `Decided` on.
+    #[must_use]
+    pub fn next_trunk(&self) -> NextTrunk {
+        match &self.life {
+            Life::Live(live) => live.desk.next_trunk(),
+            Life::Lingering(lingering) => lingering.next_trunk(),
+        }
+    }
+
+    /// The call as a person or a carrier sees it has ended: told, hung up and answered. Its transactions still absorb
+    /// repetitions (Timer D: 32 s) and catch a late answer, so it wants its messages and deadlines until
+    /// [`Call::is_over`]; it needs no media any more, and is small.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        match &self.life {
+            Life::Live(live) => live.is_settled(),
+            Life::Lingering(_) => true,
+        }
+    }
+
+    /// Nothing will come out any more, whatever goes in.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        match &self.life {
+            Life::Live(live) => matches!(live.phase, Phase::Finished) && !live.desk.has_session(),
+            Life::Lingering(lingering) => lingering.is_over(),
+        }
+    }
+
+    /// Whether [`Output::PossibleDoubleRing`] may still come out of a settled call.
+    #[must_use]
+    pub fn may_ring_late(&self) -> bool {
+        match &self.life {
+            Life::Live(_) => true,
+            Life::Lingering(lingering) => lingering.may_ring_late(),
+        }
+    }
+}
+
+impl Live {
+    fn handle_input(&mut self, now: Instant, input: Input) {
         match input {
             Input::Sip { message, source } => {
                 self.desk.signal(now, invite::Input::Message { message, source });
@@ -87,14 +173,7 @@ impl Call {
         self.session_events(now);
     }
 
-    /// Empty before the next input, please: outputs are in the order in which they must happen.
-    pub fn poll_output(&mut self) -> Option<Output> {
-        self.desk.pop_output()
-    }
-
-    /// The next deadline and its name, for the log.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+    fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         let own = self.phase.deadline(&self.desk);
         match (own, self.desk.session_timeout()) {
             (Some(own), Some(session)) if session.0 < own.0 => Some(session),
@@ -103,24 +182,8 @@ impl Call {
         }
     }
 
-    /// Whether another trunk may try; known from `Decided` on.
-    #[must_use]
-    pub fn next_trunk(&self) -> NextTrunk {
-        self.desk.next_trunk()
-    }
-
-    /// The call as a person or a carrier sees it has ended: told, hung up and answered. Its transactions still absorb
-    /// repetitions (Timer D: 32 s) and catch a late answer, so it wants its messages and deadlines until
-    /// [`Call::is_over`]; it needs no media any more.
-    #[must_use]
-    pub fn is_settled(&self) -> bool {
+    fn is_settled(&self) -> bool {
         matches!(self.phase, Phase::Finished) && !self.desk.has_open_session()
-    }
-
-    /// Nothing will come out any more, whatever goes in.
-    #[must_use]
-    pub const fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Finished) && !self.desk.has_session()
     }
 
     fn timeout(&mut self, now: Instant) {
@@ -143,6 +206,9 @@ impl Call {
                 continue;
             }
             self.step(|phase, desk| phase.session(desk, now, event));
+        }
+        if self.desk.events.is_empty() {
+            self.desk.events = VecDeque::new();
         }
         self.desk.release();
     }

@@ -21,6 +21,7 @@ mod ending;
 mod io;
 mod keys;
 mod leg;
+mod lingering;
 mod machine;
 mod outcome;
 mod played;

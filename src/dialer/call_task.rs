@@ -2,16 +2,15 @@
 //!
 //! Order at the start is the point of it: a media leg is taken, the Call-ID is registered, the attempt is committed as
 //! `dialing`, and only then does the first octet leave (SAFETY 1).
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use tokio::sync::mpsc;
 
 use super::carriage::{Carriage, Carriages};
 use super::ledger::{Ledger, Written};
+use super::lingering::{self, Doubt, Lingering};
 use super::plan::{self, PlanError, Trunk};
 use super::reach::{Place, Reached, TargetError};
 use super::recording::CallRecording;
@@ -19,6 +18,7 @@ use super::{Shared, Start};
 use crate::call::{Call, Input, NextTrunk, Output, asked_once};
 use crate::media::command::MediaEvent;
 use crate::model::{Attempt, AttemptId, AttemptReport, Outcome, Reason, Verification};
+use crate::net::mailbox::Receiver;
 use crate::net::media_engine::MediaLeg;
 use crate::net::sip_net::{CallQueue, Inbound, Local, RouteGuard, TlsPolicy};
 use crate::policy::{Attempts, Failover, goes_to_next_trunk};
@@ -50,21 +50,29 @@ pub(super) enum TaskEnd {
     },
 }
 
-/// Runs one attempt to its end.
-pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: mpsc::Receiver<Reason>) -> TaskEnd {
+/// Runs one attempt to its end. What was needed to begin it is let go of before it runs: a call lives for seconds to minutes.
+pub(super) async fn run(shared: Arc<Shared>, start: Start, mut cancel: Receiver<Reason>) -> TaskEnd {
+    match Box::pin(begin(shared, start, &mut cancel)).await {
+        Ok(pump) => pump.run(cancel).await,
+        Err(end) => end,
+    }
+}
+
+async fn begin(
+    shared: Arc<Shared>,
+    start: Start,
+    cancel: &mut Receiver<Reason>,
+) -> Result<Box<Pump>, TaskEnd> {
     let mut prepared = match prepare(&shared, &start).await {
         Ok(prepared) => prepared,
-        Err(refused) => return refuse(&shared, &start, refused).await,
+        Err(refused) => return Err(refuse(&shared, &start, refused).await),
     };
     // Looking up the trunk may have taken seconds: nothing is dialled after a stop or a cancel.
     if shared.is_draining() || cancel.try_recv().is_ok() {
-        return TaskEnd::NotClaimed;
+        return Err(TaskEnd::NotClaimed);
     }
-    let verification = match claim(&shared, &start, &mut prepared).await {
-        Ok(verification) => verification,
-        Err(end) => return end,
-    };
-    dial(shared, start, prepared, *verification, cancel).await
+    let verification = claim(&shared, &start, &mut prepared).await?;
+    dial(shared, start, prepared, &verification).await
 }
 
 /// Commits `dialing`, or says why nothing is dialled.
@@ -100,14 +108,13 @@ async fn claim(
     }
 }
 
-/// The claim is durable: the call runs to its end.
+/// The claim is durable: the call begins.
 async fn dial(
     shared: Arc<Shared>,
     start: Start,
     prepared: Prepared,
-    verification: Verification,
-    cancel: mpsc::Receiver<Reason>,
-) -> TaskEnd {
+    verification: &Verification,
+) -> Result<Box<Pump>, TaskEnd> {
     let attempt = start.due.id;
     let Prepared {
         leg,
@@ -123,7 +130,7 @@ async fn dial(
     let spec = plan::call_spec(
         &start.in_force,
         &start.trunk,
-        &verification,
+        verification,
         shared.bindings.route(&start.trunk.name),
         plan::Wire {
             call_id,
@@ -139,7 +146,7 @@ async fn dial(
     let ledger = Ledger::new(shared.store.clone(), attempt, node, fraud_block);
     match spec {
         Ok(mut spec) => {
-            let recording = config.recording.as_ref().and_then(|r| r.of_call(&verification));
+            let recording = config.recording.as_ref().and_then(|r| r.of_call(verification));
             spec.tape = recording.as_ref().map(|recording| recording.rules);
             let recording = recording.map(|recording| Recorded {
                 recording,
@@ -148,7 +155,7 @@ async fn dial(
             });
             tracing::info!(%attempt, verification = %verification.id, to = %verification.to, trunk = %start.trunk.name, "dialling");
             let call = Call::new(Instant::now(), spec, entropy);
-            let pump = Box::new(Pump {
+            Ok(Box::new(Pump {
                 shared,
                 attempt,
                 call,
@@ -158,9 +165,9 @@ async fn dial(
                 ledger,
                 outcome: None,
                 next_trunk: NextTrunk::No,
-                attempts: attempts_of(&verification, start.due.number, start.untried),
+                attempts: attempts_of(verification, start.due.number, start.untried),
                 last_report: None,
-                invited: BTreeSet::new(),
+                invited: Vec::new(),
                 frees_number: false,
                 trunk: start.trunk.name.clone(),
                 destinations,
@@ -168,12 +175,11 @@ async fn dial(
                 failover_on_timeout: start.trunk.failover_on_timeout,
                 expires_at: Some(Instant::now() + verification.expires_at.since(wallclock())),
                 recording,
-            });
-            pump.run(cancel).await
+            }))
         }
         Err(error) => {
             tracing::error!(%attempt, %error, "the call could not be set up");
-            not_sent(ledger).await
+            Err(not_sent(ledger).await)
         }
     }
 }
@@ -200,7 +206,7 @@ fn ways(
 /// Claimed, but nothing was sent: an outcome is owed all the same.
 async fn not_sent(mut ledger: Ledger) -> TaskEnd {
     let outcome = Outcome::new(Reason::Internal);
-    ledger.decide(outcome, AttemptReport::default(), false, true);
+    ledger.decide(outcome, Box::default(), false, true);
     while !ledger.is_idle() {
         ledger.next().await;
     }
@@ -224,8 +230,8 @@ fn attempts_of(verification: &Verification, number: u32, untried: usize) -> Atte
 }
 
 /// The call's own queue of SIP messages; the Call-ID is free again when this is dropped.
-struct Route {
-    inbound: CallQueue,
+pub(super) struct Route {
+    pub(super) inbound: CallQueue,
     _guard: RouteGuard,
 }
 
@@ -324,9 +330,9 @@ struct Pump {
     next_trunk: NextTrunk,
     attempts: Attempts,
     /// Since the call finished.
-    last_report: Option<AttemptReport>,
+    last_report: Option<Box<AttemptReport>>,
     /// Where an INVITE has left for, by target.
-    invited: BTreeSet<(usize, SocketAddr)>,
+    invited: Vec<(usize, SocketAddr)>,
     /// The ledger has been told that the phone is quiet.
     frees_number: bool,
     trunk: String,
@@ -348,7 +354,7 @@ struct Recorded {
 }
 
 impl Pump {
-    async fn run(mut self: Box<Self>, mut cancel: mpsc::Receiver<Reason>) -> TaskEnd {
+    async fn run(mut self: Box<Self>, mut cancel: Receiver<Reason>) -> TaskEnd {
         let mut cancel_open = true;
         let mut media_open = true;
         self.drain().await;
@@ -393,31 +399,26 @@ impl Pump {
             next_trunk: self.next_trunk,
         };
         // The trunk's channel, the media port, the recorder's place and a drain that waits must not be held for Timer D.
-        self.leg = None;
-        self.recording = None;
-        tokio::spawn(self.linger());
+        self.linger();
         end
     }
 
-    /// Absorbs repetitions and catches a late answer until the last timer has run out.
-    async fn linger(mut self: Box<Self>) {
-        while !(self.call.is_over() && self.ledger.is_idle()) {
-            let deadline = self.call.poll_timeout().map(|(at, _)| at);
-            let input = tokio::select! {
-                biased;
-                _ = self.ledger.next() => None,
-                inbound = self.route.inbound.recv() => match inbound {
-                    Some(inbound) => Some(self.heard_sip(inbound)),
-                    None => return,
-                },
-                way = self.carriages.lost() => self.lost_flow(way),
-                () = until(deadline) => Some(Input::Timeout),
-            };
-            if let Some(input) = input {
-                self.call.handle_input(Instant::now(), input);
-                self.drain().await;
-            }
+    /// What a settled call still needs goes on by itself; the rest is dropped.
+    fn linger(self) {
+        if self.call.is_over() {
+            return;
         }
+        let doubt = self.last_report.filter(|_| self.call.may_ring_late());
+        let lingering = Lingering {
+            attempt: self.attempt,
+            call: self.call,
+            route: self.route,
+            carriages: self.carriages,
+            current: self.current,
+            failover_on_timeout: self.failover_on_timeout,
+            doubt: doubt.map(|report| Box::new(Doubt::new(self.ledger, report))),
+        };
+        tokio::spawn(Box::new(lingering).run());
     }
 
     fn heard_sip(&mut self, inbound: Inbound) -> Input {
@@ -466,7 +467,7 @@ impl Pump {
         }
     }
 
-    fn decided(&mut self, outcome: Outcome, report: AttemptReport) {
+    fn decided(&mut self, outcome: Outcome, report: Box<AttemptReport>) {
         count(outcome);
         self.outcome = Some(outcome);
         self.next_trunk = self.call.next_trunk();
@@ -528,8 +529,10 @@ impl Pump {
             match output {
                 Output::SendSip { to, bytes } => match self.carriages.send(to, &bytes).await {
                     Ok(()) => {
-                        if is_invite(&bytes) {
-                            self.invited.insert((self.current, to));
+                        let way = (self.current, to);
+                        if is_invite(&bytes) && !self.invited.contains(&way) {
+                            self.invited.reserve_exact(1);
+                            self.invited.push(way);
                         }
                     }
                     Err(error) => {
@@ -549,9 +552,7 @@ impl Pump {
                 Output::Stage(stage) => self.ledger.stage(stage),
                 Output::Decided(outcome, report) => self.decided(outcome, report),
                 Output::PossibleDoubleRing => {
-                    // RFC 3261 §17.1.1.2 leaves this one hole: the answer came after Timer B.
-                    metrics::counter!("ringproof_possible_double_rings_total").increment(1);
-                    tracing::warn!(attempt = %self.attempt, "an answer came after the call had been given up");
+                    lingering::tell_double_ring(self.attempt);
                     // Before the end the report that comes with it has the flag.
                     if let Some(report) = &mut self.last_report {
                         report.flag("possible_double_ring");
@@ -591,7 +592,7 @@ async fn heard(leg: Option<&mut MediaLeg>) -> Option<MediaEvent> {
     leg?.events.recv().await
 }
 
-async fn until(deadline: Option<Instant>) {
+pub(super) async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,

@@ -53,7 +53,12 @@ impl Carriages {
         self.current = way;
     }
 
+    /// Boxed: making a connection needs much room, and who waits for messages would keep it all the time.
     pub(super) async fn send(&mut self, to: SocketAddr, octets: &[u8]) -> io::Result<()> {
+        Box::pin(self.send_now(to, octets)).await
+    }
+
+    async fn send_now(&mut self, to: SocketAddr, octets: &[u8]) -> io::Result<()> {
         if let Some((flow, local)) = self.flows.of(octets) {
             return self.sip.answer(&flow, local, to, octets).await;
         }
@@ -72,11 +77,18 @@ impl Carriages {
 
     /// Returns when a connection that carries requests of this call has ended, and which target's it was.
     pub(super) async fn lost(&self) -> usize {
-        if self.ways.is_empty() {
+        let connected = self.ways.iter().enumerate().filter(|(_, way)| way.may_be_lost());
+        let lost = connected.map(|(index, way)| {
+            Box::pin(async move {
+                way.lost().await;
+                index
+            })
+        });
+        let lost: Vec<_> = lost.collect();
+        if lost.is_empty() {
             return std::future::pending().await;
         }
-        let (_, way, _) = select_all(self.ways.iter().map(|way| Box::pin(way.lost()))).await;
-        way
+        select_all(lost).await.0
     }
 
     /// The next request to this target opens a new connection.
@@ -147,6 +159,10 @@ impl Carriage {
         }
         let udp = self.towards(SipTransport::Udp, to);
         self.sip.send(&udp, None, octets).await.map(|_| ())
+    }
+
+    const fn may_be_lost(&self) -> bool {
+        self.is_stream() && self.connection.is_some()
     }
 
     /// Returns when the connection that carries this call's requests has ended; never for a trunk over UDP, whose

@@ -75,21 +75,21 @@ impl Ledger {
     pub(super) fn decide(
         &mut self,
         outcome: Outcome,
-        report: AttemptReport,
+        report: Box<AttemptReport>,
         next_trunk: bool,
         frees_number: bool,
     ) {
         self.queue.retain(|entry| !matches!(entry, Entry::Stage(_)));
         self.queue.push_back(Entry::Decide {
             outcome,
-            report: Box::new(report),
+            report,
             next_trunk,
             frees_number,
         });
     }
 
-    pub(super) fn report(&mut self, report: AttemptReport) {
-        self.queue.push_back(Entry::Report(Box::new(report)));
+    pub(super) fn report(&mut self, report: Box<AttemptReport>) {
+        self.queue.push_back(Entry::Report(report));
     }
 
     /// Before a report that waits: whoever reads that the call is over may ask for the next one.
@@ -208,7 +208,7 @@ fn block_until(
 /// until the next start. `None`: it was never claimed, nothing was sent, and it is still due.
 pub(super) async fn settle_lost(mut ledger: Ledger) -> Option<Outcome> {
     let outcome = Outcome::new(Reason::Internal);
-    ledger.decide(outcome, AttemptReport::default(), false, true);
+    ledger.decide(outcome, Box::default(), false, true);
     let written = ledger.next().await;
     // Its own decision may have been written before it left, with the number still taken.
     if matches!(written, Written::Decided(Decided::Already(_))) {
@@ -217,7 +217,7 @@ pub(super) async fn settle_lost(mut ledger: Ledger) -> Option<Outcome> {
     }
     match written {
         Written::Decided(Decided::Finished { .. } | Decided::Retrying { .. }) => {
-            ledger.report(AttemptReport::default());
+            ledger.report(Box::default());
             ledger.next().await;
             Some(outcome)
         }

@@ -12,6 +12,7 @@ mod call_task;
 mod carriage;
 mod health;
 mod ledger;
+mod lingering;
 mod plan;
 mod presentation;
 mod probe;
@@ -26,7 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 pub use health::TrunkNotices;
@@ -42,6 +43,7 @@ pub use recording::Recording;
 pub use registrar::{Register, Tried, try_registration};
 
 use crate::model::{AttemptId, Reason};
+use crate::net::mailbox::Sender;
 use crate::net::media_engine::MediaEngine;
 use crate::net::resolver::Resolver;
 use crate::net::sip_net::SipNet;
@@ -73,7 +75,20 @@ pub struct DialerConfig {
 /// What a reload replaces as a whole. Each call is built from the one that it began with.
 pub(crate) struct InForce {
     config: DialerConfig,
+    /// Those of the configuration, to be shared with each call.
+    trunks: Vec<Arc<Trunk>>,
     voices: Arc<Catalogue>,
+}
+
+impl InForce {
+    fn new(config: DialerConfig, voices: Arc<Catalogue>) -> Arc<Self> {
+        let trunks = config.trunks.iter().cloned().map(Arc::new).collect();
+        Arc::new(Self {
+            config,
+            trunks,
+            voices,
+        })
+    }
 }
 
 /// What the selection loop and every call task share.
@@ -87,7 +102,7 @@ pub(crate) struct Shared {
     /// How the trunks that register stand.
     bindings: registrar::Bindings,
     /// Live calls, so that a cancel finds its task.
-    live: Mutex<BTreeMap<AttemptId, mpsc::Sender<Reason>>>,
+    live: Mutex<BTreeMap<AttemptId, Sender<Reason>>>,
     /// A call has ended: there may be room for the next.
     room: Notify,
     /// No attempt is started any more.
@@ -126,7 +141,7 @@ impl Dialer {
         let bindings = registrar::Bindings::new(&config.trunks);
         let shared = Arc::new(Shared {
             bindings,
-            in_force: RwLock::new(Arc::new(InForce { config, voices })),
+            in_force: RwLock::new(InForce::new(config, voices)),
             store,
             media,
             sip,
@@ -160,7 +175,7 @@ impl Dialer {
     pub fn reload(&mut self, mut config: DialerConfig, voices: Arc<Catalogue>) {
         let shared = &self.shared;
         config.recording = shared.in_force().config.recording.clone();
-        let new = Arc::new(InForce { config, voices });
+        let new = InForce::new(config, voices);
         shared.health.replace(&new.config.trunks);
         shared.bindings.replace(&new.config.trunks);
         *shared.in_force.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&new);
@@ -182,7 +197,7 @@ impl Dialer {
         self.shared.draining.store(true, Ordering::Relaxed);
         self.accepting.send_replace(false);
         self.idle_by(Instant::now() + limit).await;
-        let told: Vec<mpsc::Sender<Reason>> = self.shared.live().values().cloned().collect();
+        let told: Vec<Sender<Reason>> = self.shared.live().values().cloned().collect();
         for cancel in &told {
             // A full queue holds a cancel already.
             let _ = cancel.try_send(Reason::Shutdown);
@@ -208,7 +223,7 @@ impl Dialer {
 }
 
 impl Shared {
-    fn live(&self) -> std::sync::MutexGuard<'_, BTreeMap<AttemptId, mpsc::Sender<Reason>>> {
+    fn live(&self) -> std::sync::MutexGuard<'_, BTreeMap<AttemptId, Sender<Reason>>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

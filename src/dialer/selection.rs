@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use super::call_task::{self, TaskEnd};
 use super::health::Standing;
@@ -12,6 +12,7 @@ use super::ledger::{self, Ledger};
 use super::{InForce, Shared, Start};
 use crate::call::NextTrunk;
 use crate::model::{AttemptId, Outcome, Reason, UnixMillis};
+use crate::net::mailbox::{Receiver, mailbox};
 use crate::policy::{CallNeed, Selection, TrunkBoard, TrunkRules};
 use crate::store::{Agenda, CancelNotice, DueAttempt, StoreError};
 use crate::telemetry::wallclock;
@@ -292,7 +293,7 @@ fn pick(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, in_force: &Arc<InForce>, 
         Selection::Wait { until } => return Picked::Wait(until),
         Selection::NoTrunk => return Picked::NoTrunk,
     };
-    let Some(trunk) = in_force.config.trunks.iter().find(|t| t.name == name) else {
+    let Some(trunk) = in_force.trunks.iter().find(|t| t.name == name) else {
         return Picked::NoTrunk;
     };
     guard.picked.insert(due.id);
@@ -301,17 +302,17 @@ fn pick(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, in_force: &Arc<InForce>, 
     let start = Start {
         due: due.clone(),
         in_force: Arc::clone(in_force),
-        trunk: Arc::new(trunk.clone()),
+        trunk: Arc::clone(trunk),
         untried,
     };
-    let (cancel, canceled) = mpsc::channel(2);
+    let (cancel, canceled) = mailbox(2);
     shared.live().insert(due.id, cancel);
     tokio::spawn(attend(Arc::clone(shared), Arc::clone(desk), start, canceled));
     Picked::Started
 }
 
 /// Runs one attempt and gives back what it held, even if its task panics.
-async fn attend(shared: Arc<Shared>, desk: Arc<Mutex<Desk>>, start: Start, cancel: mpsc::Receiver<Reason>) {
+async fn attend(shared: Arc<Shared>, desk: Arc<Mutex<Desk>>, start: Start, cancel: Receiver<Reason>) {
     let picked = Picking {
         id: start.due.id,
         trunk: start.trunk.name.clone(),
@@ -322,12 +323,12 @@ async fn attend(shared: Arc<Shared>, desk: Arc<Mutex<Desk>>, start: Start, cance
     let end = match task.await {
         Ok(TaskEnd::Ran { outcome: None, .. }) => {
             tracing::error!(attempt = %id, "a call task ended without an outcome");
-            lost(&shared, id).await
+            Box::pin(lost(&shared, id)).await
         }
         Ok(end) => end,
         Err(error) => {
             tracing::error!(attempt = %id, %error, "a call task failed");
-            lost(&shared, id).await
+            Box::pin(lost(&shared, id)).await
         }
     };
     let must_look = {

@@ -6,6 +6,7 @@
 //! - Every queue is bounded and its overflow counted.
 //! - Nothing that a peer sends ends a task, a thread or the process.
 //! - A stranger gets no answer from this room (the one exception is a peer that the caller vouches for).
+pub mod mailbox;
 pub mod media_engine;
 pub mod resolver;
 pub mod sip_net;

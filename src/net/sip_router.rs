@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 
+use super::mailbox::{self, mailbox};
 use super::sip_stream::Connection;
 use super::sip_trace::SipTrace;
 use super::sip_udp::Counters;
@@ -24,7 +25,7 @@ use crate::sip::transport::SipTransport;
 /// long before.
 const ROUTES_PER_CALL: usize = 64;
 
-/// The fewest and the most routes, whatever the calls. A route is its Call-ID and a queue, about 1 KiB.
+/// The fewest and the most routes, whatever the calls. A route is its Call-ID and a queue, about 250 octets.
 const ROUTES_MIN: usize = 4096;
 const ROUTES_MAX: usize = 65_536;
 
@@ -66,10 +67,8 @@ pub struct Inbound {
 }
 
 /// The messages of one call, in the order in which they came.
-///
-/// They are boxed on the way, because a channel keeps room for 32 of what it carries for as long as it lives.
 #[derive(Debug)]
-pub struct CallQueue(mpsc::Receiver<Box<Inbound>>);
+pub struct CallQueue(mailbox::Receiver<Box<Inbound>>);
 
 impl CallQueue {
     /// `None` once the call's [`RouteGuard`] is gone and nothing waits. Cancel-safe.
@@ -102,7 +101,7 @@ pub fn routes_for(calls_max: usize) -> usize {
 
 /// Shared by every listener and connection.
 pub(super) struct Router {
-    routes: Mutex<HashMap<String, mpsc::Sender<Box<Inbound>>>>,
+    routes: Mutex<HashMap<String, mailbox::Sender<Box<Inbound>>>>,
     routes_max: usize,
     out_of_call: mpsc::Sender<Inbound>,
     is_peer: PeerCheck,
@@ -153,7 +152,7 @@ impl Router {
         let Entry::Vacant(vacant) = routes.entry(call_id.to_owned()) else {
             return Err(RegisterError::Taken);
         };
-        let (queue_in, queue) = mpsc::channel(CALL_QUEUE_MAX);
+        let (queue_in, queue) = mailbox(CALL_QUEUE_MAX);
         vacant.insert(queue_in);
         let guard = RouteGuard {
             call_id: call_id.to_owned(),
@@ -232,7 +231,7 @@ impl Router {
         format!("{high:016x}{low:016x}")
     }
 
-    fn routes(&self) -> MutexGuard<'_, HashMap<String, mpsc::Sender<Box<Inbound>>>> {
+    fn routes(&self) -> MutexGuard<'_, HashMap<String, mailbox::Sender<Box<Inbound>>>> {
         // Nobody panics while holding it.
         self.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -27,6 +27,8 @@ pub(crate) const SDP: &str = "application/sdp";
 pub(crate) const ACCEPT: &str = "application/sdp, application/dtmf-relay, application/dtmf";
 /// Late legs of targets that were left; an INVITE has at most as many answered legs.
 const FORMER_DIALOGS_MAX: usize = 16;
+/// Hosts of dialogs that are gone.
+const HEARD_BEFORE_MAX: usize = 64;
 const CREDENTIALS: [&str; 2] = ["Authorization", "Proxy-Authorization"];
 
 #[derive(Debug, Clone)]
@@ -55,6 +57,8 @@ pub(crate) struct Endpoint {
     hop: SocketAddr,
     digest: Option<DigestClient>,
     former: Former,
+    /// Hosts of dialogs that are gone: what they repeat is still heard.
+    heard_before: Vec<IpAddr>,
 }
 
 /// Targets that the first request went to before the present one (RFC 3263 §4.3).
@@ -86,6 +90,7 @@ impl Endpoint {
             digest: config.credentials.clone().map(DigestClient::new),
             config,
             former: Former::default(),
+            heard_before: Vec::new(),
         }
     }
 
@@ -278,15 +283,25 @@ impl Endpoint {
         mut dialogs: impl Iterator<Item = &'a Dialog>,
     ) -> bool {
         let ip = source.ip().to_canonical();
+        self.is_known(ip) || dialogs.any(|dialog| hosts_of(dialog).any(|host| host == ip))
+    }
+
+    /// The dialog is gone, but what its hosts repeat is listened to as before.
+    pub(crate) fn keep_listening_to(&mut self, dialog: &Dialog) {
+        for host in hosts_of(dialog) {
+            if !self.is_known(host) && self.heard_before.len() < HEARD_BEFORE_MAX {
+                self.heard_before.reserve_exact(1);
+                self.heard_before.push(host);
+            }
+        }
+    }
+
+    /// Beside the dialogs that live.
+    fn is_known(&self, ip: IpAddr) -> bool {
         self.is_target(ip)
             || self.is_hop(ip)
+            || self.heard_before.contains(&ip)
             || self.config.peers.iter().any(|net| net.contains(ip))
-            || dialogs.any(|dialog| {
-                let routes = dialog.route_set.iter().map(|route| &route.uri);
-                routes
-                    .chain([&dialog.remote_target])
-                    .any(|uri| ip_of(uri) == Some(ip))
-            })
     }
 
     #[must_use]
@@ -458,6 +473,12 @@ pub(crate) fn without_via(request: &Request) -> Request {
 pub(crate) fn set_seq(request: &mut Request, seq: u32) {
     let cseq = CSeq::new(seq, request.method.clone());
     request.headers.set("CSeq", cseq.to_string());
+}
+
+/// The addresses in a dialog's route set and remote target.
+fn hosts_of(dialog: &Dialog) -> impl Iterator<Item = IpAddr> {
+    let routes = dialog.route_set.iter().map(|route| &route.uri);
+    routes.chain([&dialog.remote_target]).filter_map(ip_of)
 }
 
 fn ip_of(uri: &Uri) -> Option<IpAddr> {

@@ -62,6 +62,7 @@ mod legs;
 mod party;
 mod redirect;
 mod setup;
+mod shedding;
 
 #[cfg(test)]
 mod tests;

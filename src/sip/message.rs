@@ -270,6 +270,11 @@ impl Headers {
             .all(|(name, value)| name.len() + ": ".len() + value.len() <= HEADER_BYTES_MAX)
     }
 
+    /// Gives back the room for fields that were never added.
+    pub(crate) fn shrink(&mut self) {
+        self.0.shrink_to_fit();
+    }
+
     /// Hops left, RFC 3261 §8.1.1.6.
     #[must_use]
     pub fn max_forwards(&self) -> Option<u32> {

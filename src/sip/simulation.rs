@@ -233,7 +233,9 @@ impl World {
     fn caller_input(&mut self, input: invite::Input) {
         let Some(session) = self.caller.take() else { return };
         let mut out = Vec::new();
-        self.caller = Some(session.handle(self.now, input, &mut out));
+        let mut session = session.handle(self.now, input, &mut out);
+        session.shed();
+        self.caller = Some(session);
         self.take_caller(out);
     }
 

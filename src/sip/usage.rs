@@ -176,6 +176,17 @@ impl InviteUsage {
         matches!(self.phase, Phase::Gone)
     }
 
+    /// Gone, and no answer of the peer's is acknowledged any more.
+    #[must_use]
+    pub(crate) fn is_spent(&self) -> bool {
+        self.is_gone() && self.reinvite_ack.is_none() && self.requests.is_empty()
+    }
+
+    /// The session will not be refreshed: a late answer ends at once.
+    pub(crate) fn shed(&mut self) {
+        self.description = Vec::new();
+    }
+
     #[must_use]
     pub(crate) fn is_confirmed(&self) -> bool {
         matches!(self.phase, Phase::Confirmed)

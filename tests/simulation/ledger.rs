@@ -69,21 +69,21 @@ impl Ledger {
     pub(crate) fn decide(
         &mut self,
         outcome: Outcome,
-        report: AttemptReport,
+        report: Box<AttemptReport>,
         next_trunk: bool,
         frees_number: bool,
     ) {
         self.queue.retain(|entry| !matches!(entry, Pending::Stage(_)));
         self.queue.push_back(Pending::Decide {
             outcome,
-            report: Box::new(report),
+            report,
             next_trunk,
             frees_number,
         });
     }
 
-    pub(crate) fn report(&mut self, report: AttemptReport) {
-        self.queue.push_back(Pending::Report(Box::new(report)));
+    pub(crate) fn report(&mut self, report: Box<AttemptReport>) {
+        self.queue.push_back(Pending::Report(report));
     }
 
     pub(crate) fn free_number(&mut self) {

@@ -63,7 +63,7 @@ pub(crate) struct Running {
     /// Media, trunk and place were given back: only repetitions are absorbed.
     settled: bool,
     attempts: Attempts,
-    last_report: AttemptReport,
+    last_report: Box<AttemptReport>,
     finished_at: Option<At>,
 }
 
@@ -212,7 +212,7 @@ impl World<'_> {
                 }),
                 untried,
             },
-            last_report: AttemptReport::default(),
+            last_report: Box::default(),
             finished_at: None,
         });
         if self.plant == Some(Plant::TalksBeforeAnswer) {

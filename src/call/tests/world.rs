@@ -411,7 +411,7 @@ impl World {
                 Output::Media(command) => self.command(command),
                 Output::Stage(stage) => self.see(Seen::Stage(stage)),
                 Output::Decided(outcome, report) => {
-                    self.see(Seen::Decided(outcome, Box::new(report)));
+                    self.see(Seen::Decided(outcome, report));
                     if let Some(ms) = self.commit_ms {
                         self.push(self.now + Duration::from_millis(ms), Due::Act(Act::Committed));
                     }
@@ -420,7 +420,7 @@ impl World {
                     outcome,
                     report,
                     next_trunk,
-                } => self.see(Seen::Finished(outcome, Box::new(report), next_trunk)),
+                } => self.see(Seen::Finished(outcome, report, next_trunk)),
                 Output::NextTarget { failed, failure } => self.see(Seen::NextTarget(failed, failure)),
                 Output::PossibleDoubleRing => self.see(Seen::DoubleRing),
             }

@@ -7,7 +7,6 @@ use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Instant;
 
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::metrics::ThreadMetrics;
@@ -15,6 +14,7 @@ use super::ports::PortPair;
 use crate::media::command::{MediaCommand, MediaEvent, MediaRefusal, StreamConfig};
 use crate::media::stream::Stream;
 use crate::model::Entropy;
+use crate::net::mailbox;
 
 /// More than a receive buffer holds, so that draining ends even under a flood.
 const DRAIN_PACKETS_MAX: usize = 1024;
@@ -66,7 +66,7 @@ pub(super) struct Leg {
     pub(super) sockets: PortPair,
     /// The tick on which the wheel holds it; entries on other ticks are stale.
     pub(super) due_tick: u64,
-    events: mpsc::Sender<MediaEvent>,
+    events: mailbox::Sender<MediaEvent>,
     media: Media,
     unreachable_said: bool,
 }
@@ -88,7 +88,7 @@ impl Leg {
     pub(super) fn new(
         id: u64,
         sockets: PortPair,
-        events: mpsc::Sender<MediaEvent>,
+        events: mailbox::Sender<MediaEvent>,
         entropy: Entropy,
     ) -> Self {
         Self {
@@ -111,7 +111,7 @@ impl Leg {
     }
 
     /// Closes the sockets; what is left is the channel whose end tells the call that the leg is gone.
-    pub(super) fn give_ports_back(self) -> mpsc::Sender<MediaEvent> {
+    pub(super) fn give_ports_back(self) -> mailbox::Sender<MediaEvent> {
         self.events
     }
 

@@ -32,7 +32,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::sync::mpsc;
 
 pub use self::metrics::EngineMetrics;
 
@@ -42,6 +41,7 @@ use self::ports::PortPool;
 use self::thread::{MediaThread, ThreadHandle, ToThread};
 use crate::media::command::{MediaCommand, MediaEvent};
 use crate::model::Entropy;
+use crate::net::mailbox::{self, mailbox};
 
 /// Events that wait for one call's task. A prompt of many short clips gives the most; presses are human.
 const EVENTS_PER_LEG_MAX: usize = 64;
@@ -132,7 +132,7 @@ pub struct MediaLeg {
     /// The bound RTP address; RTCP is the next port.
     pub local: SocketAddr,
     /// What the leg reports. Ends after `Close`.
-    pub events: mpsc::Receiver<MediaEvent>,
+    pub events: mailbox::Receiver<MediaEvent>,
     id: u64,
     thread: Arc<ThreadHandle>,
     admission: Arc<AdmissionMetrics>,
@@ -211,7 +211,7 @@ impl Inner {
             return Err(Refusal::NoPort);
         };
         let local = sockets.local;
-        let (events_in, events) = mpsc::channel(EVENTS_PER_LEG_MAX);
+        let (events_in, events) = mailbox(EVENTS_PER_LEG_MAX);
         // Nobody panics while holding it.
         let entropy = self.entropy.lock().unwrap_or_else(PoisonError::into_inner).fork();
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);

@@ -506,7 +506,7 @@ fn a_full_command_queue_refuses_at_once() {
     let handle = Arc::new(ThreadHandle::new(commands).unwrap());
     let leg = MediaLeg {
         local: (Ipv4Addr::LOCALHOST, 4000).into(),
-        events: mpsc::channel(1).1,
+        events: mailbox(1).1,
         id: 0,
         thread: handle,
         admission: Arc::default(),

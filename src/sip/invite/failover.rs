@@ -96,6 +96,17 @@ impl Targets {
         self.stage == Stage::Unheard
     }
 
+    /// A target failed, and the call went on without it.
+    pub(super) fn has_left_one(&self) -> bool {
+        !self.left.is_empty()
+    }
+
+    /// No further target will be tried.
+    pub(super) fn shed(&mut self) {
+        self.further = VecDeque::new();
+        self.left.shrink_to_fit();
+    }
+
     /// Whether this transaction's target failed, and the call went on without it.
     pub(super) fn was_left(&self, id: ClientId) -> bool {
         self.left.contains(&id)

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::{Core, Event, State};
 use crate::sip::message::{Method, Request, Response};
-use crate::sip::transaction::client_invite::{ack_of_rejection, cancel_of};
+use crate::sip::transaction::client_invite::{ack_of_rejection, cancel_of, identity_of};
 use crate::sip::transaction::same_identity;
 use crate::sip::transaction::timer::TimerConfig;
 
@@ -59,6 +59,11 @@ impl LateWindow {
     #[must_use]
     pub(super) fn deadline(&self) -> (Instant, &'static str) {
         (self.until, "late responses")
+    }
+
+    /// The INVITE will not be sent again.
+    pub(super) fn shed(&mut self) {
+        self.invite = identity_of(&self.invite);
     }
 
     fn matches(&self, response: &Response) -> bool {

@@ -19,7 +19,7 @@ const LEGS_MAX: usize = 16;
 pub(super) struct AckedLeg {
     remote_tag: String,
     invite_seq: u32,
-    ack: Transmit,
+    pub(super) ack: Transmit,
 }
 
 impl State {
@@ -83,6 +83,7 @@ impl State {
                         let sdp = response.body_of_type(SDP).map(<[u8]>::to_vec).or(early_sdp);
                         events.extend(party::told(response));
                         events.push(Event::Answered { sdp });
+                        core.settle_on_answer();
                         Self::Confirmed(Box::new(usage))
                     }
                     Intent::CancelWhenHeard { reason } | Intent::Cancelled { reason, .. } => {

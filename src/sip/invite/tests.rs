@@ -17,6 +17,7 @@ mod provisional;
 mod redirect;
 mod reliable;
 mod session_timer;
+mod shedding;
 mod spoofing;
 
 const TARGET: &str = "192.0.2.10:5060";
@@ -102,7 +103,10 @@ impl Rig {
     fn input(&mut self, input: Input) {
         let mut out = Vec::new();
         let session = self.session.take().unwrap();
-        self.session = Some(session.handle(self.now, input, &mut out));
+        let mut session = session.handle(self.now, input, &mut out);
+        // As its owner does: nothing that a session lets go of may be missed.
+        session.shed();
+        self.session = Some(session);
         self.take(out);
     }
 

@@ -235,6 +235,27 @@ pub(crate) fn cancel_of(invite: &Request) -> Request {
     cancel
 }
 
+/// What identifies an INVITE that will not be sent again: enough for its responses to be recognised, and for the ACK, the
+/// CANCEL and the dialog that follow from it.
+#[must_use]
+pub(crate) fn identity_of(invite: &Arc<Request>) -> Arc<Request> {
+    if invite.body.is_empty() && !invite.headers.contains("Contact") {
+        return Arc::clone(invite);
+    }
+    let mut identity = Request::new(Method::Invite, invite.uri.clone());
+    for name in ["Via", "Max-Forwards", "Route", "From", "To", "Call-ID", "CSeq"] {
+        copy_first_or_all(invite, &mut identity, name);
+    }
+    // The ACK of a 2xx has the INVITE's (RFC 3261 §22.1).
+    for name in ["Authorization", "Proxy-Authorization"] {
+        for value in invite.headers.lines(name) {
+            identity.headers.push(name, value);
+        }
+    }
+    identity.headers.shrink();
+    Arc::new(identity)
+}
+
 /// Our INVITE has one Via; Route is the only list among the copied fields.
 fn copy_first_or_all(from: &Request, to: &mut Request, name: &str) {
     let count = if name == "Route" { usize::MAX } else { 1 };

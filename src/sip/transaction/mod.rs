@@ -21,6 +21,7 @@ pub mod server_invite;
 pub mod server_non_invite;
 pub mod timer;
 
+mod sent;
 mod slot;
 pub(crate) mod table;
 mod via;

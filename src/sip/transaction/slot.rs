@@ -1,10 +1,10 @@
 //! One transaction of the table: its machine, and what identifies and addresses it.
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::client_invite::{ClientInvite, Rules};
 use super::client_non_invite::ClientNonInvite;
+use super::sent::Sent;
 use super::server_invite::ServerInvite;
 use super::server_non_invite::ServerNonInvite;
 use super::table::{ClientId, Completion, Reply, ServerId, Transmit};
@@ -16,7 +16,7 @@ use crate::sip::message::{Request, Response};
 pub(super) struct Client {
     pub(super) id: ClientId,
     pub(super) branch: String,
-    pub(super) request: Arc<Request>,
+    pub(super) request: Sent,
     pub(super) to: SocketAddr,
     pub(super) machine: ClientMachine,
 }
@@ -75,13 +75,39 @@ impl Client {
                 ClientOutput::TimedOut => Reply::TimedOut,
                 ClientOutput::TransportFailed => Reply::TransportFailed,
             };
+            let Some(request) = self.request.request() else {
+                continue;
+            };
             completions.push(Completion {
                 id: self.id,
-                request: Arc::clone(&self.request),
+                request,
                 reply,
             });
         }
         completions
+    }
+
+    /// An open request, or an INVITE whose response may come again.
+    pub(super) const fn has_more_to_say(&self) -> bool {
+        match &self.machine {
+            ClientMachine::Invite(_) => true,
+            ClientMachine::NonInvite(machine) => !matches!(
+                machine,
+                ClientNonInvite::Completed { .. } | ClientNonInvite::Terminated
+            ),
+        }
+    }
+
+    /// An INVITE that has its final response is not sent again.
+    pub(super) fn shed(&mut self) {
+        if let ClientMachine::Invite(ClientInvite::Accepted { .. } | ClientInvite::Completed { .. }) =
+            &mut self.machine
+        {
+            self.request.shed();
+        }
+        if let ClientMachine::Invite(ClientInvite::Completed { ack, .. }) = &mut self.machine {
+            ack.shrink_to_fit();
+        }
     }
 
     /// RFC 3261 §17.1.3 and §8.1.3.3, and the fields that a spoofer cannot know.
@@ -94,7 +120,12 @@ impl Client {
             Ok(vias) => matches!(vias.as_slice(), [via] if via.branch() == Some(self.branch.as_str())),
             Err(_) => false,
         };
-        branch_matches && cseq.method == self.request.method && same_identity(&self.request, response)
+        branch_matches
+            && self.request.is_of(&cseq.method)
+            && self
+                .request
+                .request()
+                .is_some_and(|request| same_identity(&request, response))
     }
 }
 

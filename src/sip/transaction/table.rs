@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use super::client_invite::{ClientInvite, Rules};
 use super::client_non_invite::ClientNonInvite;
+use super::sent::Sent;
 use super::server_invite::ServerInvite;
 use super::server_non_invite::ServerNonInvite;
 use super::slot::{Client, ClientMachine, Server, ServerEvent, ServerMachine};
@@ -124,7 +125,7 @@ impl Transactions {
         self.clients.push(Client {
             id,
             branch,
-            request,
+            request: Sent::Whole(request),
             to,
             machine,
         });
@@ -142,7 +143,7 @@ impl Transactions {
         self.clients
             .iter()
             .find(|client| client.id == id)
-            .map(|client| Arc::clone(&client.request))
+            .and_then(|client| client.request.request())
     }
 
     /// Sends octets outside any transaction: an ACK of a 2xx, a repeated 2xx, a stateless answer.
@@ -297,6 +298,15 @@ impl Transactions {
     #[must_use]
     pub(crate) fn has_open_request(&self) -> bool {
         self.clients.iter().any(|client| client.machine.is_open())
+    }
+
+    /// Every request of ours is answered, and none follows but for a late answer. A request that is no INVITE has nothing to
+    /// do with what still comes for it, so it is forgotten before timer K.
+    pub(crate) fn shed(&mut self) {
+        self.clients.retain(Client::has_more_to_say);
+        self.clients.iter_mut().for_each(Client::shed);
+        self.clients.shrink_to_fit();
+        self.servers.shrink_to_fit();
     }
 
     /// Forgets a client transaction: whatever still comes for it is a stray response.

@@ -43,6 +43,10 @@ impl Params {
         if let Some(param) = self.0.iter_mut().find(|p| p.name.eq_ignore_ascii_case(name)) {
             param.value = value;
         } else if self.0.len() < PARAMS_MAX {
+            // One or two are usual, and a dialog keeps four lists of them.
+            if self.0.len() < 4 {
+                self.0.reserve_exact(1);
+            }
             self.0.push(Param {
                 name: name.to_owned(),
                 value,
