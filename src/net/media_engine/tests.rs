@@ -29,6 +29,7 @@ fn engine(first: u16, last: u16, calls_max: usize) -> MediaEngine {
         bind: Ipv4Addr::LOCALHOST.into(),
         calls_max,
         refuse_when_late: true,
+        files_max: None,
         pin: None,
         entropy: Entropy::from_number(7),
     })
@@ -524,6 +525,7 @@ fn a_range_without_a_pair_is_refused_at_the_start() {
         bind: Ipv4Addr::LOCALHOST.into(),
         calls_max: 1,
         refuse_when_late: true,
+        files_max: None,
         pin: None,
         entropy: Entropy::from_number(1),
     };
@@ -539,6 +541,7 @@ async fn legs_spread_over_the_threads_and_a_pinned_thread_runs() {
         bind: Ipv4Addr::LOCALHOST.into(),
         calls_max: 4,
         refuse_when_late: true,
+        files_max: None,
         pin: Some(vec![0]),
         entropy: Entropy::from_number(1),
     })
