@@ -50,7 +50,8 @@ const EVENTS_PER_LEG_MAX: usize = 64;
 const COMMANDS_MIN: usize = 256;
 const COMMANDS_MAX: usize = 16_384;
 
-/// Of the files that the process may open, at most so many are left to what is not media; of few files, a quarter.
+/// Of the files that the process may open, a quarter is left to what is not media, within these bounds.
+const FILES_RESERVED_MIN: u64 = 64;
 const FILES_RESERVED_MAX: u64 = 2048;
 
 /// How the engine is built.
@@ -349,8 +350,8 @@ fn raise_file_limit() -> Option<u64> {
 
 /// Legs for which there are files, two each, beside the store, the connections and the listeners.
 fn legs_by_files(files_max: u64) -> usize {
-    let reserve = (files_max / 4).min(FILES_RESERVED_MAX);
-    usize::try_from((files_max - reserve) / 2).unwrap_or(usize::MAX)
+    let reserve = (files_max / 4).clamp(FILES_RESERVED_MIN, FILES_RESERVED_MAX);
+    usize::try_from(files_max.saturating_sub(reserve) / 2).unwrap_or(usize::MAX)
 }
 
 fn pin_to(cpu: usize) {
