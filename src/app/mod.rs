@@ -7,6 +7,7 @@ mod build;
 mod capture;
 mod check;
 mod out_of_call;
+mod overload;
 mod reload;
 mod signing_key;
 mod trunk_test;
@@ -16,7 +17,7 @@ mod trunk_files;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::get;
@@ -36,11 +37,11 @@ use crate::config::{Config, Problem};
 use crate::dialer::Dialer;
 use crate::media::voice::Voice;
 use crate::model::PhoneNumber;
-use crate::net::media_engine::{EngineError, MediaEngine};
+use crate::net::media_engine::{EngineError, MediaEngine, TickLateness};
 use crate::net::resolver::{Resolver, ResolverError};
 use crate::net::sip_net::{BindError, SipNet};
 use crate::net::sip_trace::SipTrace;
-use crate::policy::PolicyError;
+use crate::policy::{OverloadGate, PolicyError};
 use crate::prompt::{Catalogue, PromptError};
 use crate::sip::transport::SipTransport;
 use crate::store::{Store, StoreError, StoreOptions};
@@ -141,6 +142,8 @@ impl App {
         let (sip, inbound) = SipNet::bind_traced(build::sip_net(config, peers.check()), trace.clone())?;
         let sip_addresses: Vec<(SipTransport, SocketAddr)> = sip.locals().collect();
         let admission = Admission::default();
+        let gate = OverloadGate::new(Instant::now());
+        overload::guard(&admission, &gate, &media);
         let message_check = build::message_check(dialer_config.profiles.clone(), Arc::clone(&voices));
         let api_config = build::api(config, public_url, signing_key::seed(config)?, message_check)?;
         let (clock, seed) = (api::system_clock(), entropy()?);
@@ -155,6 +158,7 @@ impl App {
             sip.clone(),
             resolver.clone(),
             Arc::clone(&voices),
+            gate.clone(),
         );
         let announcer = start_announcer(config, &voices, &sip, &media)?;
         let loops = vec![
@@ -166,7 +170,8 @@ impl App {
             )),
             tokio::spawn(admit_while_trunks_are_up(dialer.trunks_up(), admission.clone())),
             tokio::spawn(keep_house(store.clone(), build::retention(config))),
-            tokio::spawn(report(store.clone(), media, sip, metrics.clone())),
+            tokio::spawn(overload::watch(gate.clone(), store.clone(), media.clone())),
+            tokio::spawn(report(store.clone(), media, sip, gate, metrics.clone())),
         ];
         let servers = serve_http(config, listener, state.clone(), metrics).await?;
         Ok(Self {
@@ -394,7 +399,14 @@ async fn keep_house(store: Store, retention: crate::store::Retention) {
 }
 
 /// Copies what the engine and the listeners count into the metrics.
-async fn report(store: Store, media: MediaEngine, sip: SipNet, metrics: Option<PrometheusHandle>) {
+async fn report(
+    store: Store,
+    media: MediaEngine,
+    sip: SipNet,
+    gate: OverloadGate,
+    metrics: Option<PrometheusHandle>,
+) {
+    let mut lateness = media.tick_lateness();
     let mut every = tokio::time::interval(Duration::from_secs(5));
     loop {
         every.tick().await;
@@ -402,18 +414,8 @@ async fn report(store: Store, media: MediaEngine, sip: SipNet, metrics: Option<P
             // Histograms keep every sample until somebody folds them.
             metrics.run_upkeep();
         }
-        let engine = media.metrics();
-        metrics::gauge!("ringproof_media_legs").set(engine.legs_open as f64);
-        metrics::gauge!("ringproof_media_ports_free").set(engine.ports_free as f64);
-        metrics::gauge!("ringproof_media_busy_ratio").set(engine.busy_per_mille as f64 / 1000.0);
-        metrics::counter!("ringproof_rtp_packets_sent_total").absolute(engine.packets_sent);
-        metrics::counter!("ringproof_rtp_packets_received_total").absolute(engine.packets_received);
-        metrics::counter!("ringproof_rtp_packets_skipped_total").absolute(engine.packets_skipped);
-        metrics::counter!("ringproof_srtp_packets_rejected_total").absolute(engine.srtp_rejected);
-        metrics::counter!("ringproof_media_refused_total", "reason" => "no_port")
-            .absolute(engine.refused_no_port);
-        metrics::counter!("ringproof_media_refused_total", "reason" => "full").absolute(engine.refused_full);
-        metrics::counter!("ringproof_media_refused_total", "reason" => "late").absolute(engine.refused_late);
+        lateness = report_media(&media, &lateness);
+        overload::report(&gate);
         report_streams(&sip);
         let sip = sip.metrics();
         for (kind, count) in [
@@ -434,6 +436,41 @@ async fn report(store: Store, media: MediaEngine, sip: SipNet, metrics: Option<P
             metrics::gauge!("ringproof_webhooks_waiting").set(waiting as f64);
         }
     }
+}
+
+/// Returns how late ticks were up to now: the next report tells of those after.
+fn report_media(media: &MediaEngine, before: &TickLateness) -> TickLateness {
+    let engine = media.metrics();
+    metrics::gauge!("ringproof_media_legs").set(engine.legs_open as f64);
+    metrics::gauge!("ringproof_media_ports_free").set(engine.ports_free as f64);
+    metrics::gauge!("ringproof_media_busy_ratio").set(engine.busy_per_mille as f64 / 1000.0);
+    for (name, count) in [
+        ("ringproof_media_ticks_total", engine.ticks),
+        ("ringproof_media_events_dropped_total", engine.events_dropped),
+        ("ringproof_media_commands_refused_total", engine.commands_refused),
+        ("ringproof_rtp_packets_sent_total", engine.packets_sent),
+        ("ringproof_rtp_packets_received_total", engine.packets_received),
+        ("ringproof_rtp_packets_skipped_total", engine.packets_skipped),
+        ("ringproof_rtp_send_errors_total", engine.send_errors),
+        ("ringproof_srtp_packets_rejected_total", engine.srtp_rejected),
+    ] {
+        metrics::counter!(name).absolute(count);
+    }
+    for (reason, count) in [
+        ("no_port", engine.refused_no_port),
+        ("no_file", engine.refused_no_file),
+        ("full", engine.refused_full),
+        ("late", engine.refused_late),
+    ] {
+        metrics::counter!("ringproof_media_refused_total", "reason" => reason).absolute(count);
+    }
+    let lateness = media.tick_lateness();
+    let last = lateness.since(before);
+    for (quantile, share) in [("0.5", 0.5), ("0.99", 0.99), ("1", 1.0)] {
+        metrics::gauge!("ringproof_media_tick_lateness_seconds", "quantile" => quantile)
+            .set(last.percentile(share).as_secs_f64());
+    }
+    lateness
 }
 
 fn report_streams(sip: &SipNet) {

@@ -45,6 +45,7 @@ use crate::model::{AttemptId, Reason};
 use crate::net::media_engine::MediaEngine;
 use crate::net::resolver::Resolver;
 use crate::net::sip_net::SipNet;
+use crate::policy::OverloadGate;
 use crate::prompt::Catalogue;
 use crate::store::{DueAttempt, Store};
 
@@ -90,6 +91,8 @@ pub(crate) struct Shared {
     live: Mutex<BTreeMap<AttemptId, mpsc::Sender<Reason>>>,
     /// A call has ended: there may be room for the next.
     room: Notify,
+    /// Told which accepted calls have had their turn.
+    gate: OverloadGate,
     /// No attempt is started any more.
     draining: AtomicBool,
 }
@@ -121,6 +124,7 @@ impl Dialer {
         sip: SipNet,
         resolver: Resolver,
         voices: Arc<Catalogue>,
+        gate: OverloadGate,
     ) -> Self {
         let health = health::Health::new(&config.trunks);
         let bindings = registrar::Bindings::new(&config.trunks);
@@ -134,6 +138,7 @@ impl Dialer {
             health,
             live: Mutex::default(),
             room: Notify::new(),
+            gate,
             draining: AtomicBool::new(false),
         });
         let accepting = watch::Sender::new(true);

@@ -97,6 +97,17 @@ log = "warn"
         self.started(&mut program(&self.config, &["serve", "--json"]))
     }
 
+    /// As [`Self::serve`], where it may open no more than `files`.
+    pub(super) fn serve_with_files(&self, files: u32) -> Server {
+        let serve = program(&self.config, &["serve", "--json"]);
+        let mut limited = Command::new("sh");
+        limited
+            .args(["-c", &format!("ulimit -n {files}; exec \"$@\""), "sh"])
+            .arg(serve.get_program())
+            .args(serve.get_args());
+        self.started(&mut limited)
+    }
+
     /// As [`Self::serve`], and what it logs.
     pub(super) fn serve_heard(&self) -> (Server, Log) {
         let mut serve = program(&self.config, &["serve", "--json"]);
