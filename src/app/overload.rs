@@ -70,8 +70,8 @@ pub(super) fn report(gate: &OverloadGate) {
     metrics::gauge!("ringproof_overload_limited").set(f64::from(u8::from(standing.rate.is_some())));
     metrics::gauge!("ringproof_overload_shut").set(f64::from(u8::from(standing.shut)));
     metrics::gauge!("ringproof_overload_pressure").set(standing.pressure);
-    // Without a limit it is no number.
-    metrics::gauge!("ringproof_overload_calls_per_second").set(standing.rate.unwrap_or(f64::INFINITY));
+    // 0 where there is no limit.
+    metrics::gauge!("ringproof_overload_calls_per_second").set(standing.rate.unwrap_or_default());
     metrics::gauge!("ringproof_calls_promised").set(standing.promised as f64);
 }
 

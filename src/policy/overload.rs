@@ -23,14 +23,14 @@ use std::time::{Duration, Instant};
 use crate::model::VerificationId;
 
 /// Lateness of each kind that counts as overload when it stands.
-const WAIT_MAX: Duration = Duration::from_millis(300);
+const WAIT_MAX: Duration = Duration::from_millis(500);
 const RUNTIME_MAX: Duration = Duration::from_millis(100);
-const COMMIT_MAX: Duration = Duration::from_millis(400);
+const COMMIT_MAX: Duration = Duration::from_millis(500);
 const WRITES_MAX: f64 = 512.0;
 /// A media thread that falls behind opens no leg: as bad as half as much again of the others.
 const MEDIA_LATE: f64 = 1.5;
 /// One stall of the host is none: lateness must stand so long before the door shuts.
-const STANDS: Duration = Duration::from_millis(200);
+const STANDS: Duration = Duration::from_millis(300);
 /// Of the bound, what must be undercut before it opens again.
 const REOPENS: f64 = 0.5;
 /// Of the CPU, what is used when the rate fits: more, and the media threads wait for theirs.
@@ -39,11 +39,11 @@ const BUSY_WANTED: f64 = 0.95;
 const BUSY_UP: f64 = 0.97;
 const RUNTIME_EARLY: Duration = Duration::from_millis(30);
 /// Let in while shut, so that a server which is well again finds out: calls a second.
-const RATE_MIN: f64 = 2.0;
+const RATE_MIN: f64 = 4.0;
 /// Of the rate at which the door shut, what is left however long it stays shut.
 const RATE_KEPT: f64 = 0.3;
 /// Requests that may come at once, whatever the rate.
-const BURST_MIN: f64 = 4.0;
+const BURST_MIN: f64 = 8.0;
 /// Of a second, how much of the rate may come at once.
 const BURST_S: f64 = 0.05;
 /// What was let in is averaged over so long, about a call's life.
@@ -77,17 +77,6 @@ pub enum Shed {
 }
 
 impl Shed {
-    pub const ALL: [Self; 8] = [
-        Self::NoPort,
-        Self::NoLeg,
-        Self::NoFile,
-        Self::MediaLate,
-        Self::Waiting,
-        Self::RuntimeLate,
-        Self::StoreLate,
-        Self::Rate,
-    ];
-
     /// One word for a metric or a log field.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -360,7 +349,7 @@ impl Overload {
             let rate = self.admitted.max(RATE_MIN);
             self.limit = Some(Limit {
                 rate,
-                tokens: 0.0,
+                tokens: BURST_MIN,
                 ceiling: rate,
                 was_shut: true,
                 refused_at: now,
