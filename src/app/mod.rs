@@ -17,7 +17,7 @@ mod trunk_files;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
@@ -92,6 +92,7 @@ pub struct App {
     config: Config,
     store: Store,
     admission: Admission,
+    gate: OverloadGate,
     state: ApiState,
     dialer: Dialer,
     peers: Arc<Peers>,
@@ -141,9 +142,7 @@ impl App {
         dialer_config.recording = capture::recording(config, &recorder);
         let (sip, inbound) = SipNet::bind_traced(build::sip_net(config, peers.check()), trace.clone())?;
         let sip_addresses: Vec<(SipTransport, SocketAddr)> = sip.locals().collect();
-        let admission = Admission::default();
-        let gate = OverloadGate::new(Instant::now());
-        overload::guard(&admission, &gate, &media);
+        let (admission, gate) = overload::guarded(config, &media);
         let message_check = build::message_check(dialer_config.profiles.clone(), Arc::clone(&voices));
         let api_config = build::api(config, public_url, signing_key::seed(config)?, message_check)?;
         let (clock, seed) = (api::system_clock(), entropy()?);
@@ -161,7 +160,7 @@ impl App {
             gate.clone(),
         );
         let announcer = start_announcer(config, &voices, &sip, &media)?;
-        let loops = vec![
+        let mut loops = vec![
             tokio::spawn(out_of_call::run(
                 sip.clone(),
                 inbound,
@@ -169,10 +168,8 @@ impl App {
                 announcer.clone(),
             )),
             tokio::spawn(admit_while_trunks_are_up(dialer.trunks_up(), admission.clone())),
-            tokio::spawn(keep_house(store.clone(), build::retention(config))),
-            tokio::spawn(overload::watch(gate.clone(), store.clone(), media.clone())),
-            tokio::spawn(report(store.clone(), media, sip, gate, metrics.clone())),
         ];
+        loops.extend(watchers(config, &store, media, sip, &gate, metrics.clone()));
         let servers = serve_http(config, listener, state.clone(), metrics).await?;
         Ok(Self {
             http,
@@ -180,6 +177,7 @@ impl App {
             config: config.clone(),
             store,
             admission,
+            gate,
             state,
             dialer,
             peers,
@@ -382,6 +380,22 @@ async fn admit_while_trunks_are_up(mut up: watch::Receiver<bool>, admission: Adm
             return;
         }
     }
+}
+
+/// What looks after the process while it runs.
+fn watchers(
+    config: &Config,
+    store: &Store,
+    media: MediaEngine,
+    sip: SipNet,
+    gate: &OverloadGate,
+    metrics: Option<PrometheusHandle>,
+) -> [JoinHandle<()>; 3] {
+    [
+        tokio::spawn(keep_house(store.clone(), build::retention(config))),
+        tokio::spawn(overload::watch(gate.clone(), store.clone(), media.clone())),
+        tokio::spawn(report(store.clone(), media, sip, gate.clone(), metrics)),
+    ]
 }
 
 /// Retention, a little at a time.

@@ -6,14 +6,17 @@ use rustix::thread::ClockId;
 use rustix::time::clock_gettime;
 
 use crate::api::{Admission, RoomFn};
+use crate::config::Config;
 use crate::net::media_engine::{MediaEngine, Refusal};
 use crate::policy::{Look, OverloadGate, Room, Shed};
 use crate::store::Store;
 
 const EVERY: Duration = Duration::from_millis(50);
 
-/// From now on `admission` refuses what the process cannot carry.
-pub(super) fn guard(admission: &Admission, gate: &OverloadGate, media: &MediaEngine) {
+/// An admission that refuses what the process cannot carry, and the gate that is to be told of it.
+pub(super) fn guarded(config: &Config, media: &MediaEngine) -> (Admission, OverloadGate) {
+    let (admission, gate) = (Admission::default(), OverloadGate::new(Instant::now()));
+    gate.lock().heed_lateness(config.policy.refuse_when_late);
     let media = media.clone();
     let room: RoomFn = Arc::new(move || {
         let (calls, refusal) = media.room();
@@ -25,6 +28,7 @@ pub(super) fn guard(admission: &Admission, gate: &OverloadGate, media: &MediaEng
         Room { calls, scarcest }
     });
     admission.shed_by(gate.clone(), room);
+    (admission, gate)
 }
 
 /// Runs until it is aborted. That it runs late is itself what it measures.

@@ -189,6 +189,8 @@ pub struct Overload {
     high_since: Option<Instant>,
     shut: bool,
     limit: Option<Limit>,
+    /// False: lateness is measured and refuses nobody.
+    heeds_lateness: bool,
 }
 
 impl Overload {
@@ -208,6 +210,15 @@ impl Overload {
             high_since: None,
             shut: false,
             limit: None,
+            heeds_lateness: true,
+        }
+    }
+
+    /// Whether lateness refuses anybody. Room does in any case.
+    pub fn heed_lateness(&mut self, heeds: bool) {
+        self.heeds_lateness = heeds;
+        if !heeds {
+            self.limit = None;
         }
     }
 
@@ -345,7 +356,7 @@ impl Overload {
     fn begin_limit(&mut self, now: Instant) {
         let used_up = self.busy.is_some_and(|busy| busy >= BUSY_UP);
         let early = used_up && self.runtime_late >= RUNTIME_EARLY.as_secs_f64();
-        if self.limit.is_none() && (self.shut || early) {
+        if self.heeds_lateness && self.limit.is_none() && (self.shut || early) {
             let rate = self.admitted.max(RATE_MIN);
             self.limit = Some(Limit {
                 rate,

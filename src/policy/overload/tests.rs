@@ -108,6 +108,22 @@ fn one_stall_shuts_nothing_and_a_standing_wait_does_until_it_has_gone() {
 }
 
 #[test]
+fn where_lateness_is_not_heeded_all_are_taken() {
+    let now = origin();
+    let mut overload = Overload::new(now);
+    let late = Look {
+        media_late: true,
+        ..QUIET_LOOK
+    };
+    let now = look_for(&mut overload, now, 500, late);
+    assert!(overload.standing().rate.is_some());
+    overload.heed_lateness(false);
+    let now = look_for(&mut overload, now, 500, late);
+    assert_eq!(overload.standing().rate, None);
+    assert_eq!(overload.judge(now, None), Ok(()));
+}
+
+#[test]
 fn what_waits_for_its_trunk_is_no_lateness() {
     let (mut now, mut id) = (origin(), ids());
     let mut overload = Overload::new(now);
