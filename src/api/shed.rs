@@ -15,7 +15,8 @@ use axum::http::request::Parts;
 use super::verifications::IDEMPOTENCY_KEY;
 use super::{ApiState, Code, Problem};
 use crate::model::VerificationId;
-use crate::policy::{OverloadGate, Room, Shed};
+use crate::policy::{Room, Shed};
+use crate::store::OverloadGate;
 
 /// Idempotency keys of late that are known to have an answer. One that was forgotten is refused like a new one.
 const ANSWERED_MAX: usize = 16_384;

@@ -8,8 +8,7 @@ use super::limiter::FailureLimiter;
 use super::shed::{RoomFn, Shedder};
 use super::{ApiConfig, Code, Problem, ResultSigner};
 use crate::model::{Entropy, UnixMillis};
-use crate::policy::OverloadGate;
-use crate::store::{Store, StoreError};
+use crate::store::{OverloadGate, Store, StoreError};
 use crate::telemetry::FlightRecorder;
 
 /// Reads the wall clock; a test gives its own.

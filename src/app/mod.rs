@@ -41,10 +41,10 @@ use crate::net::media_engine::{EngineError, MediaEngine, TickLateness};
 use crate::net::resolver::{Resolver, ResolverError};
 use crate::net::sip_net::{BindError, SipNet};
 use crate::net::sip_trace::SipTrace;
-use crate::policy::{OverloadGate, PolicyError};
+use crate::policy::PolicyError;
 use crate::prompt::{Catalogue, PromptError};
 use crate::sip::transport::SipTransport;
-use crate::store::{Store, StoreError, StoreOptions};
+use crate::store::{OverloadGate, Store, StoreError, StoreOptions};
 use crate::telemetry::{NoEntropy, entropy, wallclock};
 use crate::webhook::{ClientError, Deliverer};
 

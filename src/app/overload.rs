@@ -8,8 +8,8 @@ use rustix::time::clock_gettime;
 use crate::api::{Admission, RoomFn};
 use crate::config::Config;
 use crate::net::media_engine::{MediaEngine, Refusal};
-use crate::policy::{Look, OverloadGate, Room, Shed};
-use crate::store::Store;
+use crate::policy::{Look, Room, Shed};
+use crate::store::{OverloadGate, Store};
 
 const EVERY: Duration = Duration::from_millis(50);
 

@@ -45,9 +45,8 @@ use crate::model::{AttemptId, Reason};
 use crate::net::media_engine::MediaEngine;
 use crate::net::resolver::Resolver;
 use crate::net::sip_net::SipNet;
-use crate::policy::OverloadGate;
 use crate::prompt::Catalogue;
-use crate::store::{DueAttempt, Store};
+use crate::store::{DueAttempt, OverloadGate, Store};
 
 /// What the dialer needs to know; `app` makes it from the configuration.
 #[derive(Debug, Clone)]

@@ -20,7 +20,7 @@ mod rules;
 mod trunk;
 
 pub use health::{CallFailure, Change, Pinged, REST_MAX, TrunkHealth};
-pub use overload::{Look, Overload, OverloadGate, Room, Shed, Standing};
+pub use overload::{Look, Overload, Room, Shed, Standing};
 pub use pacer::Pacer;
 pub use quota::{NumberLimits, Quota, QuotaKind};
 pub use refusal::{Limit, ProblemCode, Refusal};

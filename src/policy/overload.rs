@@ -17,7 +17,6 @@
 //! Does not: count what a trunk, a limit or `pending_max` lets wait on purpose: the dialer takes that off with
 //! [`Overload::released`].
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::model::VerificationId;
@@ -405,24 +404,6 @@ impl Overload {
             None if is_far => 0.3,
             None => 0.05,
         }
-    }
-}
-
-/// One [`Overload`], shared by those that see something of it; held for microseconds.
-#[derive(Debug, Clone)]
-pub struct OverloadGate(Arc<Mutex<Overload>>);
-
-impl OverloadGate {
-    #[must_use]
-    pub fn new(now: Instant) -> Self {
-        Self(Arc::new(Mutex::new(Overload::new(now))))
-    }
-
-    /// Not to be held while waiting for anything.
-    #[must_use]
-    pub fn lock(&self) -> MutexGuard<'_, Overload> {
-        // Nobody panics while holding it, and every step leaves it whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

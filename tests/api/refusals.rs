@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use ringproof::model::{Reason, VerificationId};
-use ringproof::policy::{Look, OverloadGate, PolicySettings, Room, Shed};
-use ringproof::store::{Claimed, Visibility};
+use ringproof::policy::{Look, PolicySettings, Room, Shed};
+use ringproof::store::{Claimed, OverloadGate, Visibility};
 use serde_json::{Value, json};
 
 use super::bad_requests::{CASES, V};
