@@ -16,6 +16,7 @@ mod line;
 mod served;
 
 mod crash {
+    mod files;
     mod kill;
     mod reload;
     #[allow(dead_code, reason = "shared with the torture tests, which use all of it")]

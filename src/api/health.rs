@@ -32,6 +32,8 @@ pub(super) struct Readiness {
     trunks: bool,
     /// The server is finishing its last calls.
     draining: bool,
+    /// More calls are asked for than the server carries: some get 503 `overloaded`. It is ready all the same.
+    overloaded: bool,
 }
 
 /// New calls would be taken.
@@ -60,6 +62,7 @@ pub(super) async fn ready(State(state): State<ApiState>) -> Response {
             store,
             trunks,
             draining,
+            overloaded: state.admission().shedder().is_overloaded(),
         }),
     )
         .into_response();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 
 use super::request::{Call, Dialled};
+use super::shed::Place;
 use super::{ApiConfig, ApiState, Code, Problem, SpokenMessage};
 use crate::model::{
     Destination, Digit, Digits, Entropy, Masked, Method, Stage, UnixMillis, Verification, VerificationId,
@@ -75,6 +76,8 @@ async fn judge_and_commit(
     let config = state.config();
     let now = state.now();
     check_admission(state, &config)?;
+    // Before the number is judged: that may write a row.
+    state.admission().shedder().judge().map_err(Refused::Accounted)?;
     let param = call.to.param;
     let to = judge_number(state, &account.key_id, &call.to)
         .await
@@ -89,8 +92,9 @@ async fn judge_and_commit(
     let profile = config.profiles.get(&call.profile);
     let subscription = profile.map_or_else(Subscription::terminal_only, |p| p.subscription);
     let supersede = call.supersede;
-    let visibility = account.visibility;
+    let (visibility, answered) = (account.visibility, account.idempotency.clone());
     let verification = verification(call, to, caller_id, &account.key_id, &mut entropy, now);
+    let place = admit(state, verification.id)?;
     let render_answer: RenderAnswer = Box::new(render);
     let accept = Accept {
         verification,
@@ -103,8 +107,18 @@ async fn judge_and_commit(
         render_answer,
     };
     let accepted = state.store().accept(accept, entropy.fork(), now).await;
+    place.committed();
     match accepted.map_err(Problem::from)? {
-        Accepted::Created { verification, answer } => Ok(Placed::Created { verification, answer }),
+        Accepted::Created { verification, answer } => {
+            if let Some(key) = answered {
+                state.admission().shedder().note_answered(&key.value);
+            }
+            // What supersedes a call waits for that one's end, and then takes its place.
+            if !supersede {
+                place.keep();
+            }
+            Ok(Placed::Created { verification, answer })
+        }
         Accepted::Replay(answer) => Ok(Placed::Replay(answer)),
         Accepted::IdempotencyMismatch => Err(idempotency_mismatch().into()),
         Accepted::IdempotencyInFlight => Err(idempotency_in_flight().into()),
@@ -190,6 +204,12 @@ fn check_admission(state: &ApiState, config: &ApiConfig) -> Result<(), Problem> 
         return Err(no_trunk("all trunks are down at present"));
     }
     Ok(())
+}
+
+/// What is shed has been counted, and leaves no row: rows are what an overloaded server has no time for.
+fn admit(state: &ApiState, id: VerificationId) -> Result<Place, Refused> {
+    let admitted = state.admission().shedder().admit(id);
+    admitted.map_err(Refused::Accounted)
 }
 
 fn no_trunk(detail: &str) -> Problem {

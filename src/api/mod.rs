@@ -4,7 +4,8 @@
 //! Events, OpenAPI. Does not: dial or deliver webhooks; `dialer` and `webhook` find their work in `store`.
 //!
 //! # Invariants
-//! - Nothing is answered 201 before its commit. What is refused leaves an audit row and no verification.
+//! - Nothing is answered 201 before its commit. What is refused leaves an audit row and no verification; what is
+//!   shed under overload leaves no row at all: it is counted.
 //! - Every 4xx and 5xx is a problem document (RFC 9457) with `code` and `request_id`.
 //! - A key sees the rows of its profiles only; what it does not see is 404, like what does not exist.
 //! - A code for the screen leaves in the answer to the POST only; no query string or token is logged.
@@ -37,6 +38,7 @@ mod request;
 mod request_id;
 mod schema;
 mod serve;
+mod shed;
 mod state;
 mod verifications;
 mod view;
@@ -61,6 +63,7 @@ pub use problem::{Code, Problem};
 pub use regions::{RegionView, guessed_region, language_of, preferred_language, regions as region_list};
 pub use request::{Call, Dialled, EndUser, extension};
 pub use serve::serve;
+pub use shed::RoomFn;
 pub use state::{Admission, ApiState, Clock, system_clock};
 pub use view::render_webhook;
 

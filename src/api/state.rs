@@ -6,9 +6,10 @@ use tokio::sync::{Semaphore, watch};
 
 use super::key_cache::KeyCache;
 use super::limiter::FailureLimiter;
+use super::shed::{RoomFn, Shedder};
 use super::{ApiConfig, Code, Problem, ResultSigner};
 use crate::model::{Entropy, UnixMillis};
-use crate::store::{Store, StoreError};
+use crate::store::{OverloadGate, Store, StoreError};
 use crate::telemetry::FlightRecorder;
 
 /// Reads the wall clock; a test gives its own.
@@ -185,6 +186,7 @@ enum Phase {
 pub struct Admission {
     phase: watch::Sender<Phase>,
     trunks_up: watch::Sender<bool>,
+    shedder: Shedder,
 }
 
 impl Default for Admission {
@@ -192,6 +194,7 @@ impl Default for Admission {
         Self {
             phase: watch::Sender::new(Phase::Serving),
             trunks_up: watch::Sender::new(true),
+            shedder: Shedder::default(),
         }
     }
 }
@@ -214,6 +217,15 @@ impl Admission {
 
     pub fn set_trunks_up(&self, up: bool) {
         self.trunks_up.send_replace(up);
+    }
+
+    /// From now on new calls are refused that `gate` does not let in or `room` is not there for. The first one stays.
+    pub fn shed_by(&self, gate: OverloadGate, room: RoomFn) {
+        self.shedder.set(gate, room);
+    }
+
+    pub(super) const fn shedder(&self) -> &Shedder {
+        &self.shedder
     }
 
     #[must_use]

@@ -16,12 +16,13 @@ use super::intake::{self, Account, Placed};
 use super::openapi::Refusal;
 use super::query::Query;
 use super::request::{Call, CreateVerification, Dialled};
+use super::shed::NotShed;
 use super::view::VerificationView;
 use super::{ApiState, Code, Problem, require_json};
 use crate::model::{Reason, UnixMillis, Verification, VerificationId};
 use crate::store::{Canceled, Cursor, IdempotencyKey, ListFilter, Scope, StoredAnswer, Visibility};
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// Another process may write too: a waiting reader looks again at least so often.
 const POLL: Duration = Duration::from_secs(1);
@@ -39,6 +40,7 @@ const BROWSER_TOKEN_LIFE: Duration = Duration::from_secs(300);
         (status = "4XX", response = Refusal), (status = "5XX", response = Refusal)))]
 pub(super) async fn create(
     State(state): State<ApiState>,
+    _: NotShed,
     caller: Caller,
     headers: HeaderMap,
     body: Bytes,
@@ -275,6 +277,7 @@ pub(super) async fn cancel(
         .store()
         .cancel(id, &caller.visibility(), Reason::ByClient, entropy, now)
         .await?;
+    state.admission().shedder().released(id);
     Ok(match canceled {
         Canceled::Now(verification) | Canceled::AlreadyOver(verification) => {
             shown(&state, StatusCode::OK, &verification)

@@ -46,6 +46,7 @@ pub(super) fn engine(config: &Config, entropy: Entropy) -> EngineConfig {
         // Announcements come on top: they take nothing from the calls that are placed.
         calls_max: media.calls_max + inbound_max(config),
         refuse_when_late: true,
+        files_max: None,
         pin: media.pin.then(|| (0..media.threads).collect()),
         entropy,
     }

@@ -7,6 +7,7 @@ mod build;
 mod capture;
 mod check;
 mod out_of_call;
+mod overload;
 mod reload;
 mod signing_key;
 mod trunk_test;
@@ -36,14 +37,14 @@ use crate::config::{Config, Problem};
 use crate::dialer::Dialer;
 use crate::media::voice::Voice;
 use crate::model::PhoneNumber;
-use crate::net::media_engine::{EngineError, MediaEngine};
+use crate::net::media_engine::{EngineError, MediaEngine, TickLateness};
 use crate::net::resolver::{Resolver, ResolverError};
 use crate::net::sip_net::{BindError, SipNet};
 use crate::net::sip_trace::SipTrace;
 use crate::policy::PolicyError;
 use crate::prompt::{Catalogue, PromptError};
 use crate::sip::transport::SipTransport;
-use crate::store::{Store, StoreError, StoreOptions};
+use crate::store::{OverloadGate, Store, StoreError, StoreOptions};
 use crate::telemetry::{NoEntropy, entropy, wallclock};
 use crate::webhook::{ClientError, Deliverer};
 
@@ -91,6 +92,7 @@ pub struct App {
     config: Config,
     store: Store,
     admission: Admission,
+    gate: OverloadGate,
     state: ApiState,
     dialer: Dialer,
     peers: Arc<Peers>,
@@ -140,7 +142,7 @@ impl App {
         dialer_config.recording = capture::recording(config, &recorder);
         let (sip, inbound) = SipNet::bind_traced(build::sip_net(config, peers.check()), trace.clone())?;
         let sip_addresses: Vec<(SipTransport, SocketAddr)> = sip.locals().collect();
-        let admission = Admission::default();
+        let (admission, gate) = overload::guarded(config, &media);
         let message_check = build::message_check(dialer_config.profiles.clone(), Arc::clone(&voices));
         let api_config = build::api(config, public_url, signing_key::seed(config)?, message_check)?;
         let (clock, seed) = (api::system_clock(), entropy()?);
@@ -155,9 +157,10 @@ impl App {
             sip.clone(),
             resolver.clone(),
             Arc::clone(&voices),
+            gate.clone(),
         );
         let announcer = start_announcer(config, &voices, &sip, &media)?;
-        let loops = vec![
+        let mut loops = vec![
             tokio::spawn(out_of_call::run(
                 sip.clone(),
                 inbound,
@@ -165,9 +168,8 @@ impl App {
                 announcer.clone(),
             )),
             tokio::spawn(admit_while_trunks_are_up(dialer.trunks_up(), admission.clone())),
-            tokio::spawn(keep_house(store.clone(), build::retention(config))),
-            tokio::spawn(report(store.clone(), media, sip, metrics.clone())),
         ];
+        loops.extend(watchers(config, &store, media, sip, &gate, metrics.clone()));
         let servers = serve_http(config, listener, state.clone(), metrics).await?;
         Ok(Self {
             http,
@@ -175,6 +177,7 @@ impl App {
             config: config.clone(),
             store,
             admission,
+            gate,
             state,
             dialer,
             peers,
@@ -379,6 +382,22 @@ async fn admit_while_trunks_are_up(mut up: watch::Receiver<bool>, admission: Adm
     }
 }
 
+/// What looks after the process while it runs.
+fn watchers(
+    config: &Config,
+    store: &Store,
+    media: MediaEngine,
+    sip: SipNet,
+    gate: &OverloadGate,
+    metrics: Option<PrometheusHandle>,
+) -> [JoinHandle<()>; 3] {
+    [
+        tokio::spawn(keep_house(store.clone(), build::retention(config))),
+        tokio::spawn(overload::watch(gate.clone(), store.clone(), media.clone())),
+        tokio::spawn(report(store.clone(), media, sip, gate.clone(), metrics)),
+    ]
+}
+
 /// Retention, a little at a time.
 async fn keep_house(store: Store, retention: crate::store::Retention) {
     loop {
@@ -394,7 +413,14 @@ async fn keep_house(store: Store, retention: crate::store::Retention) {
 }
 
 /// Copies what the engine and the listeners count into the metrics.
-async fn report(store: Store, media: MediaEngine, sip: SipNet, metrics: Option<PrometheusHandle>) {
+async fn report(
+    store: Store,
+    media: MediaEngine,
+    sip: SipNet,
+    gate: OverloadGate,
+    metrics: Option<PrometheusHandle>,
+) {
+    let mut lateness = media.tick_lateness();
     let mut every = tokio::time::interval(Duration::from_secs(5));
     loop {
         every.tick().await;
@@ -402,20 +428,8 @@ async fn report(store: Store, media: MediaEngine, sip: SipNet, metrics: Option<P
             // Histograms keep every sample until somebody folds them.
             metrics.run_upkeep();
         }
-        let engine = media.metrics();
-        metrics::gauge!("ringproof_media_legs").set(engine.legs_open as f64);
-        let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
-        metrics::gauge!("ringproof_tasks").set(tasks as f64);
-        metrics::gauge!("ringproof_media_ports_free").set(engine.ports_free as f64);
-        metrics::gauge!("ringproof_media_busy_ratio").set(engine.busy_per_mille as f64 / 1000.0);
-        metrics::counter!("ringproof_rtp_packets_sent_total").absolute(engine.packets_sent);
-        metrics::counter!("ringproof_rtp_packets_received_total").absolute(engine.packets_received);
-        metrics::counter!("ringproof_rtp_packets_skipped_total").absolute(engine.packets_skipped);
-        metrics::counter!("ringproof_srtp_packets_rejected_total").absolute(engine.srtp_rejected);
-        metrics::counter!("ringproof_media_refused_total", "reason" => "no_port")
-            .absolute(engine.refused_no_port);
-        metrics::counter!("ringproof_media_refused_total", "reason" => "full").absolute(engine.refused_full);
-        metrics::counter!("ringproof_media_refused_total", "reason" => "late").absolute(engine.refused_late);
+        lateness = report_media(&media, &lateness);
+        overload::report(&gate);
         report_streams(&sip);
         let sip = sip.metrics();
         for (kind, count) in [
@@ -436,6 +450,43 @@ async fn report(store: Store, media: MediaEngine, sip: SipNet, metrics: Option<P
             metrics::gauge!("ringproof_webhooks_waiting").set(waiting as f64);
         }
     }
+}
+
+/// Returns how late ticks were up to now: the next report tells of those after.
+fn report_media(media: &MediaEngine, before: &TickLateness) -> TickLateness {
+    let engine = media.metrics();
+    metrics::gauge!("ringproof_media_legs").set(engine.legs_open as f64);
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    metrics::gauge!("ringproof_tasks").set(tasks as f64);
+    metrics::gauge!("ringproof_media_ports_free").set(engine.ports_free as f64);
+    metrics::gauge!("ringproof_media_busy_ratio").set(engine.busy_per_mille as f64 / 1000.0);
+    for (name, count) in [
+        ("ringproof_media_ticks_total", engine.ticks),
+        ("ringproof_media_events_dropped_total", engine.events_dropped),
+        ("ringproof_media_commands_refused_total", engine.commands_refused),
+        ("ringproof_rtp_packets_sent_total", engine.packets_sent),
+        ("ringproof_rtp_packets_received_total", engine.packets_received),
+        ("ringproof_rtp_packets_skipped_total", engine.packets_skipped),
+        ("ringproof_rtp_send_errors_total", engine.send_errors),
+        ("ringproof_srtp_packets_rejected_total", engine.srtp_rejected),
+    ] {
+        metrics::counter!(name).absolute(count);
+    }
+    for (reason, count) in [
+        ("no_port", engine.refused_no_port),
+        ("no_file", engine.refused_no_file),
+        ("full", engine.refused_full),
+        ("late", engine.refused_late),
+    ] {
+        metrics::counter!("ringproof_media_refused_total", "reason" => reason).absolute(count);
+    }
+    let lateness = media.tick_lateness();
+    let last = lateness.since(before);
+    for (quantile, share) in [("0.5", 0.5), ("0.99", 0.99), ("1", 1.0)] {
+        metrics::gauge!("ringproof_media_tick_lateness_seconds", "quantile" => quantile)
+            .set(last.percentile(share).as_secs_f64());
+    }
+    lateness
 }
 
 fn report_streams(sip: &SipNet) {

@@ -90,6 +90,7 @@ impl App {
             log_public_keys(&in_force);
         }
         self.peers.replace(is_peer);
+        self.gate.lock().heed_lateness(in_force.policy.refuse_when_late);
         // What the API accepts, the dialer knows by then.
         self.dialer.reload(parts.dialer, Arc::clone(&parts.voices));
         self.resolver.keep_only(build::target_hosts(&in_force));

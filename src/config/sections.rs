@@ -416,6 +416,7 @@ fn policy(mut s: Section<'_>, report: &mut Report<'_>) -> Policy {
         per_key_per_hour: count(&mut s, "per_key_per_hour", 0..=100_000_000, 0, report),
         per_prefix_per_hour: count(&mut s, "per_prefix_per_hour", 0..=100_000_000, 60, report),
         pending_max: count(&mut s, "pending_max", 0..=10_000_000, 10_000, report),
+        refuse_when_late: s.boolean("refuse_when_late", true, report),
         fraud_block: seconds(&mut s, "fraud_block_s", 31_536_000.0, 86_400.0, report),
         countries,
         per_number,

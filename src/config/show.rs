@@ -274,6 +274,7 @@ fn show_policy(out: &mut Printer, policy: &Policy) {
     out.raw("per_key_per_hour", policy.per_key_per_hour);
     out.raw("per_prefix_per_hour", policy.per_prefix_per_hour);
     out.raw("pending_max", policy.pending_max);
+    out.raw("refuse_when_late", policy.refuse_when_late);
     out.seconds("fraud_block_s", policy.fraud_block);
 }
 

@@ -330,6 +330,8 @@ pub struct Policy {
     pub per_prefix_per_hour: u32,
     /// Verifications in progress at the same time.
     pub pending_max: u32,
+    /// New calls are refused while the server is late for want of CPU or disk.
+    pub refuse_when_late: bool,
     /// How long a number that reported fraud is not called; zero: it is not blocked.
     pub fraud_block: Duration,
 }

@@ -89,11 +89,13 @@ async fn claim(
         trunk: start.trunk.name.clone(),
         caller_id: Some(start.trunk.caller_id_for(start.due.country.as_deref()).to_owned()),
     };
-    match shared
+    let asked = Instant::now();
+    let claimed = shared
         .store
         .claim(claim, prepared.entropy.fork(), wallclock())
-        .await
-    {
+        .await;
+    shared.gate.lock().committed(asked.elapsed());
+    match claimed {
         Ok(Claimed::Dialing(verification)) => Ok(verification),
         Ok(Claimed::NoLonger) => Err(TaskEnd::NotClaimed),
         Ok(Claimed::Blocked(outcome)) => {
@@ -278,6 +280,7 @@ async fn prepare(shared: &Shared, start: &Start) -> Result<Prepared, PlanError> 
     );
     let local = local.map_err(PlanError::NoRoute)?;
     let leg = shared.media.open().map_err(PlanError::Media)?;
+    shared.gate.lock().released(start.due.verification);
     let call_id = entropy.token();
     let (guard, inbound) = shared.sip.register(&call_id).map_err(PlanError::Sip)?;
     let route = Route {

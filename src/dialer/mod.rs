@@ -48,7 +48,7 @@ use crate::net::media_engine::MediaEngine;
 use crate::net::resolver::Resolver;
 use crate::net::sip_net::SipNet;
 use crate::prompt::Catalogue;
-use crate::store::{DueAttempt, Store};
+use crate::store::{DueAttempt, OverloadGate, Store};
 
 /// What the dialer needs to know; `app` makes it from the configuration.
 #[derive(Debug, Clone)]
@@ -105,6 +105,8 @@ pub(crate) struct Shared {
     live: Mutex<BTreeMap<AttemptId, Sender<Reason>>>,
     /// A call has ended: there may be room for the next.
     room: Notify,
+    /// Told which accepted calls have had their turn.
+    gate: OverloadGate,
     /// No attempt is started any more.
     draining: AtomicBool,
 }
@@ -136,6 +138,7 @@ impl Dialer {
         sip: SipNet,
         resolver: Resolver,
         voices: Arc<Catalogue>,
+        gate: OverloadGate,
     ) -> Self {
         let health = health::Health::new(&config.trunks);
         let bindings = registrar::Bindings::new(&config.trunks);
@@ -149,6 +152,7 @@ impl Dialer {
             health,
             live: Mutex::default(),
             room: Notify::new(),
+            gate,
             draining: AtomicBool::new(false),
         });
         let accepting = watch::Sender::new(true);

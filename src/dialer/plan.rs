@@ -105,12 +105,14 @@ pub(super) enum PlanError {
 }
 
 impl PlanError {
-    /// Whether the attempt stays due: another trunk may be reached, and a Call-ID finds its place in a moment.
+    /// Whether the attempt stays due: another trunk may be reached, and a Call-ID or a media leg finds its place in a
+    /// moment.
     pub(super) const fn stays_due(&self) -> Option<TaskEnd> {
         match self {
             Self::Target(_) | Self::NoRoute(_) => Some(TaskEnd::Unreachable),
-            Self::Sip(_) => Some(TaskEnd::StaysDue),
-            Self::Media(_) | Self::Entropy(_) | Self::Profile(_) | Self::Spec(_) | Self::Message(_) => None,
+            // It was promised a place: what is in the way of it goes away.
+            Self::Sip(_) | Self::Media(_) => Some(TaskEnd::StaysDue),
+            Self::Entropy(_) | Self::Profile(_) | Self::Spec(_) | Self::Message(_) => None,
         }
     }
 

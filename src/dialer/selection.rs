@@ -217,17 +217,21 @@ async fn round(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, in_force: &Arc<InF
         }
     };
     let full_batch = agenda.due.len() == BATCH as usize;
-    let mut started = false;
+    let (mut started, mut waited) = (false, false);
     let mut next = POLL;
     for attempt in agenda.due {
         match pick(shared, desk, in_force, &attempt) {
             Picked::Started => started = true,
             Picked::Before => {}
             Picked::Wait(until) => {
+                // For a trunk or a place: that is no lateness of ours.
+                shared.gate.lock().released(attempt.verification);
+                waited = true;
                 let wait = until.map_or(POLL, |at| at.saturating_duration_since(Instant::now()));
                 next = next.min(wait.max(Duration::from_millis(1)));
             }
             Picked::NoTrunk => {
+                shared.gate.lock().released(attempt.verification);
                 for reason in lock(desk).board.closed() {
                     tracing::warn!(attempt = %attempt.id, reason, "no trunk carries it");
                 }
@@ -237,6 +241,9 @@ async fn round(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, in_force: &Arc<InF
     }
     if full_batch {
         lock(desk).is_waited_for = true;
+    }
+    if full_batch && waited {
+        shared.gate.lock().released_unpicked();
     }
     if full_batch && started {
         return Duration::from_millis(1);
@@ -299,6 +306,7 @@ fn pick(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, in_force: &Arc<InForce>, 
     guard.picked.insert(due.id);
     guard.is_waited_for = others_wait;
     drop(guard);
+    shared.gate.lock().picked(now, due.verification);
     let start = Start {
         due: due.clone(),
         in_force: Arc::clone(in_force),
@@ -319,6 +327,7 @@ async fn attend(shared: Arc<Shared>, desk: Arc<Mutex<Desk>>, start: Start, cance
         expires_at: start.due.expires_at,
     };
     let (id, trunk) = (picked.id, Arc::clone(&start.trunk));
+    let verification = start.due.verification;
     let task = tokio::spawn(call_task::run(Arc::clone(&shared), start, cancel));
     let end = match task.await {
         Ok(TaskEnd::Ran { outcome: None, .. }) => {
@@ -331,6 +340,8 @@ async fn attend(shared: Arc<Shared>, desk: Arc<Mutex<Desk>>, start: Start, cance
             Box::pin(lost(&shared, id)).await
         }
     };
+    // However it went, no place is kept for it any longer.
+    shared.gate.lock().released(verification);
     let must_look = {
         let mut guard = lock(&desk);
         let now = Instant::now();

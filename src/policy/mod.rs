@@ -2,7 +2,7 @@
 //!
 //! Does: refuse numbers (emergency, short, premium, shared-cost, satellite, country), make the limits that a
 //! request is held against, choose a trunk, pace it, judge the health of its targets, decide whether a failed attempt
-//! goes to the next one.
+//! goes to the next one, and shed what the server cannot carry.
 //! Does not: count – `store` does, in the transaction of stop 1 – nor read a clock: `now` is an argument.
 //!
 //! Invariants:
@@ -12,6 +12,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod health;
+mod overload;
 mod pacer;
 mod quota;
 mod refusal;
@@ -19,6 +20,7 @@ mod rules;
 mod trunk;
 
 pub use health::{CallFailure, Change, Pinged, REST_MAX, TrunkHealth};
+pub use overload::{Look, Overload, Room, Shed, Standing};
 pub use pacer::Pacer;
 pub use quota::{NumberLimits, Quota, QuotaKind};
 pub use refusal::{Limit, ProblemCode, Refusal};

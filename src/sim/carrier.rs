@@ -98,6 +98,7 @@ impl Simulator {
             calls_max: config.calls_max,
             // Callees of a test answer even on a host that stalls: a 503 would be a fault that nobody scripted.
             refuse_when_late: false,
+            files_max: None,
             pin: None,
             entropy: entropy()?,
         })?;

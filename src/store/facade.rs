@@ -82,6 +82,14 @@ impl Store {
         )))
     }
 
+    /// Writes that wait for their commit.
+    #[must_use]
+    pub fn writes_waiting(&self) -> usize {
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.writes_waiting(),
+        }
+    }
+
     /// Watches one verification (`?wait=`, SSE). `None` when too many are watched: poll instead.
     #[must_use]
     pub fn watch(&self, id: VerificationId) -> Option<Watch> {

@@ -2,6 +2,7 @@
 //!
 //! Does: accept (stop 1), claim, stage, decide (stop 2), recover after a crash, outbox of webhooks,
 //! idempotency, API keys, enrolments, blocks, audit, retention; wakes those who wait for a change.
+//! Holds too, without a row, the gate at which the API and the dialer share what the process can carry.
 //! Does not: judge a request (`policy` does), dial, post, read a clock or draw randomness – the caller gives
 //! `now` and `entropy`.
 //!
@@ -31,6 +32,7 @@ mod contract;
 mod error;
 mod event;
 mod facade;
+mod gate;
 mod key;
 mod outbox;
 mod records;
@@ -48,6 +50,7 @@ pub use changes::{WATCHED_MAX, Watch};
 pub use error::StoreError;
 pub use event::{EventType, Progress, ProgressKind, RenderWebhook, Subscription, WebhookEvent};
 pub use facade::{Store, StoreOptions};
+pub use gate::OverloadGate;
 pub use key::{ApiKey, Scope, Visibility};
 pub use outbox::{
     Delivery, DeliveryTry, DeliveryVerdict, DueWebhooks, LastTry, LooseEvent, OutboxItem, OutboxState,

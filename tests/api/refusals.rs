@@ -1,13 +1,16 @@
 //! What a refusal leaves behind: one audit row, no verification, no number in clear.
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use reqwest::Method;
-use ringproof::model::Reason;
-use ringproof::policy::PolicySettings;
-use ringproof::store::{Claimed, Visibility};
-use serde_json::json;
+use ringproof::model::{Reason, VerificationId};
+use ringproof::policy::{Look, PolicySettings, Room, Shed};
+use ringproof::store::{Claimed, OverloadGate, Visibility};
+use serde_json::{Value, json};
 
 use super::bad_requests::{CASES, V};
 use super::dialer;
-use super::harness::{Lab, Setup};
+use super::harness::{Answer, Lab, Setup};
 
 #[tokio::test]
 async fn no_refusal_leaves_a_verification() {
@@ -104,6 +107,76 @@ async fn a_request_beyond_the_live_calls_is_refused_at_once() {
     let call = lab.store.verification(ringing, &Visibility::All).await;
     let attempt = call.unwrap().unwrap().attempts[0].id;
     dialer::decide(&lab.store, &lab, attempt, Reason::NoAnswer).await;
+    lab.create(&json!({"to": "+14255550123"})).await;
+}
+
+async fn post_once(lab: &Lab, key: &str, body: &Value) -> Answer {
+    let request = lab.request(Method::POST, V).header("idempotency-key", key);
+    Answer::of(request.json(body).send().await.unwrap()).await
+}
+
+#[tokio::test]
+async fn what_is_shed_leaves_no_row_and_what_was_answered_is_answered_again() {
+    let lab = Lab::start().await;
+    let mut now = Instant::now();
+    let gate = OverloadGate::new(now);
+    let room = || Room {
+        calls: 100,
+        scarcest: Shed::NoPort,
+    };
+    lab.state.admission().shed_by(gate.clone(), Arc::new(room));
+    let (good, other) = (json!({"to": "+14255550123"}), json!({"to": "+14255550150"}));
+    let first = post_once(&lab, "one", &good).await;
+    assert_eq!(first.status, 201, "{}", first.text);
+    assert_eq!(gate.lock().standing().promised, 1);
+
+    for _ in 0..10 {
+        now += Duration::from_millis(50);
+        let late = Look {
+            runtime_late: Duration::ZERO,
+            media_late: true,
+            writes_waiting: 0,
+            busy: None,
+        };
+        gate.lock().look(now, late);
+    }
+    // A few are let in all the same.
+    loop {
+        let id = VerificationId::generate(lab.now(), &mut lab.state.entropy());
+        if gate.lock().admit(now, None, id).is_err() {
+            break;
+        }
+    }
+    let refused = lab.post(V, &other).await;
+    assert_eq!(refused.status, 503, "{}", refused.text);
+    assert_eq!(refused.json()["code"], "overloaded");
+    assert_eq!(refused.header("retry-after"), "1");
+    let again = post_once(&lab, "one", &good).await;
+    assert_eq!((again.status, again.text), (first.status, first.text));
+    let new = post_once(&lab, "two", &other).await;
+    assert_eq!(new.status, 503, "{}", new.text);
+    assert_eq!(refusals(&lab).await.len(), 0);
+    let ready = lab.get("/readyz").await;
+    assert_eq!(ready.status, 200, "{}", ready.text);
+    assert_eq!(ready.json()["overloaded"], true);
+}
+
+#[tokio::test]
+async fn without_room_the_next_call_is_refused_with_the_reason_and_a_cancel_makes_room() {
+    let lab = Lab::start().await;
+    let gate = OverloadGate::new(Instant::now());
+    let room = || Room {
+        calls: 1,
+        scarcest: Shed::NoPort,
+    };
+    lab.state.admission().shed_by(gate, Arc::new(room));
+    let (waiting, _) = lab.create(&json!({"to": "+14255550150"})).await;
+    let refused = lab.post(V, &json!({"to": "+14255550123"})).await;
+    assert_eq!(refused.status, 503, "{}", refused.text);
+    assert!(refused.text.contains("RTP ports"), "{}", refused.text);
+    assert_eq!(refused.header("retry-after"), "5");
+    let canceled = lab.post(&format!("{V}/{waiting}/cancel"), &json!({})).await;
+    assert_eq!(canceled.status, 200, "{}", canceled.text);
     lab.create(&json!({"to": "+14255550123"})).await;
 }
 

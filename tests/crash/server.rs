@@ -54,6 +54,7 @@ per_number = {{ per_hour = 0, per_day = 0, again_after_s = 0 }}
 per_user_per_hour = 0
 per_ip_per_hour = 0
 per_prefix_per_hour = 0
+refuse_when_late = false
 [profile.default]
 brand = "Contoso"
 callbacks = ["{hooks}"]
@@ -95,6 +96,17 @@ log = "warn"
 
     pub(super) fn serve(&self) -> Server {
         self.started(&mut program(&self.config, &["serve", "--json"]))
+    }
+
+    /// As [`Self::serve`], where it may open no more than `files`.
+    pub(super) fn serve_with_files(&self, files: u32) -> Server {
+        let serve = program(&self.config, &["serve", "--json"]);
+        let mut limited = Command::new("sh");
+        limited
+            .args(["-c", &format!("ulimit -n {files}; exec \"$@\""), "sh"])
+            .arg(serve.get_program())
+            .args(serve.get_args());
+        self.started(&mut limited)
     }
 
     /// As [`Self::serve`], and what it logs.

@@ -223,6 +223,7 @@ per_number = {{ per_hour = 0, per_day = 0, again_after_s = 0 }}
 per_user_per_hour = 0
 per_ip_per_hour = 0
 per_prefix_per_hour = 0
+refuse_when_late = false
 [profile.default]
 brand = "Contoso"
 callbacks = ["{hooks}"]

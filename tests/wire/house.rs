@@ -95,6 +95,16 @@ impl House {
     ) -> Self {
         let hooks = Hooks::start().await;
         let text = configuration(scratch.path(), &hooks, sip) + trunks;
+        Self::open(scratch, voices, carrier, hooks, text).await
+    }
+
+    async fn open(
+        scratch: tempfile::TempDir,
+        voices: Vec<Arc<Voice>>,
+        carrier: Carrier,
+        hooks: Hooks,
+        text: String,
+    ) -> Self {
         let config = config::parse(&text, "test", scratch.path(), std::iter::empty()).unwrap();
         let app = App::start(&config, None).await.unwrap();
         let key = create_key(&app).await;
@@ -108,6 +118,17 @@ impl House {
             text,
             scratch,
         }
+    }
+
+    /// With `to` where `from` stands in what its file would hold.
+    pub(crate) async fn start_edited(from: &str, to: &str) -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        let (voices, hooks) = (voices(), Hooks::start().await);
+        let carrier = Carrier::start(voices.clone()).await;
+        let text =
+            configuration(scratch.path(), &hooks, "") + &trunks_of(&carrier, &[("simulated-carrier", None)]);
+        assert!(text.contains(from), "{from} not in\n{text}");
+        Self::open(scratch, voices, carrier, hooks, text.replace(from, to)).await
     }
 
     /// As after SIGHUP, with `to` where `from` stood.
@@ -206,6 +227,7 @@ per_number = {{ per_hour = 0, per_day = 0, again_after_s = 0 }}
 per_user_per_hour = 0
 per_ip_per_hour = 0
 per_prefix_per_hour = 0
+refuse_when_late = false
 [profile.default]
 brand = "Contoso"
 callbacks = ["{hooks}"]

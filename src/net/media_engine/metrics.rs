@@ -79,6 +79,34 @@ fn percentile_us(sums: &[u64; BUCKETS], share: f64) -> u64 {
     Histogram::edge_us(BUCKETS - 1)
 }
 
+/// How late ticks were: counts by bucket, since the start or since an earlier snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TickLateness([u64; BUCKETS]);
+
+impl TickLateness {
+    pub(super) fn of<'a>(threads: impl Iterator<Item = &'a ThreadMetrics>) -> Self {
+        let mut sums = [0; BUCKETS];
+        threads.for_each(|thread| thread.tick_lateness.add_to(&mut sums));
+        Self(sums)
+    }
+
+    /// What came after `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut counts = self.0;
+        for (count, before) in counts.iter_mut().zip(earlier.0) {
+            *count = count.saturating_sub(before);
+        }
+        Self(counts)
+    }
+
+    /// The lateness that `share` (0–1) of the ticks do not exceed; zero without ticks.
+    #[must_use]
+    pub fn percentile(&self, share: f64) -> Duration {
+        Duration::from_micros(percentile_us(&self.0, share))
+    }
+}
+
 /// What one media thread counts.
 #[derive(Debug, Default)]
 pub(super) struct ThreadMetrics {
@@ -106,6 +134,7 @@ pub(super) struct ThreadMetrics {
 #[derive(Debug, Default)]
 pub(super) struct AdmissionMetrics {
     pub(super) refused_no_port: AtomicU64,
+    pub(super) refused_no_file: AtomicU64,
     pub(super) refused_full: AtomicU64,
     pub(super) refused_late: AtomicU64,
     pub(super) commands_refused: AtomicU64,
@@ -139,6 +168,7 @@ pub struct EngineMetrics {
     /// Commands that the media thread's queue had no room for.
     pub commands_refused: u64,
     pub refused_no_port: u64,
+    pub refused_no_file: u64,
     pub refused_full: u64,
     pub refused_late: u64,
 }
@@ -153,6 +183,7 @@ impl EngineMetrics {
         let mut all = Self {
             ports_free,
             refused_no_port: admission.refused_no_port.load(Ordering::Relaxed),
+            refused_no_file: admission.refused_no_file.load(Ordering::Relaxed),
             refused_full: admission.refused_full.load(Ordering::Relaxed),
             refused_late: admission.refused_late.load(Ordering::Relaxed),
             commands_refused: admission.commands_refused.load(Ordering::Relaxed),
@@ -207,6 +238,11 @@ mod tests {
         histogram.record(Duration::from_micros(5000));
         let mut sums = [0; BUCKETS];
         histogram.add_to(&mut sums);
+        let before = TickLateness(sums);
+        histogram.record(Duration::from_micros(200));
+        let mut after = TickLateness([0; BUCKETS]);
+        histogram.add_to(&mut after.0);
+        assert!((200..260).contains(&after.since(&before).percentile(0.5).as_micros()));
         assert_eq!(percentile_us(&sums, 0.5), 32);
         assert!((5000..6200).contains(&percentile_us(&sums, 0.99)));
         assert_eq!(percentile_us(&[0; BUCKETS], 0.99), 0);

@@ -33,7 +33,7 @@ use std::thread::JoinHandle;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-pub use self::metrics::EngineMetrics;
+pub use self::metrics::{EngineMetrics, TickLateness};
 
 use self::leg::Leg;
 use self::metrics::AdmissionMetrics;
@@ -50,6 +50,10 @@ const EVENTS_PER_LEG_MAX: usize = 64;
 const COMMANDS_MIN: usize = 256;
 const COMMANDS_MAX: usize = 16_384;
 
+/// Of the files that the process may open, a quarter is left to what is not media, within these bounds.
+const FILES_RESERVED_MIN: u64 = 64;
+const FILES_RESERVED_MAX: u64 = 2048;
+
 /// How the engine is built.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
@@ -62,6 +66,8 @@ pub struct EngineConfig {
     pub calls_max: usize,
     /// A thread that falls behind its clock opens no leg until it has caught up, so that the legs it has stay clean.
     pub refuse_when_late: bool,
+    /// Files that this process may open; `None`: its limit. A part of them is left to all that is not media.
+    pub files_max: Option<u64>,
     /// CPUs to pin the threads to, in turn; `None` leaves it to the scheduler.
     pub pin: Option<Vec<usize>>,
     /// For ports, SSRC, first sequence numbers and timestamps.
@@ -73,6 +79,8 @@ pub struct EngineConfig {
 pub enum Refusal {
     #[error("expected two free ports in the RTP range, found none")]
     NoPort,
+    #[error("the process may open no more files: a leg takes two")]
+    NoFile,
     #[error("as many media legs as allowed are open")]
     Full,
     #[error("the media threads are falling behind their clock")]
@@ -85,6 +93,7 @@ impl Refusal {
     pub const fn name(self) -> &'static str {
         match self {
             Self::NoPort => "no_port",
+            Self::NoFile => "no_file",
             Self::Full => "full",
             Self::Late => "late",
         }
@@ -114,6 +123,8 @@ struct Inner {
     threads: Vec<Thread>,
     ports: Arc<PortPool>,
     calls_max_per_thread: usize,
+    /// Legs that the process' files allow.
+    legs_by_files: usize,
     refuse_when_late: bool,
     entropy: Mutex<Entropy>,
     next_id: AtomicU64,
@@ -142,7 +153,7 @@ impl MediaEngine {
     /// Starts the threads. Raises this process's soft limit of open files to the hard one, since a leg has two
     /// sockets.
     pub fn start(mut config: EngineConfig) -> Result<Self, EngineError> {
-        raise_file_limit();
+        let files_max = config.files_max.or_else(raise_file_limit);
         let ports = Arc::new(PortPool::new(config.bind, &config.ports, config.entropy.fork()));
         if ports.free() == 0 {
             return Err(EngineError::NoPorts(*config.ports.start(), *config.ports.end()));
@@ -154,6 +165,7 @@ impl MediaEngine {
             threads: Vec::with_capacity(count),
             ports,
             calls_max_per_thread,
+            legs_by_files: files_max.map_or(usize::MAX, legs_by_files),
             refuse_when_late: config.refuse_when_late,
             entropy: Mutex::new(config.entropy),
             next_id: AtomicU64::new(0),
@@ -176,11 +188,40 @@ impl MediaEngine {
             let admission = &self.0.admission;
             let counter = match refusal {
                 Refusal::NoPort => &admission.refused_no_port,
+                Refusal::NoFile => &admission.refused_no_file,
                 Refusal::Full => &admission.refused_full,
                 Refusal::Late => &admission.refused_late,
             };
             counter.fetch_add(1, Ordering::Relaxed);
         })
+    }
+
+    /// Legs that could be opened now, and what would refuse the next one after them. Lateness passes, and is no part of it.
+    #[must_use]
+    pub fn room(&self) -> (usize, Refusal) {
+        let inner = &self.0;
+        let open = inner.legs_open();
+        let legs = inner.calls_max_per_thread * inner.threads.len();
+        let by_legs = (legs.saturating_sub(open), Refusal::Full);
+        let by_files = (inner.legs_by_files.saturating_sub(open), Refusal::NoFile);
+        let by_ports = (inner.ports.free(), Refusal::NoPort);
+        let least = [by_legs, by_files, by_ports]
+            .into_iter()
+            .min_by_key(|(legs, _)| *legs);
+        least.unwrap_or(by_legs)
+    }
+
+    /// Whether every thread falls behind its clock.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        let mut threads = self.0.threads.iter();
+        self.0.refuse_when_late && threads.all(|thread| thread.handle.metrics.late.load(Ordering::Relaxed))
+    }
+
+    /// How late ticks were since the start.
+    #[must_use]
+    pub fn tick_lateness(&self) -> TickLateness {
+        TickLateness::of(self.0.threads.iter().map(|thread| &thread.handle.metrics))
     }
 
     /// A snapshot of every counter.
@@ -192,6 +233,11 @@ impl MediaEngine {
 }
 
 impl Inner {
+    fn legs_open(&self) -> usize {
+        let open = |thread: &Thread| thread.handle.metrics.open.load(Ordering::Acquire);
+        self.threads.iter().map(open).sum()
+    }
+
     fn open(&self) -> Result<MediaLeg, Refusal> {
         let punctual = self
             .threads
@@ -201,15 +247,17 @@ impl Inner {
             .min_by_key(|thread| thread.handle.metrics.open.load(Ordering::Relaxed))
             .map(|thread| &thread.handle)
             .ok_or(Refusal::Late)?;
+        if self.legs_open() >= self.legs_by_files {
+            return Err(Refusal::NoFile);
+        }
         let open = &thread.metrics.open;
         if open.fetch_add(1, Ordering::AcqRel) >= self.calls_max_per_thread {
             open.fetch_sub(1, Ordering::AcqRel);
             return Err(Refusal::Full);
         }
-        let Some(sockets) = self.ports.take() else {
+        let sockets = self.ports.take().inspect_err(|_| {
             open.fetch_sub(1, Ordering::AcqRel);
-            return Err(Refusal::NoPort);
-        };
+        })?;
         let local = sockets.local;
         let (events_in, events) = mailbox(EVENTS_PER_LEG_MAX);
         // Nobody panics while holding it.
@@ -283,18 +331,27 @@ impl Drop for MediaLeg {
     }
 }
 
-fn raise_file_limit() {
+/// Raises the soft limit of open files to the hard one; returns what is in force, `None` without a limit.
+fn raise_file_limit() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum {
-        // Best effort: too few files show as `Refusal::NoPort`.
-        let _ = setrlimit(
-            Resource::Nofile,
-            Rlimit {
-                current: limit.maximum,
-                maximum: limit.maximum,
-            },
-        );
+    if limit.current == limit.maximum {
+        return limit.current;
     }
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        // Best effort: it stays as it was.
+        Err(_) => limit.current,
+    }
+}
+
+/// Legs for which there are files, two each, beside the store, the connections and the listeners.
+fn legs_by_files(files_max: u64) -> usize {
+    let reserve = (files_max / 4).clamp(FILES_RESERVED_MIN, FILES_RESERVED_MAX);
+    usize::try_from(files_max.saturating_sub(reserve) / 2).unwrap_or(usize::MAX)
 }
 
 fn pin_to(cpu: usize) {

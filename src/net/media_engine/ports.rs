@@ -10,6 +10,9 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+
+use super::Refusal;
 use crate::model::Entropy;
 
 /// How long a port rests.
@@ -70,20 +73,26 @@ impl PortPool {
         }
     }
 
-    /// A bound, non-blocking pair, or `None` when the range is used up.
-    pub(super) fn take(self: &Arc<Self>) -> Option<PortPair> {
+    /// A bound, non-blocking pair, unless the range is used up or the process may open no more files.
+    pub(super) fn take(self: &Arc<Self>) -> Result<PortPair, Refusal> {
         let mut in_use_elsewhere = Vec::new();
-        let mut pair = None;
+        let mut pair = Err(Refusal::NoPort);
         for _ in 0..TRIES {
             let Some(port) = self.lock().draw(Instant::now()) else {
                 break;
             };
             match self.bind_pair(port) {
                 Ok(bound) => {
-                    pair = Some(bound);
+                    pair = Ok(bound);
                     break;
                 }
-                Err(_) => in_use_elsewhere.push(port),
+                Err(error) => {
+                    in_use_elsewhere.push(port);
+                    if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)) {
+                        pair = Err(Refusal::NoFile);
+                        break;
+                    }
+                }
             }
         }
         if !in_use_elsewhere.is_empty() {

@@ -29,6 +29,7 @@ fn engine(first: u16, last: u16, calls_max: usize) -> MediaEngine {
         bind: Ipv4Addr::LOCALHOST.into(),
         calls_max,
         refuse_when_late: true,
+        files_max: None,
         pin: None,
         entropy: Entropy::from_number(7),
     })
@@ -516,6 +517,32 @@ fn a_full_command_queue_refuses_at_once() {
     assert_eq!(leg.admission.commands_refused.load(Ordering::Relaxed), 1);
 }
 
+#[tokio::test]
+async fn files_are_counted_before_they_run_out() {
+    for (files_max, legs) in [(60, 0), (72, 4), (1024, 384), (1_048_576, 523_264)] {
+        assert_eq!(legs_by_files(files_max), legs, "{files_max}");
+    }
+    let engine = MediaEngine::start(EngineConfig {
+        threads: 1,
+        ports: ports(2200, 2299),
+        bind: Ipv4Addr::LOCALHOST.into(),
+        calls_max: 100,
+        refuse_when_late: true,
+        files_max: Some(72),
+        pin: None,
+        entropy: Entropy::from_number(1),
+    })
+    .unwrap();
+    assert_eq!(engine.room(), (4, Refusal::NoFile));
+    let legs: Vec<MediaLeg> = (0..4).map(|_| engine.open().unwrap()).collect();
+    assert_eq!(engine.room(), (0, Refusal::NoFile));
+    assert_eq!(engine.open().unwrap_err(), Refusal::NoFile);
+    assert_eq!(engine.metrics().refused_no_file, 1);
+    drop(legs);
+    until(|| engine.metrics().legs_open == 0).await;
+    engine.open().unwrap();
+}
+
 #[test]
 fn a_range_without_a_pair_is_refused_at_the_start() {
     let config = EngineConfig {
@@ -524,6 +551,7 @@ fn a_range_without_a_pair_is_refused_at_the_start() {
         bind: Ipv4Addr::LOCALHOST.into(),
         calls_max: 1,
         refuse_when_late: true,
+        files_max: None,
         pin: None,
         entropy: Entropy::from_number(1),
     };
@@ -539,6 +567,7 @@ async fn legs_spread_over_the_threads_and_a_pinned_thread_runs() {
         bind: Ipv4Addr::LOCALHOST.into(),
         calls_max: 4,
         refuse_when_late: true,
+        files_max: None,
         pin: Some(vec![0]),
         entropy: Entropy::from_number(1),
     })

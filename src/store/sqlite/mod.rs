@@ -63,6 +63,10 @@ impl Sqlite {
         self.write(|_| Ok(())).await
     }
 
+    pub(super) fn writes_waiting(&self) -> usize {
+        self.writer.waiting()
+    }
+
     async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,

@@ -164,6 +164,11 @@ impl Writer {
         answer.await.unwrap_or_else(|_| Err(closed()))
     }
 
+    /// Writes that wait or run.
+    pub(super) fn waiting(&self) -> usize {
+        QUEUE_MAX.saturating_sub(self.places.available_permits())
+    }
+
     /// Finishes what waits, then closes the connection.
     pub(super) async fn close(&self) -> Result<(), StoreError> {
         let (reply, closed_now) = oneshot::channel();
