@@ -121,6 +121,11 @@ impl Speech {
         self.own = power.max(self.own * kept.max(0.0));
     }
 
+    /// Power of our own sound that may be coming back.
+    pub(super) fn echo(&self) -> f32 {
+        self.own * ECHO_MAX
+    }
+
     pub(super) fn greeting(&self) -> Greeting {
         Greeting {
             speech: self.greeting,
@@ -156,7 +161,7 @@ impl Speech {
         let floor = self.floor.least().min(FLOOR_MAX) * OVER_FLOOR;
         SPEECH_MIN
             .max(floor)
-            .max(self.own * ECHO_MAX)
+            .max(self.echo())
             .max(self.loudest * UNDER_LOUDEST)
     }
 
