@@ -380,6 +380,17 @@ fn a_question_a_pause_and_an_answer_are_a_screening_robot() {
         silence(9000),
     ];
     assert_eq!(signs(&robot), [Sign::Robot]);
+    // Who takes a breath and goes on has not listened.
+    let talker = [
+        silence(200),
+        speech(12, 5000, -18.0),
+        silence(1300),
+        speech(13, 2600, -18.0),
+        silence(9000),
+    ];
+    assert_eq!(signs(&talker), []);
+    // While the first utterance goes on nothing is guessed.
+    assert_eq!(signs(&[silence(200), speech(34, 15_000, -18.0)]), []);
 }
 
 #[test]

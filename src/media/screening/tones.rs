@@ -5,7 +5,8 @@
 //!
 //! | tone | rule |
 //! |---|---|
-//! | beep | a greeting before it, out of silence, [`BEEP_SURE`] long or [`BEEP_MIN`] and silence after it; after few words, and where an appliance sounds alike, alone for [`ALONE_SILENCE`] |
+//! | beep | a greeting before it, out of silence, [`BEEP_SURE`] long or [`BEEP_MIN`] and silence after it |
+//! | the same after few words, in our echo, or where appliances sound alike | nothing else for [`ALONE_SILENCE`] |
 //! | SIT | 950, 1400, 1800 Hz ±50 one after another (ITU-T E.180 §10; North America's pairs lie within) |
 //! | fax | 2100 Hz (CED, ITU-T T.30, V.25) for [`CED_MIN`], or 1100 Hz (CNG) twice; nobody spoke |
 //! | none | call progress tones (425 Hz for longer than a beep, or again and again), melodies, keys, whistles |
@@ -81,7 +82,7 @@ const PROGRESS_BEEP_MAX: u32 = blocks(700);
 const PROGRESS_SILENCE: u32 = blocks(800);
 /// One that is longer is ringback, unless it is not heard again by then.
 const RINGBACK_SILENCE: u32 = blocks(4300);
-/// Near a keypad's frequency (1.8 %) a tone must be purer, −20 dB, and this long: it is no half of a key.
+/// Near a keypad's frequency (1.8 %) a tone must be purer, −15 dB: it is no half of a key.
 const KEY_HZ: [f32; 8] = [697.0, 770.0, 852.0, 941.0, 1209.0, 1336.0, 1477.0, 1633.0];
 const KEY_SHARE: f32 = 0.018;
 const KEY_RESIDUAL_MAX: f32 = 0.03;
