@@ -68,7 +68,7 @@ const BEEP_SILENCE: u32 = blocks(50);
 /// Speech before a beep.
 const BEEP_SPEECH: u32 = blocks(400);
 /// After so much of it, which no person says to a caller without a pause for an answer, a beep is believed at once.
-const GREETING_SURE: u32 = blocks(3000);
+const GREETING_SURE: u32 = blocks(2500);
 /// After less it must stay alone for so long: a truck that backs and an oven that is ready repeat theirs.
 const ALONE_SILENCE: u32 = blocks(900);
 /// Loud blocks that may lie in the silence after a tone: a click, the tone's own end.
