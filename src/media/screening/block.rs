@@ -44,10 +44,13 @@ impl Block {
         ..Self::SILENCE
     };
 
-    pub(super) fn of(samples: &[f32; BLOCK_LEN]) -> Self {
+    /// `near`: a frequency that is looked for where the samples alone show none.
+    pub(super) fn of(samples: &[f32; BLOCK_LEN], near: Option<f32>) -> Self {
         let energy: f32 = samples.iter().map(|x| x * x).sum();
         let power = energy / BLOCK_LEN as f32;
-        let sine = (power >= POWER_MIN).then(|| fit(samples)).flatten();
+        let sine = (power >= POWER_MIN)
+            .then(|| fit(samples).or_else(|| near.and_then(|hz| refine(samples, hz * 2.0 * PI / RATE_HZ))))
+            .flatten();
         Self {
             power,
             sine,
@@ -74,7 +77,11 @@ fn fit(samples: &[f32; BLOCK_LEN]) -> Option<Sine> {
         return None;
     }
     let turn = (coefficient / 2.0).clamp(-1.0, 1.0).acos();
-    // The first fit takes some noise for signal, which pulls the frequency; one step on the samples puts it right.
+    refine(samples, turn)
+}
+
+/// The first fit takes some noise for signal, which pulls the frequency; one step on the samples puts it right.
+fn refine(samples: &[f32; BLOCK_LEN], turn: f32) -> Option<Sine> {
     let turn = turn + Wave::fit(samples, turn)?.correction(samples);
     let residual = Wave::fit(samples, turn)?.residual;
     (residual <= RESIDUAL_MAX).then_some(Sine {
@@ -161,7 +168,7 @@ mod tests {
     fn block(hz: f32, dbm0: f32, noise: impl Fn(usize) -> f32) -> Block {
         let peak = peak_of(dbm0);
         let samples = std::array::from_fn(|n| peak * (2.0 * PI * hz * n as f32 / RATE_HZ).sin() + noise(n));
-        Block::of(&samples)
+        Block::of(&samples, None)
     }
 
     #[test]

@@ -153,7 +153,7 @@ impl Screener {
             self.pending_len += 1;
             if self.pending_len >= BLOCK_LEN {
                 self.pending_len = 0;
-                let block = Block::of(&self.pending);
+                let block = Block::of(&self.pending, self.tones.hz());
                 self.take(block, out);
             }
         }
@@ -201,7 +201,9 @@ impl Screener {
         if self.over {
             return;
         }
-        let found = self.tones.take(&block, self.speech.greeting());
+        let found = self
+            .tones
+            .take(&block, self.speech.greeting(), self.speech.echo());
         self.speech.take(&block, self.clock, self.tones.is_tone());
         if let Some((sign, tone)) = found {
             self.over = true;

@@ -53,6 +53,8 @@ const LONG_GREETING: u32 = blocks(9000);
 const ROBOT_GREETING: u32 = blocks(3800);
 /// A robot's later utterances are of this length…
 const ROBOT_ANSWER: std::ops::RangeInclusive<u32> = blocks(1800)..=blocks(5500);
+/// …after it has listened for so long…
+const ROBOT_LISTENS: u32 = blocks(2000);
 /// …and so many at most.
 const ROBOT_ANSWERS_MAX: u32 = 3;
 /// A later utterance this short is a person's "hello?", and one longer than a robot's is somebody who talks.
@@ -98,6 +100,8 @@ pub(super) struct Speech {
     hang: u32,
     now: Option<Utterance>,
     first: Option<Utterance>,
+    /// Of the last utterance.
+    last_end: u32,
     /// Later utterances of a robot's length, and those that are a person's.
     robotic: u32,
     personal: u32,
@@ -119,6 +123,11 @@ impl Speech {
     pub(super) fn played(&mut self, power: f32, octets: usize) {
         let kept = 1.0 - (1.0 - ECHO_KEPT) * octets as f32 / 160.0;
         self.own = power.max(self.own * kept.max(0.0));
+    }
+
+    /// Power of our own sound that may be coming back.
+    pub(super) fn echo(&self) -> f32 {
+        self.own * ECHO_MAX
     }
 
     pub(super) fn greeting(&self) -> Greeting {
@@ -156,7 +165,7 @@ impl Speech {
         let floor = self.floor.least().min(FLOOR_MAX) * OVER_FLOOR;
         SPEECH_MIN
             .max(floor)
-            .max(self.own * ECHO_MAX)
+            .max(self.echo())
             .max(self.loudest * UNDER_LOUDEST)
     }
 
@@ -195,16 +204,17 @@ impl Speech {
                 if now.pause >= UTTERANCE_PAUSE {
                     let over = *now;
                     self.now = None;
-                    self.close(over);
+                    self.close(over, clock);
                 }
             }
         }
     }
 
-    fn close(&mut self, over: Utterance) {
+    fn close(&mut self, over: Utterance, clock: u32) {
         if over.active < UTTERANCE_MIN {
             return;
         }
+        let before = std::mem::replace(&mut self.last_end, clock.saturating_sub(over.pause));
         if self.first.is_none() {
             self.first = Some(over);
             return;
@@ -213,7 +223,7 @@ impl Speech {
             return;
         }
         if ROBOT_ANSWER.contains(&over.active) {
-            self.robotic += 1;
+            self.robotic += u32::from(over.start.saturating_sub(before) >= ROBOT_LISTENS);
         } else if over.active < PERSON_ANSWER || over.active > *ROBOT_ANSWER.end() {
             self.personal += 1;
         }
@@ -221,7 +231,7 @@ impl Speech {
 
     /// What the talk so far looks like.
     pub(super) fn guess(&self) -> Sign {
-        let Some(first) = self.first.or(self.now) else {
+        let Some(first) = self.first else {
             return Sign::Person;
         };
         let is_greeting =
