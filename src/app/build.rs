@@ -48,7 +48,6 @@ pub(super) fn engine(config: &Config, entropy: Entropy) -> EngineConfig {
         refuse_when_late: true,
         files_max: None,
         pin: media.pin.then(|| (0..media.threads).collect()),
-        realtime: media.realtime,
         entropy,
     }
 }

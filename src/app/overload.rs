@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use rustix::thread::ClockId;
 use rustix::time::clock_gettime;
-use thread_priority::{ThreadSchedulePolicy, thread_schedule_policy};
 
 use crate::api::{Admission, RoomFn};
 use crate::config::Config;
@@ -92,7 +91,7 @@ impl Cpu {
         // It knows of affinity and of a container's quota. Without it the share cannot be told.
         let cpus = std::thread::available_parallelism().map_or(0.0, |n| n.get() as f64);
         Self {
-            cpus: cpus * real_time_share(),
+            cpus,
             looked_at: Instant::now(),
             used: used(),
         }
@@ -105,22 +104,6 @@ impl Cpu {
         (self.looked_at, self.used) = (now, used);
         let share = spent / (passed * self.cpus);
         share.is_finite().then(|| share.clamp(0.0, 1.0))
-    }
-}
-
-/// Of its CPUs, what a process may use whose threads have real-time priority; the kernel holds them up for the rest.
-fn real_time_share() -> f64 {
-    if !matches!(thread_schedule_policy(), Ok(ThreadSchedulePolicy::Realtime(_))) {
-        return 1.0;
-    }
-    let figure = |name| -> Option<f64> {
-        let text = std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).ok()?;
-        text.trim().parse().ok()
-    };
-    match (figure("sched_rt_runtime_us"), figure("sched_rt_period_us")) {
-        // -1: all of it.
-        (Some(runtime), Some(period)) if runtime > 0.0 && runtime < period => runtime / period,
-        _ => 1.0,
     }
 }
 

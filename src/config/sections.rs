@@ -163,7 +163,6 @@ fn media(mut s: Section<'_>, report: &mut Report<'_>) -> Media {
     let bind = s.parsed("bind", "an IP address", report);
     let calls_max = s.integer("max_calls", 1..=32_000, 5000, report).unsigned_abs() as usize;
     let pin = s.boolean("pin", false, report);
-    let realtime = s.boolean("realtime", true, report);
     s.finish(report);
     Media {
         rtp_ports,
@@ -171,7 +170,6 @@ fn media(mut s: Section<'_>, report: &mut Report<'_>) -> Media {
         bind,
         calls_max,
         pin,
-        realtime,
     }
 }
 

@@ -97,7 +97,6 @@ fn server(out: &mut Printer, config: &Config) {
     out.optional("bind", config.media.bind);
     out.raw("max_calls", config.media.calls_max);
     out.raw("pin", config.media.pin);
-    out.raw("realtime", config.media.realtime);
 }
 
 fn show_sip(out: &mut Printer, sip: &Sip) {

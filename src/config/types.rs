@@ -165,8 +165,6 @@ pub struct Media {
     pub bind: Option<IpAddr>,
     pub calls_max: usize,
     pub pin: bool,
-    /// Ask for real-time priority of the media threads.
-    pub realtime: bool,
 }
 
 #[derive(Debug, Clone)]

@@ -100,7 +100,6 @@ impl Simulator {
             refuse_when_late: false,
             files_max: None,
             pin: None,
-            realtime: true,
             entropy: entropy()?,
         })?;
         // A test carrier answers whoever calls it.

@@ -17,7 +17,6 @@ mod clock;
 mod leg;
 mod metrics;
 mod ports;
-mod priority;
 mod thread;
 mod wheel;
 
@@ -71,8 +70,6 @@ pub struct EngineConfig {
     pub files_max: Option<u64>,
     /// CPUs to pin the threads to, in turn; `None` leaves it to the scheduler.
     pub pin: Option<Vec<usize>>,
-    /// Ask for real-time priority; who may not have it goes on without.
-    pub realtime: bool,
     /// For ports, SSRC, first sequence numbers and timestamps.
     pub entropy: Entropy,
 }
@@ -179,7 +176,7 @@ impl MediaEngine {
                 .pin
                 .as_ref()
                 .and_then(|cpus| cpus.get(number % cpus.len().max(1)).copied());
-            let thread = Thread::spawn(number, queue, cpu, config.realtime).map_err(EngineError::Thread)?;
+            let thread = Thread::spawn(number, queue, cpu).map_err(EngineError::Thread)?;
             inner.threads.push(thread);
         }
         Ok(Self(Arc::new(inner)))
@@ -282,7 +279,7 @@ impl Inner {
 }
 
 impl Thread {
-    fn spawn(number: usize, queue: usize, cpu: Option<usize>, realtime: bool) -> io::Result<Self> {
+    fn spawn(number: usize, queue: usize, cpu: Option<usize>) -> io::Result<Self> {
         let (commands_in, commands) = sync_channel(queue);
         let handle = Arc::new(ThreadHandle::new(commands_in)?);
         let thread = MediaThread::new(Arc::clone(&handle), commands)?;
@@ -291,9 +288,6 @@ impl Thread {
             .spawn(move || {
                 if let Some(cpu) = cpu {
                     pin_to(cpu);
-                }
-                if realtime {
-                    prefer(number);
                 }
                 thread.run();
             })?;
@@ -358,19 +352,6 @@ fn raise_file_limit() -> Option<u64> {
 fn legs_by_files(files_max: u64) -> usize {
     let reserve = (files_max / 4).clamp(FILES_RESERVED_MIN, FILES_RESERVED_MAX);
     usize::try_from(files_max.saturating_sub(reserve) / 2).unwrap_or(usize::MAX)
-}
-
-/// Said once: it is the same for every thread.
-fn prefer(number: usize) {
-    match priority::raise() {
-        Ok(step) => tracing::debug!(number, step, "a media thread has real-time priority"),
-        Err(error) if number == 0 => tracing::info!(
-            %error,
-            "media threads have no real-time priority: beside busy programs packets may leave late; CAP_SYS_NICE or a limit \
-             RTPRIO allows it"
-        ),
-        Err(_) => {}
-    }
 }
 
 fn pin_to(cpu: usize) {

@@ -31,7 +31,6 @@ fn engine(first: u16, last: u16, calls_max: usize) -> MediaEngine {
         refuse_when_late: true,
         files_max: None,
         pin: None,
-        realtime: false,
         entropy: Entropy::from_number(7),
     })
     .unwrap()
@@ -531,7 +530,6 @@ async fn files_are_counted_before_they_run_out() {
         refuse_when_late: true,
         files_max: Some(72),
         pin: None,
-        realtime: false,
         entropy: Entropy::from_number(1),
     })
     .unwrap();
@@ -555,7 +553,6 @@ fn a_range_without_a_pair_is_refused_at_the_start() {
         refuse_when_late: true,
         files_max: None,
         pin: None,
-        realtime: false,
         entropy: Entropy::from_number(1),
     };
     let error = MediaEngine::start(config).unwrap_err();
@@ -572,7 +569,6 @@ async fn legs_spread_over_the_threads_and_a_pinned_thread_runs() {
         refuse_when_late: true,
         files_max: None,
         pin: Some(vec![0]),
-        realtime: false,
         entropy: Entropy::from_number(1),
     })
     .unwrap();
