@@ -91,7 +91,7 @@ impl Cpu {
         // It knows of affinity and of a container's quota. Without it the share cannot be told.
         let cpus = std::thread::available_parallelism().map_or(0.0, |n| n.get() as f64);
         Self {
-            cpus,
+            cpus: cpus * real_time_share().unwrap_or(1.0),
             looked_at: Instant::now(),
             used: used(),
         }
@@ -105,6 +105,24 @@ impl Cpu {
         let share = spent / (passed * self.cpus);
         share.is_finite().then(|| share.clamp(0.0, 1.0))
     }
+}
+
+/// Of its CPUs, what a process with real-time priority may use; the kernel holds it up for the rest. `None`: all.
+fn real_time_share() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name in parentheses may hold spaces; after it come the fields from the third on. The policy is the 41st.
+    let policy = stat.rsplit_once(')')?.1.split_whitespace().nth(38)?;
+    // SCHED_FIFO, SCHED_RR.
+    if !matches!(policy, "1" | "2") {
+        return None;
+    }
+    let figure = |name| -> Option<f64> {
+        let text = std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).ok()?;
+        text.trim().parse().ok()
+    };
+    let (runtime, period) = (figure("sched_rt_runtime_us")?, figure("sched_rt_period_us")?);
+    // -1: all of it.
+    (runtime > 0.0 && runtime < period).then_some(runtime / period)
 }
 
 /// CPU time of all threads of this process.
