@@ -15,7 +15,6 @@ impl OverloadGate {
     }
 
     /// Not to be held while waiting for anything.
-    #[must_use]
     pub fn lock(&self) -> MutexGuard<'_, Overload> {
         // Nobody panics while holding it, and every step leaves it whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -98,7 +98,7 @@ fn names_of(sql: &'static str, statement: &CachedStatement<'_>) -> Names {
     NAMES.with_borrow_mut(|known| {
         let names = known
             .entry(sql)
-            .or_insert_with(|| statement.column_names().into_iter().map(Box::from).collect());
+            .or_insert_with(|| statement.column_names().map(Box::from).collect());
         Arc::clone(names)
     })
 }
