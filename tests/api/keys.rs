@@ -38,10 +38,11 @@ async fn a_key_sees_the_rows_of_its_profiles_only() {
 }
 
 #[tokio::test]
-async fn a_key_is_refused_once_it_is_revoked() {
+async fn a_key_is_refused_a_second_after_it_was_revoked() {
     let lab = Lab::start().await;
     assert_eq!(lab.get("/v1/verifications").await.status, 200);
     assert!(lab.store.key_revoke("key_lab", lab.now()).await.unwrap());
+    lab.move_clock(1000);
     let answer = lab.get("/v1/verifications").await;
     assert_eq!(answer.status, 401);
     assert_eq!(answer.header("www-authenticate"), "Bearer realm=\"ringproof\"");
