@@ -45,7 +45,7 @@ rtp_ports = "49000-50999"
 name = "simulated-carrier"
 targets = ["sip:{carrier}"]
 caller_id = {{ default = "+18005550199" }}
-cps = 50.0
+cps = 1000.0
 {trunk}
 [policy]
 countries = ["US"]
