@@ -38,7 +38,7 @@ async fn trunk_and_profile_change_while_a_call_lives() {
     server.http.stage(text(&live["id"]), "ringing").await;
 
     town.rewrite(&town.carrier.sip.to_string(), &second.sip.to_string());
-    town.rewrite("cps = 50.0\nmax_calls = 1\n", "cps = 40.0\nmax_calls = 2\n");
+    town.rewrite("cps = 1000.0\nmax_calls = 1\n", "cps = 40.0\nmax_calls = 2\n");
     town.rewrite("brand = \"Contoso\"", "brand = \"Fabrikam\"");
     town.rewrite("udp:127.0.0.1:0", "udp:127.0.0.2:0");
     town.rewrite("crash.db", "other.db");
@@ -89,7 +89,7 @@ async fn a_broken_file_changes_nothing_and_every_problem_is_told() {
     // What is right in it would move every call.
     town.rewrite(&town.carrier.sip.to_string(), &second.sip.to_string());
     town.rewrite("brand = \"Contoso\"", "brand = \"Fabrikam\"\nlocal = \"en-US\"");
-    town.rewrite("cps = 50.0", "cps = \"fast\"");
+    town.rewrite("cps = 1000.0", "cps = \"fast\"");
     server.ask_to_reload();
     let told = log.until(NOT_TAKEN).await;
     for wanted in [
@@ -106,7 +106,7 @@ async fn a_broken_file_changes_nothing_and_every_problem_is_told() {
 
     // Well written, but a part would refuse it: there are no such prompts.
     town.rewrite("\nlocal = \"en-US\"", "\nlocale = \"xx\"");
-    town.rewrite("cps = \"fast\"", "cps = 50.0");
+    town.rewrite("cps = \"fast\"", "cps = 1000.0");
     server.ask_to_reload();
     let told = log.until(NOT_TAKEN).await;
     assert!(
