@@ -37,7 +37,10 @@ struct Sprayer {
 impl Sprayer {
     fn new() -> Self {
         let bound = |address: &str| {
-            let socket = UdpSocket::bind(address).unwrap();
+            let outside = |socket: &UdpSocket| !PORTS.contains(&socket.local_addr().unwrap().port());
+            // Within the range it would hear its own spray, and take it for an answer.
+            let mut given = (0..64).map(|_| UdpSocket::bind(address).unwrap());
+            let socket = given.find(outside).expect("a port outside the range");
             socket.set_nonblocking(true).unwrap();
             socket
         };
