@@ -187,6 +187,7 @@ pub(crate) fn digest_challenge(data: &[u8]) {
 fn stream_config() -> StreamConfig {
     StreamConfig {
         remote: address("192.0.2.20:30000"),
+        learn: false,
         remote_rtcp: Some(address("192.0.2.20:30001")),
         codec: Codec::Pcmu,
         payload_type: 0,
@@ -307,6 +308,7 @@ fn spec(method: Method) -> CallSpec {
         srtp: SrtpPolicy::Prefer,
         srtp_profile: SrtpProfile::Avp,
         dtmf: DtmfMode::Auto,
+        learn: false,
         tape: None,
         method,
         code: code.then(|| Masked::new(Digits::parse("481920").expect("digits"))),

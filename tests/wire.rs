@@ -26,6 +26,7 @@ mod wire {
     mod requests;
     mod simulator;
     mod srtp;
+    mod symmetric;
     mod trace;
     mod transports;
     mod trunk;

@@ -131,12 +131,24 @@ pub(super) struct AttemptView {
     /// Words that explain, such as `dtmf_mismatch`, `no_callee_audio` (no RTP came after the answer) or `silent_callee` (RTP came, all
     /// of it digital silence).
     flags: Vec<String>,
+    /// Only beside the flag `rtp_source_learned`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rtp_source: Option<RtpSourceView>,
     forwarded: Option<ForwardedView>,
     /// P-Asserted-Identity of the telephone that was reached, masked.
     answered_as: Option<String>,
     /// What was played, in order; of the GET of one verification, once the call is over.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     prompts: Vec<PlayedClipView>,
+}
+
+/// RTP came from another address than the callee's SDP named, and was followed there.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RtpSource)]
+struct RtpSourceView {
+    /// As SDP has it, with its port.
+    agreed: String,
+    seen: String,
 }
 
 /// One recording as far as it was sent.
@@ -266,6 +278,10 @@ impl AttemptView {
             ring_ms: report.ring_ms,
             talk_ms: report.talk_ms,
             flags: report.flags.clone(),
+            rtp_source: report.rtp_source.map(|found| RtpSourceView {
+                agreed: found.agreed.to_string(),
+                seen: found.seen.to_string(),
+            }),
             forwarded: report.forwarded.as_ref().map(|forwarded| ForwardedView {
                 by: forwarded.by.as_str(),
                 to: forwarded.to.clone(),

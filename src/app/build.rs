@@ -235,6 +235,7 @@ fn trunk(trunk: &config::Trunk) -> Result<Trunk, AppError> {
             config::Dtmf::Rfc4733 => DtmfMode::Rfc4733,
             config::Dtmf::Inband => DtmfMode::Inband,
         },
+        learn: trunk.learn,
         codecs: trunk.codecs.clone(),
         rtcp_mux: trunk.rtcp_mux,
         srtp: trunk.srtp,

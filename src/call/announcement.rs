@@ -134,7 +134,7 @@ impl Announcement {
         let session = UasSession::start(now, spec.sip, invite, source, entropy, &mut told)?;
         let mut call = Self {
             session: Some(session),
-            leg: Leg::new(spec.local_media, DtmfMode::Rfc4733, None),
+            leg: Leg::new(spec.local_media, DtmfMode::Rfc4733, false, None),
             clips: spec.clips,
             leave_at: now + LEAVE_AFTER,
             phase: Phase::Answered { held: Vec::new() },

@@ -16,7 +16,8 @@ use crate::media::frame::Clip;
 use crate::media::press::parse_info;
 use crate::media::voice::{MissingClip, Voice};
 use crate::model::{
-    AttemptReport, Entropy, HungUpBy, Masked, Outcome, Reason, ScreeningMode, SrtpPolicy, SrtpProfile, Stage,
+    AttemptReport, Entropy, HungUpBy, Masked, Outcome, Reason, RtpSource, ScreeningMode, SrtpPolicy,
+    SrtpProfile, Stage,
 };
 use crate::sdp::{LocalMedia, Sdes};
 use crate::sip::invite::{self, InviteSession};
@@ -90,7 +91,7 @@ impl Desk {
             session: None,
             events: VecDeque::new(),
             held: Vec::new(),
-            leg: Leg::new(local, spec.dtmf, spec.tape),
+            leg: Leg::new(local, spec.dtmf, spec.learn, spec.tape),
             timings: spec.timings,
             times: Times {
                 invited_at: now,
@@ -472,6 +473,13 @@ impl Desk {
                         self.report.key_duration_ms = press.duration_ms_of(*digit, *transport);
                     }
                 }
+            }
+            MediaEvent::SourceLearnt { agreed, source } => {
+                self.report.flag(super::outcome::FLAG_RTP_SOURCE_LEARNED);
+                self.report.rtp_source = Some(RtpSource {
+                    agreed: *agreed,
+                    seen: *source,
+                });
             }
             MediaEvent::Quality(quality) => self.report.quality = *quality,
             MediaEvent::ClipDone { id, index } => self.played.done(*id, *index),

@@ -108,6 +108,7 @@ impl Unanswered {
             | MediaEvent::ClipDone { .. }
             | MediaEvent::PlayDone { .. }
             | MediaEvent::UnnegotiatedEvents { .. }
+            | MediaEvent::SourceLearnt { .. }
             | MediaEvent::DigitsSent
             | MediaEvent::Quality(_)
             | MediaEvent::Audio(_)

@@ -62,6 +62,7 @@ impl Phase {
             | MediaEvent::Heard
             | MediaEvent::Screened(_)
             | MediaEvent::UnnegotiatedEvents { .. }
+            | MediaEvent::SourceLearnt { .. }
             | MediaEvent::DigitsSent
             | MediaEvent::Audio(_)
             | MediaEvent::Tape(_)

@@ -11,6 +11,8 @@ use crate::sdp::{self, LocalMedia, Negotiated, SdpError};
 pub(super) struct Leg {
     local: LocalMedia,
     dtmf: DtmfMode,
+    /// The peer may send from elsewhere than SDP says.
+    learn: bool,
     tape: Option<TapeRules>,
     /// The last body that we wrote: one that says the same keeps its version (RFC 3264 §8).
     body: Vec<u8>,
@@ -43,10 +45,11 @@ enum Play {
 }
 
 impl Leg {
-    pub(super) const fn new(local: LocalMedia, dtmf: DtmfMode, tape: Option<TapeRules>) -> Self {
+    pub(super) const fn new(local: LocalMedia, dtmf: DtmfMode, learn: bool, tape: Option<TapeRules>) -> Self {
         Self {
             local,
             dtmf,
+            learn,
             tape,
             body: Vec::new(),
             last_play_id: 0,
@@ -234,7 +237,8 @@ impl Leg {
         match &mut self.state {
             State::Closed { .. } => {}
             State::Silent => {
-                out.push(MediaCommand::Start(stream(&agreed, self.dtmf, self.tape)));
+                let config = stream(&agreed, self.dtmf, self.learn, self.tape);
+                out.push(MediaCommand::Start(config));
                 self.state = State::Open {
                     agreed,
                     play: Play::Nothing,
@@ -243,7 +247,8 @@ impl Leg {
             State::Open { agreed: before, .. } => {
                 let agreed = with_address(agreed, before);
                 if agreed != *before {
-                    out.push(MediaCommand::Update(stream(&agreed, self.dtmf, self.tape)));
+                    let config = stream(&agreed, self.dtmf, self.learn, self.tape);
+                    out.push(MediaCommand::Update(config));
                     *before = agreed;
                 }
             }
@@ -280,10 +285,11 @@ fn with_address(agreed: Negotiated, before: &Negotiated) -> Negotiated {
     }
 }
 
-fn stream(agreed: &Negotiated, dtmf: DtmfMode, tape: Option<TapeRules>) -> StreamConfig {
+fn stream(agreed: &Negotiated, dtmf: DtmfMode, learn: bool, tape: Option<TapeRules>) -> StreamConfig {
     let rtcp: SocketAddr = agreed.remote_rtcp;
     StreamConfig {
         remote: agreed.remote,
+        learn,
         remote_rtcp: (!rtcp.ip().is_unspecified()).then_some(rtcp),
         codec: agreed.codec,
         payload_type: agreed.payload_type,
@@ -320,7 +326,7 @@ mod tests {
             rtcp_mux: false,
             srtp: None,
         };
-        Leg::new(local, DtmfMode::Auto, None)
+        Leg::new(local, DtmfMode::Auto, false, None)
     }
 
     fn version(body: &[u8]) -> u64 {

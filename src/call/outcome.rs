@@ -9,6 +9,8 @@ use crate::sip::message::Response;
 pub const FLAG_CALL_BLOCKED: &str = "call_blocked";
 /// No RTP has come from the callee since the answer.
 pub const FLAG_NO_CALLEE_AUDIO: &str = "no_callee_audio";
+/// RTP comes from another address than SDP named: the trunk's `learn`.
+pub const FLAG_RTP_SOURCE_LEARNED: &str = "rtp_source_learned";
 /// RTP has come, and every sample was digital silence: a muted telephone, or one-way audio behind a media server.
 pub const FLAG_SILENT_CALLEE: &str = "silent_callee";
 /// The answer brought no key that fits our offer, and nothing goes in the clear.

@@ -23,6 +23,8 @@ pub struct CallSpec {
     pub srtp: SrtpPolicy,
     pub srtp_profile: SrtpProfile,
     pub dtmf: DtmfMode,
+    /// Follow a callee whose RTP first comes from elsewhere than its SDP says.
+    pub learn: bool,
     /// Keep the call's packets for the flight recorder.
     pub tape: Option<TapeRules>,
     pub method: Method,

@@ -73,6 +73,7 @@ impl Phase {
             | MediaEvent::Heard
             | MediaEvent::PlayDone { .. }
             | MediaEvent::UnnegotiatedEvents { .. }
+            | MediaEvent::SourceLearnt { .. }
             | MediaEvent::Quality(_)
             | MediaEvent::Audio(_)
             | MediaEvent::Tape(_)

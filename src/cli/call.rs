@@ -45,10 +45,13 @@ pub(super) struct CallArgs {
     json: bool,
     #[command(flatten)]
     trace: super::TraceSip,
+    /// Follow RTP that comes from elsewhere than SDP says, whatever the trunk's `learn` is.
+    #[arg(skip)]
+    learn: bool,
 }
 
 impl CallArgs {
-    /// A test call over one trunk.
+    /// A test call over one trunk. It follows the callee's RTP wherever it comes from, to tell of it.
     pub(super) const fn over(
         number: String,
         region: Option<String>,
@@ -67,6 +70,7 @@ impl CallArgs {
             file,
             json: false,
             trace,
+            learn: true,
         }
     }
 }
@@ -139,6 +143,10 @@ fn exit_code(status: &str) -> u8 {
 pub(super) async fn place(args: &CallArgs) -> Result<Value, CallError> {
     let mut config = config::load(&args.file.config)?;
     only_trunk(&mut config, args.trunk.as_deref())?;
+    config
+        .trunks
+        .iter_mut()
+        .for_each(|trunk| trunk.learn |= args.learn);
     let directory = beside_a_server(&mut config)?;
     let profiles = config.profiles.keys().cloned().collect();
     let trace = args.trace.open(args.json).map_err(CallError::Trace)?;

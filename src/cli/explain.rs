@@ -201,11 +201,21 @@ pub(super) struct CallFacts {
     pub(super) key: Option<String>,
     pub(super) key_transport: String,
     pub(super) flags: Vec<String>,
+    pub(super) rtp_source: Option<RtpSource>,
+}
+
+/// Audio came from another address than SDP named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RtpSource {
+    pub(super) agreed: String,
+    pub(super) seen: String,
+    /// The trunk follows it in every call, not in this test only.
+    pub(super) learns: bool,
 }
 
 impl CallFacts {
-    /// Of the verification as the API shows it: its reason, and its last attempt.
-    pub(super) fn of(verification: &Value) -> Self {
+    /// Of the verification as the API shows it: its reason, and its last attempt. `learns`: as the trunk is configured.
+    pub(super) fn of(verification: &Value, learns: bool) -> Self {
         let none = Value::Null;
         let attempts = verification["attempts"].as_array();
         let attempt = attempts.and_then(|list| list.last()).unwrap_or(&none);
@@ -229,6 +239,11 @@ impl CallFacts {
                 .filter_map(|flag| flag.as_str())
                 .map(str::to_owned)
                 .collect(),
+            rtp_source: attempt["rtp_source"].as_object().map(|found| RtpSource {
+                agreed: word_of(found.get("agreed")),
+                seen: word_of(found.get("seen")),
+                learns,
+            }),
         }
     }
 
@@ -260,6 +275,10 @@ impl CallFacts {
     }
 }
 
+fn word_of(value: Option<&Value>) -> String {
+    value.and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
 /// What follows the name of the codec.
 pub(super) fn over_srtp(suite: Option<&str>) -> String {
     suite.map_or_else(String::new, |suite| format!(" over SRTP ({suite})"))
@@ -282,7 +301,7 @@ pub(super) fn of_call(facts: &CallFacts) -> Finding {
         | Reason::Voicemail
         | Reason::CallScreened
         | Reason::SuspectMachine
-        | Reason::MediaFailed => of_answered(reason, facts),
+        | Reason::MediaFailed => with_source(of_answered(reason, facts), facts),
         Reason::RejectedByNetwork => of_rejection(facts),
         Reason::TrunkAuth => facts.end(Verdict::Refuses, "the INVITE's credentials were not taken", &AUTH),
         Reason::CodecMismatch => facts.end(Verdict::Fails, "no common ground for the audio", &CODECS),
@@ -358,6 +377,33 @@ fn of_rejection(facts: &CallFacts) -> Finding {
             ],
         ),
     }
+}
+
+/// A test call follows the audio wherever it comes from; the calls of a trunk do so only where they are told to.
+fn with_source(found: Finding, facts: &CallFacts) -> Finding {
+    let Some(source) = &facts.rtp_source else {
+        return found;
+    };
+    let from = format!(
+        "RTP came from {}, not from the address {} of the SDP",
+        source.seen, source.agreed
+    );
+    if source.learns {
+        let mut found = found;
+        found.says = format!("{}; {from}, and was followed (learn = true)", found.says);
+        return found;
+    }
+    Finding::new(
+        Verdict::Fails,
+        format!(
+            "{from}: this test followed it, the calls of this trunk would not hear it. Beside that: {}",
+            found.says
+        ),
+        &[
+            "ask the carrier, or mend the NAT of the PBX, so that SDP names the address that its RTP comes from",
+            "or set learn = true on this trunk: it follows what this test has followed",
+        ],
+    )
 }
 
 /// The telephone was answered: what is left to judge is the audio, and the keys in it.

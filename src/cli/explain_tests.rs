@@ -334,14 +334,17 @@ fn no_reason_is_left_without_words() {
 
 #[test]
 fn facts_are_those_of_the_last_attempt() {
-    let facts = CallFacts::of(&json!({
-        "reason": "rejected_by_network",
-        "attempts": [
-            {"sip_status": 503},
-            {"sip_status": 403, "sip_reason": "Forbidden", "reason_text": null, "codec": null, "packets_sent": 0,
-             "packets_received": 0, "packets_lost": 0, "key": null, "key_transport": null, "flags": ["call_blocked"]},
-        ],
-    }));
+    let facts = CallFacts::of(
+        &json!({
+            "reason": "rejected_by_network",
+            "attempts": [
+                {"sip_status": 503},
+                {"sip_status": 403, "sip_reason": "Forbidden", "reason_text": null, "codec": null, "packets_sent": 0,
+                 "packets_received": 0, "packets_lost": 0, "key": null, "key_transport": null, "flags": ["call_blocked"]},
+            ],
+        }),
+        false,
+    );
     assert_eq!(
         (facts.reason, facts.sip_status),
         (Some(Reason::RejectedByNetwork), Some(403))
@@ -359,4 +362,23 @@ fn each_verdict_has_its_documented_exit_code() {
         [Works, Refuses, Unreached, Fails].map(Verdict::exit_code),
         [0, 2, 3, 4]
     );
+}
+
+#[test]
+fn audio_from_elsewhere_is_told_with_both_addresses_and_the_mend() {
+    let verification = json!({
+        "reason": "key_confirmed",
+        "attempts": [{
+            "codec": "PCMU", "packets_sent": 400, "packets_received": 390, "key": "#", "key_transport": "rfc4733",
+            "flags": ["rtp_source_learned"],
+            "rtp_source": {"agreed": "10.0.0.7:4000", "seen": "192.0.2.20:31000"}
+        }]
+    });
+    let says = "RTP came from 192.0.2.20:31000, not from the address 10.0.0.7:4000 of the SDP";
+    let found = of_call(&CallFacts::of(&verification, false));
+    assert_finding(&found, Verdict::Fails, says, "learn = true");
+    assert!(found.says.contains("key # by rfc4733"), "{found:?}");
+    let found = of_call(&CallFacts::of(&verification, true));
+    assert_finding(&found, Verdict::Works, says, "");
+    assert!(found.says.contains("key # by rfc4733"), "{found:?}");
 }

@@ -182,13 +182,13 @@ async fn test(
     trace: TraceSip,
 ) -> Result<u8, TrunkError> {
     let mut config = config::load(&file.config)?;
-    if !config.trunks.iter().any(|trunk| trunk.name == name) {
+    let Some(learns) = config.trunks.iter().find(|t| t.name == name).map(|t| t.learn) else {
         let known: Vec<&str> = config.trunks.iter().map(|trunk| trunk.name.as_str()).collect();
         return Err(TrunkError::Unknown {
             name: name.to_owned(),
             known: known.join(", "),
         });
-    }
+    };
     let moved = call::free_sip_ports(&mut config);
     let tested = crate::app::test_trunk(&config, name, PATIENCE).await?;
     let registration = tested.registration.as_ref().map(of_registration);
@@ -232,7 +232,7 @@ async fn test(
     };
     let args = CallArgs::over(number, region, name.to_owned(), file, trace);
     let verification = call::place(&args).await?;
-    let finding = explain::of_call(&CallFacts::of(&verification));
+    let finding = explain::of_call(&CallFacts::of(&verification, learns));
     let verdict = finding.verdict;
     if json {
         println!("{}", report(&tested, Some((&verification, &finding)), verdict));

@@ -238,6 +238,7 @@ fn trunk(mut s: Section<'_>, name: String, report: &mut Report<'_>) -> Trunk {
         calls_max: u32::try_from(s.integer("max_calls", 1..=100_000, 30, report)).unwrap_or(1),
         dtmf: s.one_of("dtmf", &modes, Dtmf::Auto, report),
         codecs: codecs(&mut s, report),
+        learn: s.boolean("learn", false, report),
         rtcp_mux: s.boolean("rtcp_mux", false, report),
         srtp: s.one_of("srtp", &SRTP_POLICIES, SrtpPolicy::Off, report),
         srtp_profile: s.one_of("srtp_profile", &SRTP_PROFILES, SrtpProfile::Savp, report),

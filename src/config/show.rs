@@ -217,6 +217,7 @@ fn show_trunk(out: &mut Printer, trunk: &Trunk) {
     out.text("srtp", trunk.srtp.as_str());
     out.text("srtp_profile", trunk.srtp_profile.as_str());
     out.raw("rtcp_mux", trunk.rtcp_mux);
+    out.raw("learn", trunk.learn);
     out.text("rel100", if trunk.rel100 { "supported" } else { "off" });
     out.raw("failover_on_timeout", trunk.failover_on_timeout);
     out.seconds("options_s", trunk.options);

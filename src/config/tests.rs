@@ -318,6 +318,11 @@ fn bad_configurations_each_get_their_exact_problem() {
             "test.toml:7: trunk.carrier.rtcp_mux: expected true or false, found a string",
         ),
         (
+            "caller_id =",
+            "learn = 1\ncaller_id =",
+            "test.toml:7: trunk.carrier.learn: expected true or false, found an integer",
+        ),
+        (
             "brand = \"Contoso\"",
             "confirm_key = \"0\"",
             "test.toml:11: profile.default.confirm_key: expected fraud_key and confirm_key to differ, found 0 for both\ntest.toml:11: profile.default.confirm_key: expected * or #, found 0: digits are the answer in random_key and match_code",
@@ -454,7 +459,7 @@ fn the_script_of_a_profile_is_read_and_shown() {
         "methods = [\"press_key\", \"speak_code\"]\nconfirm_key = \"5\"\nreveal_key = \"7\"\nfraud_key = \"none\"\n\
          fraud_window_s = 2.5\nwrong_keys_max = 4\nwrong_codes_max = 5\nquiet_before_ms = 800\nquiet_after_ms = 600",
     );
-    let config = read(&text.replace("caller_id =", "rtcp_mux = true\ncaller_id =")).unwrap();
+    let config = read(&text.replace("caller_id =", "rtcp_mux = true\nlearn = true\ncaller_id =")).unwrap();
     let profile = &config.profiles["default"];
     assert_eq!(
         (profile.confirm_key.as_char(), profile.reveal_key.as_char()),
@@ -464,6 +469,7 @@ fn the_script_of_a_profile_is_read_and_shown() {
     let shown = show(&config);
     for line in [
         "rtcp_mux = true",
+        "learn = true",
         "reveal_key = \"7\"",
         "fraud_key = \"none\"",
         "fraud_window_s = 2.5",

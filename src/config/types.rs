@@ -201,6 +201,8 @@ pub struct Trunk {
     pub cps: f64,
     pub calls_max: u32,
     pub dtmf: Dtmf,
+    /// Follow a callee whose RTP first comes from elsewhere than its SDP says (symmetric RTP).
+    pub learn: bool,
     pub codecs: Vec<Codec>,
     /// Offer `a=rtcp-mux` (RFC 5761).
     pub rtcp_mux: bool,

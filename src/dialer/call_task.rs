@@ -450,8 +450,14 @@ impl Pump {
 
     /// The leg tells of unnegotiated events once a call.
     fn log_media(&self, event: &MediaEvent) {
-        if let MediaEvent::UnnegotiatedEvents { payload_type } = event {
-            tracing::info!(attempt = %self.attempt, payload_type, "telephone-events that nobody negotiated are heard");
+        match event {
+            MediaEvent::UnnegotiatedEvents { payload_type } => {
+                tracing::info!(attempt = %self.attempt, payload_type, "telephone-events that nobody negotiated are heard");
+            }
+            MediaEvent::SourceLearnt { agreed, source } => {
+                tracing::info!(attempt = %self.attempt, trunk = %self.trunk, sdp = %agreed, %source, "RTP comes from another address than SDP named; it is followed");
+            }
+            _ => {}
         }
     }
 

@@ -44,6 +44,8 @@ pub struct Trunk {
     pub cps: f64,
     pub calls_max: u32,
     pub dtmf: DtmfMode,
+    /// Follow a callee whose RTP first comes from elsewhere than its SDP says.
+    pub learn: bool,
     pub codecs: Vec<Codec>,
     /// Offer `a=rtcp-mux`.
     pub rtcp_mux: bool,
@@ -193,6 +195,7 @@ pub(super) fn call_spec(
         srtp: trunk.srtp,
         srtp_profile: trunk.srtp_profile,
         dtmf: trunk.dtmf,
+        learn: trunk.learn,
         // Given by who has a place to keep it.
         tape: None,
         method: verification.method,

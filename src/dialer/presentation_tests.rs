@@ -34,6 +34,7 @@ fn trunk(presentation: Presentation) -> Trunk {
         cps: 1.0,
         calls_max: 1,
         dtmf: DtmfMode::Auto,
+        learn: false,
         codecs: vec![Codec::Pcmu],
         rtcp_mux: false,
         srtp: crate::model::SrtpPolicy::Off,

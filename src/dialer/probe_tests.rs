@@ -47,6 +47,7 @@ fn trunk(password: Option<&str>) -> Trunk {
         cps: 1.0,
         calls_max: 1,
         dtmf: DtmfMode::Auto,
+        learn: false,
         codecs: Vec::new(),
         rtcp_mux: false,
         srtp: crate::model::SrtpPolicy::Off,

@@ -14,8 +14,10 @@ use crate::model::{Codec, Digit, Digits, KeyTransport, QualityReport, SrtpKeys};
 /// One media stream as offer and answer agreed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamConfig {
-    /// Where RTP goes and the only address that it may come from.
+    /// Where RTP goes and the only address that it may come from, unless another one is learnt.
     pub remote: SocketAddr,
+    /// A peer that first sends from another address than `remote` is followed there ([`Learning`](super::learn::Learning)).
+    pub learn: bool,
     /// Where RTCP goes; `None` sends none. Equal to `remote` for RTP/RTCP multiplexing (RFC 5761).
     pub remote_rtcp: Option<SocketAddr>,
     pub codec: Codec,
@@ -149,6 +151,11 @@ pub enum MediaEvent {
     /// Said once: events come on a payload type that was not agreed, and are accepted.
     UnnegotiatedEvents {
         payload_type: u8,
+    },
+    /// RTP comes from `source`, and from now on only from there, where SDP named `agreed`. Only where `learn` asks for it.
+    SourceLearnt {
+        agreed: SocketAddr,
+        source: SocketAddr,
     },
     /// What [`MediaCommand::Screen`] found: certain once at most, a guess whenever it changes.
     Screened(Screening),

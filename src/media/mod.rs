@@ -17,6 +17,7 @@ pub mod codec;
 pub mod frame;
 pub mod inband;
 pub mod keys;
+pub mod learn;
 pub mod press;
 pub mod quality;
 pub mod rtcp;

@@ -141,9 +141,31 @@ impl Srtp {
     /// Checks a datagram and decrypts it into `plain`.
     pub fn open_rtp<'a>(&mut self, datagram: &[u8], plain: &'a mut [u8]) -> Result<&'a [u8], SrtpError> {
         let header = RtpHeader::read(datagram)?;
-        let known = self.heard.iter_mut().find(|source| source.ssrc == header.ssrc);
+        let (index, len) = self.decrypt_rtp(header, datagram, plain)?;
+        match self.heard.iter_mut().find(|source| source.ssrc == header.ssrc) {
+            Some(source) => source.accept(index),
+            None => follow(&mut self.heard, header.ssrc, index),
+        }
+        Ok(plain.get(..len).unwrap_or_default())
+    }
+
+    /// Whether a datagram would pass [`Self::open_rtp`]. Changes nothing: it passes there afterwards. `room` is for its
+    /// plain text.
+    #[must_use]
+    pub fn would_open_rtp(&self, datagram: &[u8], room: &mut [u8]) -> bool {
+        RtpHeader::read(datagram).is_ok_and(|header| self.decrypt_rtp(header, datagram, room).is_ok())
+    }
+
+    /// The packet's index and the length of its plain text.
+    fn decrypt_rtp(
+        &self,
+        header: RtpHeader,
+        datagram: &[u8],
+        plain: &mut [u8],
+    ) -> Result<(u64, usize), SrtpError> {
+        let known = self.heard.iter().find(|source| source.ssrc == header.ssrc);
         // Where a sender wraps before its first packet arrives, the counter is one ahead of ours.
-        let candidates = match &known {
+        let candidates = match known {
             None => [
                 Some(u64::from(header.sequence)),
                 (header.sequence < 1 << 15).then_some(1 << 16 | u64::from(header.sequence)),
@@ -153,7 +175,7 @@ impl Srtp {
                 source.rekeyed.then_some(u64::from(header.sequence)),
             ],
         };
-        if let (Some(source), [Some(index), _]) = (&known, candidates) {
+        if let (Some(source), [Some(index), _]) = (known, candidates) {
             source.check(index)?;
         }
         let mut outcome = Err(SrtpError::Replayed);
@@ -167,12 +189,7 @@ impl Srtp {
                 break;
             }
         }
-        let (index, len) = outcome?;
-        match known {
-            Some(source) => source.accept(index),
-            None => follow(&mut self.heard, header.ssrc, index),
-        }
-        Ok(plain.get(..len).unwrap_or_default())
+        outcome
     }
 
     /// Checks a datagram and decrypts it into `plain`.

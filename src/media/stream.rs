@@ -34,6 +34,7 @@ mod tape;
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 pub use self::receive::Rejects;
@@ -45,6 +46,7 @@ use self::send::Sender;
 use self::shield::Shield;
 use super::command::{MediaCommand, MediaEvent, StreamConfig};
 use super::keys::Content;
+use super::learn::Claim;
 use super::playout::Playout;
 use super::rtcp::{self, RtcpSession};
 use super::rtp::{DATAGRAM_LEN_MAX, Packet};
@@ -129,6 +131,34 @@ impl Stream {
             .report(self.sender.packets_sent(), self.rtcp.round_trip_ms());
         let silent = self.receiver.is_silent();
         events.push(MediaEvent::Quality(QualityReport { silent, ..report }));
+    }
+
+    /// What a datagram says of its stream, if it is one that this stream would take: its payload type agreed, and
+    /// authentic under keys. Changes nothing.
+    #[must_use]
+    pub fn vouch(&self, datagram: &[u8]) -> Option<Claim> {
+        let packet = Packet::parse(datagram).ok()?;
+        let payload_type = Some(packet.payload_type);
+        let is_agreed =
+            payload_type == Some(self.config.payload_type) || payload_type == self.config.telephone_event;
+        let is_valid = self.config.receive
+            && is_agreed
+            && !packet.payload.is_empty()
+            && self.shield.would_open_rtp(datagram);
+        is_valid.then_some(Claim {
+            ssrc: packet.ssrc,
+            sequence: packet.sequence,
+            timestamp: packet.timestamp,
+        })
+    }
+
+    /// The peer was found to be elsewhere than SDP said.
+    pub fn moved(&mut self, remote: SocketAddr, remote_rtcp: Option<SocketAddr>) {
+        self.config.remote = remote;
+        self.config.remote_rtcp = remote_rtcp;
+        if let Some(tape) = &mut self.tape {
+            tape.agreed(remote, remote_rtcp);
+        }
     }
 
     /// Takes one datagram from the RTP socket; with multiplexing it may be RTCP (RFC 5761 §4).

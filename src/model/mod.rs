@@ -41,5 +41,5 @@ pub use screening::ScreeningMode;
 pub use srtp::{MASTER_KEY_LEN, MASTER_SALT_LEN_MAX, SrtpKey, SrtpKeys, SrtpPolicy, SrtpProfile, SrtpSuite};
 pub use time::UnixMillis;
 pub use verification::{
-    Attempt, AttemptReport, KeyTransport, Method, PlayedClip, Purpose, QualityReport, Verification,
+    Attempt, AttemptReport, KeyTransport, Method, PlayedClip, Purpose, QualityReport, RtpSource, Verification,
 };

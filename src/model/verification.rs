@@ -1,6 +1,7 @@
 //! What the platform asked for, and each attempt to do it.
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 use super::outcome::words;
@@ -113,15 +114,26 @@ pub struct AttemptReport {
     /// 2xx to BYE, milliseconds.
     pub talk_ms: Option<u32>,
     /// Words that explain: `dtmf_mismatch`, `call_blocked`, `unwanted`, `forwarded`, `no_srtp_key`,
-    /// `possible_double_ring`, `no_callee_audio`, `silent_callee`; heard besides keys: `beep`, `sit_tones`, `fax_tones`,
+    /// `possible_double_ring`, `no_callee_audio`, `silent_callee`, `rtp_source_learned`; heard besides keys: `beep`, `sit_tones`, `fax_tones`,
     /// `long_greeting`, `screening_robot`.
     pub flags: Vec<String>,
+    /// Only beside `rtp_source_learned`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtp_source: Option<RtpSource>,
     pub forwarded: Option<Forwarded>,
     /// P-Asserted-Identity of the telephone that was reached, masked.
     pub answered_as: Option<String>,
     /// What was played, in order. Of the last report only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub prompts: Vec<PlayedClip>,
+}
+
+/// RTP came from another address than SDP named, and the trunk lets that be learnt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct RtpSource {
+    /// As SDP has it.
+    pub agreed: SocketAddr,
+    pub seen: SocketAddr,
 }
 
 /// One recording as far as it has left.

@@ -145,6 +145,8 @@ pub enum Rtp {
     Silent,
     /// 10 % loss and reordering.
     Lossy,
+    /// The SDP names a port that leads nowhere: the packets come from another one.
+    BehindNat,
 }
 
 /// What the callee does with keys in the offer.

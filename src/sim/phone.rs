@@ -27,6 +27,8 @@ const LISTEN_EVERY: Duration = Duration::from_millis(40);
 const TURNED_AWAY: Duration = Duration::from_secs(32);
 /// A callee gives up its script after so long.
 const CALL_MAX: Duration = Duration::from_secs(300);
+/// Where nobody listens (RFC 863).
+const DISCARD_PORT: u16 = 9;
 /// Keys of the caller that wait for a step.
 const DIGITS_MAX: usize = 64;
 /// Phrases that name the key to press.
@@ -178,7 +180,10 @@ fn codecs_of(callee: &Callee, of_the_box: &[Codec]) -> Vec<Codec> {
 fn local_media(local: SocketAddr, exchange: &Exchange, callee: &Callee) -> LocalMedia {
     LocalMedia {
         address: local.ip(),
-        port: local.port(),
+        port: match callee.rtp {
+            Rtp::BehindNat => DISCARD_PORT,
+            Rtp::Good | Rtp::Silent | Rtp::Lossy => local.port(),
+        },
         codecs: codecs_of(callee, &exchange.codecs),
         telephone_event: callee.dtmf == Dtmf::TelephoneEvent,
         ptime_ms: 20,
@@ -474,6 +479,7 @@ impl Phone {
             | MediaEvent::ClipDone { .. }
             | MediaEvent::PressEnded { .. }
             | MediaEvent::UnnegotiatedEvents { .. }
+            | MediaEvent::SourceLearnt { .. }
             | MediaEvent::Tape(_)
             | MediaEvent::PlayStopped { .. }
             | MediaEvent::Refused(_)
@@ -573,6 +579,7 @@ impl Phone {
             Ok((body, agreed)) => {
                 let config = StreamConfig {
                     remote: agreed.remote,
+                    learn: false,
                     remote_rtcp: Some(agreed.remote_rtcp),
                     codec: agreed.codec,
                     payload_type: agreed.payload_type,

@@ -49,6 +49,7 @@ pub fn run(scene: &Scene, clips: &[Vec<Arc<Clip>>; 2]) -> Ended {
     let codec = if scene.is_mu_law { Codec::Pcmu } else { Codec::Pcma };
     let config = StreamConfig {
         remote: "192.0.2.1:4000".parse().unwrap(),
+        learn: false,
         remote_rtcp: None,
         codec,
         payload_type: codec.static_payload_type(),

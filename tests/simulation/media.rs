@@ -177,6 +177,7 @@ impl World<'_> {
     pub(crate) fn leg_talks_unasked(&mut self, task: &mut Task) {
         let config = StreamConfig {
             remote: SocketAddr::from(([203, 0, 113, 1], 4000)),
+            learn: false,
             remote_rtcp: None,
             codec: Codec::Pcmu,
             payload_type: 0,

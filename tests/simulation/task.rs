@@ -565,6 +565,7 @@ impl World<'_> {
             local_media: SocketAddr::new(LOCAL.ip(), task.leg.port),
             codecs: vec![Codec::Pcmu, Codec::Pcma],
             rtcp_mux: false,
+            learn: false,
             srtp: ringproof::model::SrtpPolicy::Off,
             srtp_profile: ringproof::model::SrtpProfile::Savp,
             dtmf: DtmfMode::Auto,

@@ -1,7 +1,7 @@
 use super::*;
 use crate::media::command::MediaEvent;
 use crate::media::press::Press;
-use crate::model::{Digit, KeyTransport, Reason};
+use crate::model::{Digit, KeyTransport, Reason, RtpSource};
 
 #[test]
 fn a_pound_in_sip_info_confirms_with_its_transport() {
@@ -66,6 +66,22 @@ fn tones_where_events_were_agreed_are_flagged() {
     let report = world.decided().unwrap().2;
     assert_eq!(report.key_transport, Some(KeyTransport::Inband));
     assert_eq!(report.flags, ["dtmf_mismatch"]);
+}
+
+#[test]
+fn a_source_that_was_learnt_is_flagged_with_both_addresses() {
+    let mut world = World::named(CallSpec {
+        learn: true,
+        ..spec(Method::PressKey)
+    });
+    assert!(world.stream().is_some_and(|stream| stream.learn));
+    let (agreed, seen) = (address("10.0.0.7:4000"), address("192.0.2.20:31000"));
+    world.does(Act::Media(MediaEvent::SourceLearnt { agreed, source: seen }));
+    world.press('#');
+    world.run_out();
+    let report = world.decided().unwrap().2;
+    assert_eq!(report.flags, ["rtp_source_learned"]);
+    assert_eq!(report.rtp_source, Some(RtpSource { agreed, seen }));
 }
 
 #[test]

@@ -87,6 +87,7 @@ fn spec(method: Method) -> CallSpec {
         srtp: crate::model::SrtpPolicy::Off,
         srtp_profile: crate::model::SrtpProfile::Savp,
         dtmf: DtmfMode::Auto,
+        learn: false,
         tape: None,
         method,
         code: match method {

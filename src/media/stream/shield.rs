@@ -1,4 +1,5 @@
 //! The edge of a stream: SRTP where keys are agreed, nothing where not.
+use crate::media::rtp::DATAGRAM_LEN_MAX;
 use crate::media::srtp::{Srtp, SrtpError};
 use crate::model::SrtpKeys;
 
@@ -56,6 +57,15 @@ impl Shield {
             Self::Open => Err(SrtpError::InTheClear),
             Self::Keyed(srtp) => srtp.open_rtp(datagram, plain),
             Self::Shut(error) => Err(*error),
+        }
+    }
+
+    /// Whether a datagram would be let in, now or a little later. Changes nothing.
+    pub(super) fn would_open_rtp(&self, datagram: &[u8]) -> bool {
+        match self {
+            Self::Open => true,
+            Self::Keyed(srtp) => srtp.would_open_rtp(datagram, &mut [0; DATAGRAM_LEN_MAX]),
+            Self::Shut(_) => false,
         }
     }
 

@@ -4,6 +4,7 @@ mod receiving;
 mod sending;
 mod srtp;
 mod taping;
+mod vouching;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,7 @@ fn origin() -> Instant {
 fn config() -> StreamConfig {
     StreamConfig {
         remote: "192.0.2.1:4000".parse().unwrap(),
+        learn: false,
         remote_rtcp: None,
         codec: Codec::Pcmu,
         payload_type: 0,

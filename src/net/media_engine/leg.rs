@@ -3,6 +3,9 @@
 //! ```text
 //! Waiting (ports bound, nothing read) ── Start: connect, drain ──► Running ── Close ──► gone
 //! ```
+//! Where the peer's source is to be learnt, the RTP socket is unconnected until it is known: see `learn`.
+mod learn;
+
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Instant;
@@ -12,6 +15,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use super::metrics::ThreadMetrics;
 use super::ports::PortPair;
 use crate::media::command::{MediaCommand, MediaEvent, MediaRefusal, StreamConfig};
+use crate::media::learn::Learning;
 use crate::media::stream::Stream;
 use crate::model::Entropy;
 use crate::net::mailbox;
@@ -80,8 +84,11 @@ enum Media {
 #[derive(Debug)]
 struct Running {
     stream: Stream,
+    /// Where packets go.
     remote: SocketAddr,
     remote_rtcp: Option<SocketAddr>,
+    /// Only where the source may be another than SDP says.
+    learning: Option<Box<Learning>>,
 }
 
 impl Leg {
@@ -118,7 +125,11 @@ impl Leg {
     pub(super) fn next_due(&self) -> Option<Instant> {
         match &self.media {
             Media::Waiting(_) => None,
-            Media::Running(running) => Some(running.stream.next_due()),
+            Media::Running(running) => {
+                let due = running.stream.next_due();
+                let learnt = running.learning.as_ref().and_then(|l| l.poll_timeout());
+                Some(learnt.map_or(due, |at| due.min(at)))
+            }
         }
     }
 
@@ -138,14 +149,17 @@ impl Leg {
                         .command(now, MediaCommand::Close, &mut scratch.events);
                     let farewell = running.stream.goodbye(now, &mut scratch.outbound[..]);
                     if let Some(octets) = farewell.and_then(|len| scratch.outbound.get(..len))
-                        && let Some(socket) = rtcp_socket(&self.sockets, running)
+                        && let Some((socket, to)) = rtcp_way(&self.sockets, running)
                     {
-                        send(socket, octets, metrics);
+                        send(socket, to, octets, metrics);
                     }
                 }
                 Obeyed::Closed
             }
             other => {
+                if matches!(other, MediaCommand::Answered) {
+                    self.listen_afresh(now);
+                }
                 match &mut self.media {
                     Media::Running(running) => running.stream.command(now, other, &mut scratch.events),
                     Media::Waiting(_) => {
@@ -162,27 +176,34 @@ impl Leg {
 
     /// Begins, or follows a later agreement.
     fn agree(&mut self, now: Instant, config: StreamConfig, scratch: &mut Scratch) -> Obeyed {
-        let (before, before_rtcp) = match &self.media {
-            Media::Waiting(_) => (None, None),
-            Media::Running(running) => (Some(running.remote), running.remote_rtcp),
+        let (before, before_rtcp, learning) = match &self.media {
+            Media::Waiting(_) => (None, None, None),
+            Media::Running(running) => (
+                Some(running.remote),
+                running.remote_rtcp,
+                running.learning.as_deref(),
+            ),
         };
-        if before != Some(config.remote)
+        let learns_anew = config.learn && learning.is_none_or(|l| l.agreed() != config.remote);
+        let learnt = learning.filter(|_| config.learn && !learns_anew);
+        let begun = learns_anew.then(|| Box::new(Learning::begin(now, config.remote)));
+        let config = match learnt {
+            Some(learnt) => learn::at_source(config, learnt.source()),
+            None => config,
+        };
+        if (learns_anew || before != Some(config.remote))
             && let Err(error) = connect(&self.sockets.rtp, config.remote)
         {
             let refusal = MediaRefusal::NoRoute(error.kind());
             scratch.events.push(MediaEvent::Refused(refusal));
             return Obeyed::Continue;
         }
-        // Multiplexed RTCP uses the first socket. A peer whose RTCP address is out of reach gets none.
-        let own_rtcp = config.remote_rtcp.filter(|rtcp| *rtcp != config.remote);
-        let remote_rtcp = match own_rtcp {
-            Some(rtcp) if before_rtcp == Some(rtcp) || connect(&self.sockets.rtcp, rtcp).is_ok() => {
-                Some(rtcp)
-            }
-            Some(_) => None,
-            None => config.remote_rtcp,
-        };
+        if learns_anew {
+            learn::disconnect(&self.sockets.rtp);
+        }
         let remote = config.remote;
+        let remote_rtcp = reachable_rtcp(&self.sockets, before_rtcp, remote, config.remote_rtcp);
+        let learn = config.learn;
         let config = StreamConfig {
             remote_rtcp,
             ..config
@@ -192,6 +213,9 @@ impl Leg {
             Media::Running(running) => {
                 running.remote = remote;
                 running.remote_rtcp = remote_rtcp;
+                if learns_anew || !learn {
+                    running.learning = begun;
+                }
                 running
                     .stream
                     .command(now, MediaCommand::Update(config), &mut scratch.events);
@@ -203,6 +227,7 @@ impl Leg {
                     stream,
                     remote,
                     remote_rtcp,
+                    learning: begun,
                 }));
                 Obeyed::Started
             }
@@ -214,6 +239,7 @@ impl Leg {
         let Media::Running(running) = &mut self.media else {
             return;
         };
+        let to = running.unconnected_to();
         let mut unreachable = false;
         for _ in 0..SENT_PER_TICK_MAX {
             let Some(packet) =
@@ -227,23 +253,27 @@ impl Leg {
                 break;
             };
             for _ in 0..packet.copies {
-                unreachable |= send(&self.sockets.rtp, octets, metrics);
+                unreachable |= send(&self.sockets.rtp, to, octets, metrics);
                 metrics.packets_sent.add(1);
             }
         }
         if let Some(len) = running.stream.next_rtcp(now, &mut scratch.outbound[..])
             && let Some(octets) = scratch.outbound.get(..len)
-            && let Some(socket) = rtcp_socket(&self.sockets, running)
+            && let Some((socket, to)) = rtcp_way(&self.sockets, running)
         {
             // A peer without RTCP is common: its refusal says nothing about the call.
-            send(socket, octets, metrics);
+            send(socket, to, octets, metrics);
             metrics.rtcp_sent.add(1);
         }
         running.stream.poll(now, &mut scratch.events);
         metrics.packets_skipped.add(running.stream.take_skipped());
         metrics.srtp_rejected.add(running.stream.take_srtp_rejected());
+        let lapsed = running.learning.as_mut().is_some_and(|l| l.poll(now));
         if unreachable {
             self.say_unreachable(scratch);
+        }
+        if lapsed {
+            self.settle(now, scratch, metrics);
         }
         self.deliver(scratch, metrics);
     }
@@ -260,6 +290,9 @@ impl Leg {
         let Media::Running(running) = &mut self.media else {
             return;
         };
+        if channel == Channel::Rtp && running.unconnected_to().is_some() {
+            return self.receive_unconnected(now, scratch, metrics);
+        }
         let socket = match channel {
             Channel::Rtp => &self.sockets.rtp,
             Channel::Rtcp => &self.sockets.rtcp,
@@ -267,21 +300,7 @@ impl Leg {
         match socket.recv(&mut scratch.inbound[..]) {
             Ok(len) => {
                 let octets = scratch.inbound.get(..len).unwrap_or_default();
-                let is_muxed = running.remote_rtcp == Some(running.remote) && is_rtcp(octets);
-                match channel {
-                    Channel::Rtp if is_muxed => {
-                        metrics.rtcp_received.add(1);
-                        running.stream.handle_rtcp(now, octets);
-                    }
-                    Channel::Rtp => {
-                        metrics.packets_received.add(1);
-                        running.stream.handle_rtp(now, octets, &mut scratch.events);
-                    }
-                    Channel::Rtcp => {
-                        metrics.rtcp_received.add(1);
-                        running.stream.handle_rtcp(now, octets);
-                    }
-                }
+                running.take(now, channel, octets, &mut scratch.events, metrics);
             }
             Err(error) if is_unreachable(&error) && channel == Channel::Rtp => self.say_unreachable(scratch),
             Err(_) => {}
@@ -307,17 +326,58 @@ impl Leg {
     }
 }
 
+impl Running {
+    /// While the source is being learnt no socket is connected for RTP: where it goes.
+    fn unconnected_to(&self) -> Option<SocketAddr> {
+        let learning = self.learning.as_ref()?;
+        learning.is_open().then_some(self.remote)
+    }
+
+    /// One datagram of the peer.
+    fn take(
+        &mut self,
+        now: Instant,
+        channel: Channel,
+        octets: &[u8],
+        events: &mut Vec<MediaEvent>,
+        metrics: &ThreadMetrics,
+    ) {
+        let is_muxed = self.remote_rtcp == Some(self.remote) && is_rtcp(octets);
+        match channel {
+            Channel::Rtp if !is_muxed => {
+                metrics.packets_received.add(1);
+                self.stream.handle_rtp(now, octets, events);
+            }
+            Channel::Rtp | Channel::Rtcp => {
+                metrics.rtcp_received.add(1);
+                self.stream.handle_rtcp(now, octets);
+            }
+        }
+    }
+}
+
 /// RFC 5761 §4: on a port that both share, the packet types of RTCP are 192 to 223.
 fn is_rtcp(octets: &[u8]) -> bool {
     matches!(octets.get(1), Some(192..=223))
 }
 
-fn rtcp_socket<'a>(sockets: &'a PortPair, running: &Running) -> Option<&'a UdpSocket> {
+/// The socket of RTCP, and where it goes if that is not connected.
+fn rtcp_way<'a>(sockets: &'a PortPair, running: &Running) -> Option<(&'a UdpSocket, Option<SocketAddr>)> {
     match running.remote_rtcp {
         None => None,
-        Some(rtcp) if rtcp == running.remote => Some(&sockets.rtp),
-        Some(_) => Some(&sockets.rtcp),
+        Some(rtcp) if rtcp == running.remote => Some((&sockets.rtp, running.unconnected_to())),
+        Some(_) => Some((&sockets.rtcp, None)),
     }
+}
+
+/// Multiplexed RTCP uses the first socket. A peer whose RTCP address is out of reach gets none.
+fn reachable_rtcp(
+    sockets: &PortPair,
+    before: Option<SocketAddr>,
+    remote: SocketAddr,
+    wanted: Option<SocketAddr>,
+) -> Option<SocketAddr> {
+    wanted.filter(|rtcp| *rtcp == remote || before == Some(*rtcp) || connect(&sockets.rtcp, *rtcp).is_ok())
 }
 
 /// Connects and throws away what was queued before: from then on the kernel drops strangers, but the queue may
@@ -334,9 +394,13 @@ fn connect(socket: &UdpSocket, remote: SocketAddr) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns true when the peer's host has said that nobody is there.
-fn send(socket: &UdpSocket, octets: &[u8], metrics: &ThreadMetrics) -> bool {
-    let Err(error) = socket.send(octets) else {
+/// `to`: where a socket that is not connected sends. Returns true when the peer's host has said that nobody is there.
+fn send(socket: &UdpSocket, to: Option<SocketAddr>, octets: &[u8], metrics: &ThreadMetrics) -> bool {
+    let once = || match to {
+        None => socket.send(octets),
+        Some(to) => socket.send_to(octets, to),
+    };
+    let Err(error) = once() else {
         return false;
     };
     if !is_unreachable(&error) {
@@ -344,7 +408,7 @@ fn send(socket: &UdpSocket, octets: &[u8], metrics: &ThreadMetrics) -> bool {
         return false;
     }
     // The error belongs to an earlier packet; reporting it has kept this one from leaving.
-    if socket.send(octets).is_err() {
+    if once().is_err() {
         metrics.send_errors.add(1);
     }
     true

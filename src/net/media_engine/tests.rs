@@ -1,3 +1,5 @@
+mod learning;
+
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::Ipv4Addr;
@@ -39,6 +41,7 @@ fn engine(first: u16, last: u16, calls_max: usize) -> MediaEngine {
 fn towards(remote: SocketAddr) -> StreamConfig {
     StreamConfig {
         remote,
+        learn: false,
         remote_rtcp: None,
         codec: Codec::Pcmu,
         payload_type: 0,
@@ -281,7 +284,7 @@ async fn when_ports_or_places_run_out_the_refusal_names_it_and_a_closed_leg_make
 
 #[tokio::test]
 async fn on_a_port_shared_by_agreement_reports_are_not_taken_for_audio() {
-    let engine = engine(2000, 2099, 10);
+    let engine = engine(2000, 2049, 10);
     let mut leg = engine.open().unwrap();
     let mut peer = Peer::new(1).await;
     leg.says(MediaCommand::Start(StreamConfig {
