@@ -20,6 +20,7 @@ mod reach;
 mod recording;
 mod registrar;
 mod selection;
+mod soon;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::call_task::{self, TaskEnd};
 use super::health::Standing;
 use super::ledger::{self, Ledger};
+use super::soon::{MOMENT, Picked, Soon};
 use super::{InForce, Shared, Start};
 use crate::call::NextTrunk;
 use crate::model::{AttemptId, Outcome, Reason, UnixMillis};
@@ -142,14 +143,19 @@ pub(super) async fn run(shared: Arc<Shared>, mut accepting: watch::Receiver<bool
     let mut created = shared.store.attempts_created();
     let mut cancels = shared.store.cancels();
     let mut next_look = Instant::now();
+    let mut soon = Soon::default();
     loop {
-        let mut single = None;
+        let mut must_look = true;
+        let wake_at = soon.retry_at().map_or(next_look, |at| at.min(next_look));
         tokio::select! {
-            () = tokio::time::sleep_until(next_look.into()) => {}
+            () = tokio::time::sleep_until(wake_at.into()) => must_look = Instant::now() >= next_look,
             changed = due_changed.changed() => if changed.is_err() { return },
             attempt = created.recv() => match attempt {
                 // Behind those that wait for a place it takes its turn with the next look.
-                Ok(attempt) if !lock(&desk).is_waited_for => single = Some(attempt),
+                Ok(attempt) if soon.len() < BATCH as usize && !lock(&desk).is_waited_for => {
+                    soon.push(attempt);
+                    must_look = false;
+                }
                 Ok(_) | Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return,
             },
@@ -173,16 +179,16 @@ pub(super) async fn run(shared: Arc<Shared>, mut accepting: watch::Receiver<bool
             in_force = newest;
         }
         if !*accepting.borrow() {
+            soon.clear();
             next_look = Instant::now() + POLL;
             continue;
         }
         set_gates(&shared, &desk, &in_force);
-        if let Some(attempt) = single
-            && let Picked::Started | Picked::Before = pick(&shared, &desk, &in_force, &attempt)
-        {
+        if !must_look && !soon.retry(|attempt| pick(&shared, &desk, &in_force, attempt)) {
             continue;
         }
-        next_look = Instant::now() + round(&shared, &desk, &in_force).await;
+        soon.clear();
+        next_look = Instant::now() + round(&shared, &desk, &in_force, &mut soon).await;
     }
 }
 
@@ -202,7 +208,12 @@ fn set_gates(shared: &Shared, desk: &Mutex<Desk>, in_force: &InForce) {
 }
 
 /// One look at what is due; returns how long the next may wait.
-async fn round(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, in_force: &Arc<InForce>) -> Duration {
+async fn round(
+    shared: &Arc<Shared>,
+    desk: &Arc<Mutex<Desk>>,
+    in_force: &Arc<InForce>,
+    soon: &mut Soon,
+) -> Duration {
     let now = wallclock();
     {
         let mut guard = lock(desk);
@@ -223,6 +234,7 @@ async fn round(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, in_force: &Arc<InF
         match pick(shared, desk, in_force, &attempt) {
             Picked::Started => started = true,
             Picked::Before => {}
+            Picked::Soon(until) => soon.wait(attempt, until),
             Picked::Wait(until) => {
                 // For a trunk or a place: that is no lateness of ours.
                 shared.gate.lock().released(attempt.verification);
@@ -241,11 +253,12 @@ async fn round(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, in_force: &Arc<InF
     }
     if full_batch {
         lock(desk).is_waited_for = true;
+        soon.is_part();
     }
     if full_batch && waited {
         shared.gate.lock().released_unpicked();
     }
-    if full_batch && started {
+    if full_batch && started && soon.len() == 0 {
         return Duration::from_millis(1);
     }
     match agenda.next_at {
@@ -268,15 +281,6 @@ async fn agenda(shared: &Shared, now: UnixMillis) -> Result<Agenda, StoreError> 
     shared.store.agenda(now, BATCH).await
 }
 
-enum Picked {
-    Started,
-    /// Its task runs already.
-    Before,
-    /// `None`: only the end of a call helps, and that wakes the loop.
-    Wait(Option<Instant>),
-    NoTrunk,
-}
-
 fn pick(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, in_force: &Arc<InForce>, due: &DueAttempt) -> Picked {
     let mut guard = lock(desk);
     if guard.picked.contains(&due.id) {
@@ -297,6 +301,13 @@ fn pick(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, in_force: &Arc<InForce>, 
     let (selection, untried) = guard.choose(due, now);
     let name = match selection {
         Selection::Start { trunk } => trunk,
+        Selection::Wait { until: Some(until) } if until <= now + MOMENT => {
+            // No end of a call is waited for, and its turn has come: the rest is the trunk's pace.
+            guard.is_waited_for = others_wait;
+            drop(guard);
+            shared.gate.lock().picked(now, due.verification);
+            return Picked::Soon(until);
+        }
         Selection::Wait { until } => return Picked::Wait(until),
         Selection::NoTrunk => return Picked::NoTrunk,
     };
