@@ -19,6 +19,7 @@ mod wire {
     mod hooks;
     mod house;
     mod line;
+    mod machines;
     mod overload;
     mod recorder;
     mod registrar;

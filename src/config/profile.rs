@@ -66,7 +66,7 @@ fn profile(mut s: Section<'_>, name: String, webhook: &Webhook, report: &mut Rep
         quiet_after: millis(&mut s, "quiet_after_ms", 0..=10_000, 700, report),
         fraud_sentence: s.boolean("fraud_sentence", true, report),
         goodbye: s.boolean("goodbye", true, report),
-        screening: s.one_of("screening", &SCREENING, ScreeningMode::Label, report),
+        screening: s.one_of("screening", &SCREENING, ScreeningMode::End, report),
         ring: seconds(&mut s, "ring_s", 120.0, 30.0, report),
         no_18x: seconds(&mut s, "no_18x_s", 120.0, 20.0, report),
         ring_hard: seconds(&mut s, "ring_hard_s", 180.0, 45.0, report),

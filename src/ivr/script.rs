@@ -111,7 +111,7 @@ impl Default for Script {
             commit_wait: Duration::from_secs(5),
             fraud_sentence: true,
             goodbye: true,
-            screening: ScreeningMode::Label,
+            screening: ScreeningMode::End,
         }
     }
 }

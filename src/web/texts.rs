@@ -155,7 +155,7 @@ const CALL_SCREENED: EndText = end(
 );
 const SUSPECT_MACHINE: EndText = end(
     "A machine seems to have answered",
-    "The keys that we heard did not come from a person.",
+    "What we heard did not come from a person.",
     "Call again and answer yourself, or use another number.",
 );
 const TOO_LATE: EndText = end(
@@ -170,8 +170,8 @@ const BUSY: EndText = end(
 );
 const UNREACHABLE: EndText = end(
     "The telephone cannot be reached",
-    "It may be switched off or without coverage.",
-    "Switch it on, then call again.",
+    "It may be switched off, without coverage or out of service.",
+    "Switch it on or check the digits, then call again.",
 );
 const NO_SUCH_NUMBER: EndText = end_for_good(
     "This number does not exist",

@@ -235,7 +235,7 @@ async fn run(house: &House, case: &Case) -> Result {
 }
 
 /// The verification with the last report of its call: that is written after the outcome.
-async fn reported(house: &House, id: &str) -> Value {
+pub(super) async fn reported(house: &House, id: &str) -> Value {
     let store = house.app.store();
     let id_parsed = id.parse().unwrap();
     let mut watch = store.watch(id_parsed).unwrap();

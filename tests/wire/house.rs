@@ -234,7 +234,6 @@ callbacks = ["{hooks}"]
 return_urls = ["https://idp.example/security-info"]
 ring_s = 5
 wait_key_s = 1.5
-screening = "end"
 [webhook]
 secret = "{SECRET}"
 allow_private = ["127.0.0.0/8"]

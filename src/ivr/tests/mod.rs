@@ -1,6 +1,7 @@
 //! A menu in virtual time: a line lasts two seconds, deadlines and ends of lines come in order.
 mod course;
 mod early;
+mod machine;
 mod match_code;
 mod press_key;
 mod random_input;

@@ -1,4 +1,6 @@
 use super::*;
+use crate::media::command::Sign;
+use crate::media::tone::{ToneGenerator, to_sample};
 
 #[test]
 fn what_is_not_believed_is_counted_by_reason_and_changes_nothing() {
@@ -197,4 +199,78 @@ fn digital_silence_after_the_answer_is_told_and_one_sound_ends_it() {
     assert!(silent(&voice, &vec![quiet.clone(); 60]));
     assert!(!silent(&quiet, &vec![quiet.clone(); 20]), "too short to tell");
     assert!(!silent(&quiet, &[vec![quiet.clone(); 60], vec![voice]].concat()));
+}
+
+/// A greeting and its beep, in packets of 20 ms.
+fn machine() -> Vec<[u8; 160]> {
+    let tones = |low, high, level: f32, ms: usize| {
+        let mut generator = ToneGenerator::new(low, -18.0, high, level);
+        (0..ms * 8)
+            .map(|_| to_sample(generator.next_sample()))
+            .collect::<Vec<i16>>()
+    };
+    let mut pcm = Vec::new();
+    for word in 0..20_u8 {
+        let low = 300.0 + 17.0 * f32::from(word);
+        pcm.extend(tones(low, low * 2.7, -18.0, 160));
+        pcm.extend([0; 40 * 8]);
+    }
+    pcm.extend([0; 300 * 8]);
+    pcm.extend(tones(800.0, 0.0, -99.0, 400));
+    let packets = pcm.chunks_exact(160).map(|frame| {
+        let mut octets = [0; 160];
+        codec::encode(Codec::Pcmu, frame, &mut octets);
+        octets
+    });
+    packets.collect()
+}
+
+#[test]
+fn a_key_counts_before_a_beep_that_the_same_packet_makes_certain() {
+    let packets = machine();
+    let listening = || {
+        let mut bench = Bench::new(config(), 27);
+        bench.command(MediaCommand::Answered);
+        bench.command(MediaCommand::Screen);
+        bench
+    };
+    let is_beep =
+        |event: &MediaEvent| matches!(event, MediaEvent::Screened(found) if found.sign == Sign::Beep);
+    let mut bench = listening();
+    let deciding = packets.iter().zip(0..).position(|(octets, n)| {
+        bench.now += ms(20);
+        bench.takes(&packet(1, n, 0, octets));
+        bench.events.iter().any(is_beep)
+    });
+    let deciding = deciding.expect("the machine is heard");
+    assert!(deciding * 20 > 4000 + 300, "{deciding}");
+    let sent = |sequence: usize, payload_type: u8, timestamp: usize, payload: &[u8]| {
+        let header = Header {
+            payload_type,
+            marker: false,
+            sequence: u16::try_from(sequence).unwrap(),
+            timestamp: u32::try_from(timestamp * 160).unwrap(),
+            ssrc: 1,
+        };
+        let mut buffer = vec![0; 200];
+        let len = header.write(payload, &mut buffer).unwrap();
+        buffer.truncate(len);
+        buffer
+    };
+    let mut bench = listening();
+    for (n, octets) in packets[..deciding].iter().enumerate() {
+        bench.now += ms(20);
+        bench.takes(&sent(n, 0, n, octets));
+    }
+    // The packet that decides comes before the second of a key's: that one makes the key certain and lets the other in.
+    bench.takes(&sent(deciding, 101, deciding, &[11, 10, 0, 160]));
+    bench.takes(&sent(deciding + 2, 0, deciding, &packets[deciding]));
+    bench.events.clear();
+    bench.takes(&sent(deciding + 1, 101, deciding, &[11, 10, 1, 64]));
+    assert_eq!(bench.keys(), "#");
+    assert!(
+        matches!(&bench.events[..], [MediaEvent::Press(_), beep] if is_beep(beep)),
+        "{:?}",
+        bench.events
+    );
 }
