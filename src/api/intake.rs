@@ -59,11 +59,15 @@ pub async fn place(
     render: impl FnOnce(&Verification) -> StoredAnswer + Send + Sync + 'static,
 ) -> Result<Placed, Problem> {
     let actor = account.key_id.clone();
-    let subject = subject_of(&state.config(), &call.to);
+    // Kept as it was typed: only a refusal's audit row needs it read once more, under the rules that held then.
+    let (config, dialled) = (state.config(), call.to.clone());
     match judge_and_commit(state, account, call, render).await {
         Ok(placed) => Ok(placed),
         Err(Refused::Accounted(problem)) => Err(problem),
-        Err(Refused::Unaccounted(problem)) => Err(account_for(state, &actor, subject, problem).await),
+        Err(Refused::Unaccounted(problem)) => {
+            let subject = subject_of(&config, &dialled);
+            Err(account_for(state, &actor, subject, problem).await)
+        }
     }
 }
 
