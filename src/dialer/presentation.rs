@@ -125,11 +125,13 @@ impl Presentation {
 
     /// A caller ID without `+` is in the carrier's own form already, or the extension of a PBX.
     fn caller(&self, caller: &str) -> String {
-        let number = PhoneNumber::parse(caller, None, NumberValidation::Shape);
-        match (self.caller_id_format, number) {
-            (Some(format), Ok(number)) if caller.starts_with('+') => self.written(&number, format),
-            _ => caller.to_owned(),
-        }
+        // Without a format of its own it goes out as configured: nothing of it need be read.
+        let format = self.caller_id_format.filter(|_| caller.starts_with('+'));
+        let written = format.and_then(|format| {
+            let number = PhoneNumber::parse(caller, None, NumberValidation::Shape).ok()?;
+            Some(self.written(&number, format))
+        });
+        written.unwrap_or_else(|| caller.to_owned())
     }
 
     fn written(&self, number: &PhoneNumber, format: NumberFormat) -> String {
