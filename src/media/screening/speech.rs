@@ -253,6 +253,9 @@ struct Floor {
     spans: [f32; FLOOR_SPANS],
     span: usize,
     blocks: u32,
+    /// Of all spans but the one that runs: kept, since it is asked for with each block.
+    least_before: f32,
+    known_before: u32,
 }
 
 impl Default for Floor {
@@ -261,6 +264,8 @@ impl Default for Floor {
             spans: [f32::INFINITY; FLOOR_SPANS],
             span: 0,
             blocks: 0,
+            least_before: f32::INFINITY,
+            known_before: 0,
         }
     }
 }
@@ -270,19 +275,48 @@ impl Floor {
         self.blocks += 1;
         if self.blocks > FLOOR_SPAN {
             self.blocks = 1;
-            self.span = (self.span + 1) % FLOOR_SPANS;
-            self.spans[self.span] = power;
+            self.turn();
         }
         self.spans[self.span] = self.spans[self.span].min(power);
     }
 
+    /// The next span begins; what stood there is forgotten.
+    fn turn(&mut self) {
+        self.span = (self.span + 1) % FLOOR_SPANS;
+        self.spans[self.span] = f32::INFINITY;
+        self.least_before = self.spans.iter().copied().fold(f32::INFINITY, f32::min);
+        self.known_before = self.spans.iter().map(|span| u32::from(span.is_finite())).sum();
+    }
+
     /// 0 while the line is not known: then any sound is speech.
     fn least(&self) -> f32 {
-        let is_known = self.spans.iter().filter(|span| span.is_finite()).count() > 1;
-        if is_known {
-            self.spans.iter().copied().fold(f32::INFINITY, f32::min)
+        let running = self.spans[self.span];
+        if self.known_before + u32::from(running.is_finite()) > 1 {
+            self.least_before.min(running)
         } else {
             0.0
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_floor_is_the_least_of_its_spans(powers in prop::collection::vec(0.0_f32..1e9, 1..2000)) {
+            let mut floor = Floor::default();
+            for (n, power) in powers.iter().enumerate() {
+                floor.hear(*power);
+                let span = FLOOR_SPAN as usize;
+                let begun = n / span;
+                let oldest = (begun + 1).saturating_sub(FLOOR_SPANS) * span;
+                let least = powers[oldest..=n].iter().copied().fold(f32::INFINITY, f32::min);
+                prop_assert_eq!(floor.least(), if begun == 0 { 0.0 } else { least });
+            }
         }
     }
 }
