@@ -14,7 +14,7 @@ use super::{InForce, Shared, Start};
 use crate::call::NextTrunk;
 use crate::model::{AttemptId, Outcome, Reason, UnixMillis};
 use crate::net::mailbox::{Receiver, mailbox};
-use crate::policy::{CallNeed, Selection, TrunkBoard, TrunkRules};
+use crate::policy::{CallNeed, Overload, Selection, TrunkBoard, TrunkRules};
 use crate::store::{Agenda, CancelNotice, DueAttempt, StoreError};
 use crate::telemetry::wallclock;
 
@@ -234,7 +234,10 @@ async fn round(
         match pick(shared, desk, in_force, &attempt) {
             Picked::Started => started = true,
             Picked::Before => {}
-            Picked::Soon(until) => soon.wait(attempt, until),
+            Picked::Soon(until) => {
+                waited = true;
+                soon.wait(attempt, until);
+            }
             Picked::Wait(until) => {
                 // For a trunk or a place: that is no lateness of ours.
                 shared.gate.lock().released(attempt.verification);
@@ -253,7 +256,7 @@ async fn round(
     }
     if full_batch {
         lock(desk).is_waited_for = true;
-        soon.is_part();
+        soon.expect_more();
     }
     if full_batch && waited {
         shared.gate.lock().released_unpicked();
@@ -305,7 +308,7 @@ fn pick(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, in_force: &Arc<InForce>, 
             // No end of a call is waited for, and its turn has come: the rest is the trunk's pace.
             guard.is_waited_for = others_wait;
             drop(guard);
-            shared.gate.lock().picked(now, due.verification);
+            paced(&mut shared.gate.lock(), due, now, wallclock());
             return Picked::Soon(until);
         }
         Selection::Wait { until } => return Picked::Wait(until),
@@ -328,6 +331,15 @@ fn pick(shared: &Arc<Shared>, desk: &Arc<Mutex<Desk>>, in_force: &Arc<InForce>, 
     shared.live().insert(due.id, cancel);
     tokio::spawn(attend(Arc::clone(shared), Arc::clone(desk), start, canceled));
     Picked::Started
+}
+
+/// An attempt that could start now waits for its trunk's pace: its place is kept for it for a moment. What waits longer
+/// stands in a queue that the trunk's rate makes, and takes no place from others.
+fn paced(gate: &mut Overload, due: &DueAttempt, now: Instant, clock: UnixMillis) {
+    gate.picked(now, due.verification);
+    if clock.since(due.due_at) > MOMENT {
+        gate.released(due.verification);
+    }
 }
 
 /// Runs one attempt and gives back what it held, even if its task panics.
@@ -499,6 +511,19 @@ mod tests {
 
     fn start(trunk: &str) -> Selection {
         Selection::Start { trunk: trunk.into() }
+    }
+
+    #[test]
+    fn a_place_is_kept_for_a_moment_of_the_trunks_pace_and_no_longer() {
+        let now = Instant::now();
+        let mut gate = Overload::new(now);
+        let due = due(1);
+        gate.admit(now, None, due.verification).unwrap();
+        let at = |ms: i64| UnixMillis(due.due_at.0 + ms);
+        paced(&mut gate, &due, now, at(50));
+        assert_eq!(gate.standing().promised, 1);
+        paced(&mut gate, &due, now, at(51));
+        assert_eq!(gate.standing().promised, 0);
     }
 
     #[test]

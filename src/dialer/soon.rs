@@ -45,7 +45,7 @@ impl Soon {
     }
 
     /// More than these is due.
-    pub(super) const fn is_part(&mut self) {
+    pub(super) const fn expect_more(&mut self) {
         self.more = true;
     }
 
@@ -131,7 +131,7 @@ mod tests {
         }
         let mut soon = Soon::default();
         soon.wait(due(1), Instant::now());
-        soon.is_part();
+        soon.expect_more();
         assert!(soon.retry(|_| Picked::Before), "more is due");
         soon.clear();
         assert!(!soon.retry(|_| Picked::Started));

@@ -6,6 +6,8 @@ use super::house::House;
 use super::line::text;
 
 const V: &str = "/v1/verifications";
+/// 100 pairs for more calls than that, which the trunk's rate of 50 a second lets wait for seconds.
+const PACED: (&str, &str) = ("47000-48999", "27200-27399");
 /// Two pairs, which no other test takes.
 const PORTS: (&str, &str) = ("47000-48999", "27100-27103");
 
@@ -50,5 +52,28 @@ async fn of_a_burst_over_the_ports_as_many_are_taken_as_there_are_and_all_of_the
         assert_eq!(answer.status, 503, "{}", answer.text);
     };
     assert_eq!(house.http.ended(&id).await["reason"], "key_confirmed");
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_the_trunks_rate_keeps_no_port_from_others() {
+    let house = House::start_edited(PACED.0, PACED.1).await;
+    let numbers: Vec<String> = (0..115).map(|n| format!("+1500556{n:04}")).collect();
+    let rings = json!(["ring", {"wait": {"ms": 30_000}}]);
+    join_all(numbers.iter().map(|to| house.carrier.callee(to, rings.clone()))).await;
+    let bodies: Vec<_> = numbers
+        .iter()
+        .map(|to| json!({"to": to, "callback_url": house.hooks.url}))
+        .collect();
+    let (first, later) = bodies.split_at(90);
+    for answer in join_all(first.iter().map(|body| house.http.post(V, body))).await {
+        assert_eq!(answer.status, 201, "{}", answer.text);
+    }
+    // Some ring by now, and with these more are there than ports.
+    house.carrier.wait(&numbers[0], "ringing").await;
+    for body in later {
+        let answer = house.http.post(V, body).await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+    }
     house.stop().await;
 }
