@@ -56,7 +56,7 @@ pub async fn place(
     state: &ApiState,
     account: Account,
     call: Call,
-    render: impl FnOnce(&Verification) -> StoredAnswer + Send + Sync + 'static,
+    render: impl Fn(&Verification) -> StoredAnswer + Send + Sync + 'static,
 ) -> Result<Placed, Problem> {
     let actor = account.key_id.clone();
     // Kept as it was typed: only a refusal's audit row needs it read once more, under the rules that held then.
@@ -75,7 +75,7 @@ async fn judge_and_commit(
     state: &ApiState,
     account: Account,
     call: Call,
-    render: impl FnOnce(&Verification) -> StoredAnswer + Send + Sync + 'static,
+    render: impl Fn(&Verification) -> StoredAnswer + Send + Sync + 'static,
 ) -> Result<Placed, Refused> {
     let config = state.config();
     let now = state.now();

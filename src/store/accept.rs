@@ -26,7 +26,7 @@ pub struct Accept {
 }
 
 /// Makes the HTTP answer from the verification as committed.
-pub type RenderAnswer = Box<dyn FnOnce(&Verification) -> StoredAnswer + Send + Sync>;
+pub type RenderAnswer = Box<dyn Fn(&Verification) -> StoredAnswer + Send + Sync>;
 
 /// An answer as it was first given.
 #[derive(Clone, PartialEq, Eq)]

@@ -20,13 +20,14 @@ impl Sqlite {
         entropy: Entropy,
         now: UnixMillis,
     ) -> Result<Accepted, StoreError> {
-        self.write(move |tx| accept(tx, request, entropy, now)).await
+        self.write(move |tx| accept(tx, &request, entropy.clone(), now))
+            .await
     }
 }
 
 fn accept(
     mut tx: Tx<'_>,
-    request: Accept,
+    request: &Accept,
     mut entropy: Entropy,
     now: UnixMillis,
 ) -> Result<Accepted, StoreError> {
@@ -180,11 +181,14 @@ impl Tx<'_> {
             "SELECT v.id, v.key_id, v.cancel_reason, a.id AS attempt_id, a.number AS attempt_number, a.node
              FROM verifications v
              LEFT JOIN attempts a ON a.verification_id = v.id AND a.live_number IS NOT NULL
-             WHERE v.number = ? AND v.reason IS NULL ORDER BY v.id DESC",
+             WHERE v.number = ? AND v.reason IS NULL",
         )
         .bind(request.verification.to.reveal())
         .fetch_all(self.conn)?;
-        rows.iter().map(in_progress_of).collect()
+        let mut found: Vec<InProgress> = rows.iter().map(in_progress_of).collect::<Result<_, _>>()?;
+        // The newest first.
+        found.sort_by_key(|other| std::cmp::Reverse(other.id));
+        Ok(found)
     }
 
     /// A verification that has its outcome while its phone may still ring or talk. One that supersedes may wait for it.
@@ -232,19 +236,12 @@ impl Tx<'_> {
 
     fn create(
         &mut self,
-        request: Accept,
+        request: &Accept,
         entropy: &mut Entropy,
         now: UnixMillis,
     ) -> Result<Accepted, StoreError> {
-        let Accept {
-            mut verification,
-            subscription,
-            idempotency,
-            quotas,
-            render_answer,
-            supersede,
-            ..
-        } = request;
+        let subscription = request.subscription;
+        let mut verification = request.verification.clone();
         verification.sequence = 1;
         verification.stage = Stage::Queued;
         verification.outcome = None;
@@ -253,16 +250,16 @@ impl Tx<'_> {
         self.insert_attempt(verification.id, &attempt, now)?;
         let due = due_now(&verification, &attempt);
         verification.attempts = vec![attempt];
-        self.count_uses(&quotas, verification.id, now)?;
+        self.count_uses(&request.quotas, verification.id, now)?;
         self.count_day_of(&verification.to, verification.created_at, DayCounter::Accepted)?;
         self.note_created(&verification, subscription, entropy)?;
         // What supersedes may have to wait for the phone of the call before it.
-        match supersede {
+        match request.supersede {
             true => self.signals.attempts_due = true,
             false => self.signals.created.push(due),
         }
-        let answer = render_answer(&verification);
-        if let Some(key) = &idempotency {
+        let answer = (request.render_answer)(&verification);
+        if let Some(key) = &request.idempotency {
             self.idempotency_answer(key, &answer)?;
         }
         Ok(Accepted::Created {
@@ -371,13 +368,13 @@ impl Tx<'_> {
         entropy: &mut Entropy,
         now: UnixMillis,
     ) -> Result<(), StoreError> {
-        let row = query(
-            "UPDATE verifications SET cancel_reason = ?, sequence = sequence + 1 WHERE id = ?
-             RETURNING sequence, callback_url, subscription",
-        )
-        .bind(notice.reason.as_str())
-        .bind(notice.verification.to_string())
-        .fetch_one(self.conn)?;
+        let row = query("SELECT sequence, callback_url, subscription FROM verifications WHERE id = ?")
+            .bind(notice.verification.to_string())
+            .fetch_one(self.conn)?;
+        query("UPDATE verifications SET cancel_reason = ?, sequence = sequence + 1 WHERE id = ?")
+            .bind(notice.reason.as_str())
+            .bind(notice.verification.to_string())
+            .execute(self.conn)?;
         let kind = ProgressKind::CancelRequested(notice.reason);
         self.note(notice.verification, &row, kind, attempt_number, entropy, now)?;
         self.signals.cancels.push(notice);

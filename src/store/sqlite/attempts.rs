@@ -31,7 +31,8 @@ impl Sqlite {
         entropy: Entropy,
         now: UnixMillis,
     ) -> Result<Claimed, StoreError> {
-        self.write(move |tx| claim_attempt(tx, claim, entropy, now)).await
+        self.write(move |tx| claim_attempt(tx, &claim, entropy.clone(), now))
+            .await
     }
 
     pub(in super::super) async fn set_stage(
@@ -41,7 +42,7 @@ impl Sqlite {
         entropy: Entropy,
         now: UnixMillis,
     ) -> Result<StageSet, StoreError> {
-        self.write_soon(move |tx| set_stage(tx, attempt, stage, entropy, now))
+        self.write_soon(move |tx| set_stage(tx, attempt, stage, entropy.clone(), now))
             .await
     }
 
@@ -51,7 +52,8 @@ impl Sqlite {
         entropy: Entropy,
         now: UnixMillis,
     ) -> Result<Decided, StoreError> {
-        self.write(move |tx| decide(tx, decision, entropy, now)).await
+        self.write(move |tx| decide(tx, &decision, entropy.clone(), now))
+            .await
     }
 
     pub(in super::super) async fn free_number(&self, attempt: AttemptId) -> Result<(), StoreError> {
@@ -64,7 +66,7 @@ impl Sqlite {
         report: AttemptReport,
         now: UnixMillis,
     ) -> Result<(), StoreError> {
-        self.write_soon(move |tx| finish_report(tx, attempt, report, now))
+        self.write_soon(move |tx| finish_report(tx, attempt, &report, now))
             .await
     }
 }
@@ -131,13 +133,16 @@ struct Standing {
     end_user: Option<String>,
     /// Its phone may ring or talk, by this call or another.
     number_is_taken: bool,
+    /// What [`Tx::note`] and [`Tx::count_day`] want to know of the verification.
+    row: Row,
 }
 
 impl Tx<'_> {
     fn standing(&mut self, attempt: AttemptId) -> Result<Option<Standing>, StoreError> {
         let row = query(
             "SELECT a.verification_id, a.number AS attempt_number, a.node, a.stage, a.reason, a.due_at,
-                    v.reason AS ended, v.cancel_reason, v.expires_at, v.number, v.end_user_id,
+                    v.reason AS ended, v.cancel_reason, v.expires_at, v.number, v.end_user_id, v.created_at,
+                    v.calling_code, v.country, v.sequence, v.callback_url, v.subscription,
                     EXISTS (SELECT 1 FROM attempts other WHERE other.taken_number = v.number) AS number_is_taken
              FROM attempts a JOIN verifications v ON v.id = a.verification_id WHERE a.id = ?",
         )
@@ -159,13 +164,14 @@ impl Tx<'_> {
             number: get(&row, "number")?,
             end_user: get(&row, "end_user_id")?,
             number_is_taken: get(&row, "number_is_taken")?,
+            row,
         }))
     }
 }
 
 fn claim_attempt(
     mut tx: Tx<'_>,
-    claim: Claim,
+    claim: &Claim,
     mut entropy: Entropy,
     now: UnixMillis,
 ) -> Result<Claimed, StoreError> {
@@ -224,19 +230,18 @@ impl Tx<'_> {
         entropy: &mut Entropy,
         now: UnixMillis,
     ) -> Result<u64, StoreError> {
-        let row = query(
+        query(
             "UPDATE verifications
-             SET stage = ?, caller_id = coalesce(?, caller_id), sequence = sequence + 1 WHERE id = ?
-             RETURNING sequence, callback_url, subscription",
+             SET stage = ?, caller_id = coalesce(?, caller_id), sequence = sequence + 1 WHERE id = ?",
         )
         .bind(to.stage.as_str())
         .bind(to.caller_id)
         .bind(standing.verification.to_string())
-        .fetch_one(self.conn)?;
+        .execute(self.conn)?;
         let kind = ProgressKind::Stage(to.stage);
         self.note(
             standing.verification,
-            &row,
+            &standing.row,
             kind,
             standing.attempt_number,
             entropy,
@@ -278,10 +283,7 @@ fn set_stage(
         .execute(tx.conn)?;
     // A call may go straight to `prompting` when the stages in between were missed: it counts once.
     if standing.stage < Stage::Answered && stage >= Stage::Answered {
-        let row = query("SELECT created_at, number, calling_code, country FROM verifications WHERE id = ?")
-            .bind(standing.verification.to_string())
-            .fetch_one(tx.conn)?;
-        tx.count_day(&row, DayCounter::Answered)?;
+        tx.count_day(&standing.row, DayCounter::Answered)?;
     }
     let sequence = tx.move_stage(&standing, StageMove::to(stage), &mut entropy, now)?;
     Ok(StageSet::Moved { sequence })
@@ -289,7 +291,7 @@ fn set_stage(
 
 fn decide(
     mut tx: Tx<'_>,
-    decision: Decision,
+    decision: &Decision,
     mut entropy: Entropy,
     now: UnixMillis,
 ) -> Result<Decided, StoreError> {
@@ -326,9 +328,9 @@ fn decide(
         && standing.cancel_reason.is_none()
         && due_at < standing.expires_at
     {
-        return tx.retry(&standing, due_at, &mut entropy, now);
+        return tx.retry(standing, due_at, &mut entropy, now);
     }
-    let outcome = final_outcome(&decision, standing.cancel_reason);
+    let outcome = final_outcome(decision, standing.cancel_reason);
     let ended = tx.end(
         standing.verification,
         outcome,
@@ -362,23 +364,16 @@ impl Tx<'_> {
 
     fn retry(
         &mut self,
-        standing: &Standing,
+        mut standing: Standing,
         due_at: UnixMillis,
         entropy: &mut Entropy,
         now: UnixMillis,
     ) -> Result<Decided, StoreError> {
-        let number = standing.attempt_number.saturating_add(1);
-        let attempt = queued_attempt(AttemptId::generate(now, entropy), number, now);
+        standing.attempt_number = standing.attempt_number.saturating_add(1);
+        let attempt = queued_attempt(AttemptId::generate(now, entropy), standing.attempt_number, now);
         self.insert_attempt(standing.verification, &attempt, due_at)?;
         self.signals.attempts_due = true;
-        let next = Standing {
-            attempt_number: number,
-            number: String::new(),
-            end_user: None,
-            node: None,
-            ..*standing
-        };
-        let sequence = self.move_stage(&next, StageMove::to(Stage::Queued), entropy, now)?;
+        let sequence = self.move_stage(&standing, StageMove::to(Stage::Queued), entropy, now)?;
         Ok(Decided::Retrying {
             attempt: attempt.id,
             sequence,
@@ -423,23 +418,26 @@ fn free_number(tx: Tx<'_>, attempt: AttemptId) -> Result<(), StoreError> {
 fn finish_report(
     tx: Tx<'_>,
     attempt: AttemptId,
-    report: AttemptReport,
+    report: &AttemptReport,
     now: UnixMillis,
 ) -> Result<(), StoreError> {
     let row = query(
-        "UPDATE attempts SET report = ?, ended_at = coalesce(ended_at, ?) WHERE id = ? AND reason IS NOT NULL
-         RETURNING verification_id",
+        "SELECT v.id, v.sequence FROM attempts a JOIN verifications v ON v.id = a.verification_id
+         WHERE a.id = ? AND a.reason IS NOT NULL",
     )
-    .bind(to_json(&report)?)
-    .bind(now.0)
     .bind(attempt.to_string())
-    .fetch_optional(tx.conn)?;
-    let row = row.ok_or(StoreError::NotFound("decided attempt"))?;
-    let id: VerificationId = get_parsed(&row, "verification_id")?;
+    .fetch_optional(tx.conn)?
+    .ok_or(StoreError::NotFound("decided attempt"))?;
+    query("UPDATE attempts SET report = ?, ended_at = coalesce(ended_at, ?) WHERE id = ?")
+        .bind(to_json(report)?)
+        .bind(now.0)
+        .bind(attempt.to_string())
+        .execute(tx.conn)?;
     // Readers see the report, so the sequence grows; the last event stays the outcome.
-    let row = query("UPDATE verifications SET sequence = sequence + 1 WHERE id = ? RETURNING sequence")
+    let (id, sequence): (VerificationId, u64) = (get_parsed(&row, "id")?, get_count(&row, "sequence")?);
+    query("UPDATE verifications SET sequence = sequence + 1 WHERE id = ?")
         .bind(id.to_string())
-        .fetch_one(tx.conn)?;
-    tx.signals.changed.push((id, get_count(&row, "sequence")?));
+        .execute(tx.conn)?;
+    tx.signals.changed.push((id, sequence + 1));
     Ok(())
 }

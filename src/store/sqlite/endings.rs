@@ -24,7 +24,7 @@ impl Sqlite {
         now: UnixMillis,
     ) -> Result<Canceled, StoreError> {
         let visibility = visibility.clone();
-        self.write(move |tx| cancel(tx, id, visibility, reason, entropy, now))
+        self.write(move |tx| cancel(tx, id, &visibility, reason, entropy.clone(), now))
             .await
     }
 
@@ -32,10 +32,11 @@ impl Sqlite {
         &self,
         id: VerificationId,
         outcome: Outcome,
-        mut entropy: Entropy,
+        entropy: Entropy,
         now: UnixMillis,
     ) -> Result<bool, StoreError> {
         self.write(move |mut tx| {
+            let mut entropy = entropy.clone();
             if tx.live_attempt(id)?.is_some() {
                 return Ok(false);
             }
@@ -78,7 +79,9 @@ impl Sqlite {
                 return Ok(ended);
             }
             let entropy = entropy.fork();
-            let batch = self.write(move |tx| expire(tx, expired, entropy, now)).await?;
+            let batch = self
+                .write(move |tx| expire(tx, &expired, entropy.clone(), now))
+                .await?;
             if batch.is_empty() {
                 return Ok(ended);
             }
@@ -122,14 +125,16 @@ impl Sqlite {
         let mut recovered = Recovered::default();
         loop {
             let (node, entropy) = (node.to_owned(), entropy.fork());
-            let batch = self.write(move |tx| recover_live(tx, node, entropy, now)).await?;
+            let batch = self
+                .write(move |tx| recover_live(tx, &node, entropy.clone(), now))
+                .await?;
             if batch.is_empty() {
                 break;
             }
             recovered.unknown.extend(batch);
         }
         let node = node.to_owned();
-        recovered.unreported = self.write(move |tx| close_open(tx, node, now)).await?;
+        recovered.unreported = self.write(move |tx| close_open(tx, &node, now)).await?;
         Ok(recovered)
     }
 }
@@ -197,18 +202,18 @@ impl Tx<'_> {
 fn cancel(
     mut tx: Tx<'_>,
     id: VerificationId,
-    visibility: Visibility,
+    visibility: &Visibility,
     reason: Reason,
     mut entropy: Entropy,
     now: UnixMillis,
 ) -> Result<Canceled, StoreError> {
-    let verification = tx.load_seen(id, &visibility)?;
+    let verification = tx.load_seen(id, visibility)?;
     if verification.outcome.is_some() {
         return Ok(Canceled::AlreadyOver(verification));
     }
     let Some(live) = tx.live_attempt(id)? else {
         tx.end(id, Outcome::new(reason), 0, &mut entropy, now)?;
-        return Ok(Canceled::Now(tx.load_seen(id, &visibility)?));
+        return Ok(Canceled::Now(tx.load_seen(id, visibility)?));
     };
     if !live.cancel_asked {
         let notice = CancelNotice {
@@ -219,7 +224,7 @@ fn cancel(
         };
         tx.request_cancel(notice, live.number, &mut entropy, now)?;
     }
-    let verification = tx.load_seen(id, &visibility)?;
+    let verification = tx.load_seen(id, visibility)?;
     Ok(Canceled::Live {
         verification,
         attempt: live.attempt,
@@ -246,12 +251,12 @@ fn follow_clock(tx: Tx<'_>, now: UnixMillis) -> Result<(), StoreError> {
 
 fn expire(
     mut tx: Tx<'_>,
-    expired: Vec<VerificationId>,
+    expired: &[VerificationId],
     mut entropy: Entropy,
     now: UnixMillis,
 ) -> Result<Vec<VerificationId>, StoreError> {
     let mut ended = Vec::with_capacity(expired.len());
-    for id in expired {
+    for &id in expired {
         // Claimed since it was read: its call has its own deadline.
         if tx.live_attempt(id)?.is_some() {
             continue;
@@ -268,7 +273,7 @@ fn expire(
 
 fn recover_live(
     mut tx: Tx<'_>,
-    node: String,
+    node: &str,
     mut entropy: Entropy,
     now: UnixMillis,
 ) -> Result<Vec<VerificationId>, StoreError> {
@@ -281,7 +286,7 @@ fn recover_live(
     )
     .bind(outcome.reason().as_str())
     .bind(now.0)
-    .bind(&node)
+    .bind(node)
     .bind(BATCH_MAX)
     .fetch_all(tx.conn)?;
     let mut ended = Vec::with_capacity(rows.len());
@@ -296,18 +301,18 @@ fn recover_live(
 
 /// Calls whose outcome was committed and whose report was lost, numbers whose phone nobody watches any more, and
 /// webhooks that were on their way.
-fn close_open(tx: Tx<'_>, node: String, now: UnixMillis) -> Result<u64, StoreError> {
+fn close_open(tx: Tx<'_>, node: &str, now: UnixMillis) -> Result<u64, StoreError> {
     let closed = query(
         "UPDATE attempts SET ended_at = ?1 WHERE node = ?2 AND ended_at IS NULL AND reason IS NOT NULL",
     )
     .bind(now.0)
-    .bind(&node)
+    .bind(node)
     .execute(tx.conn)?;
     let freed = query(
         "UPDATE attempts SET taken_number = NULL
          WHERE taken_number IS NOT NULL AND node = ? AND reason IS NOT NULL",
     )
-    .bind(&node)
+    .bind(node)
     .execute(tx.conn)?;
     tx.signals.attempts_due |= freed > 0;
     query("UPDATE outbox SET leased_until = NULL WHERE state = 'pending' AND leased_until IS NOT NULL")

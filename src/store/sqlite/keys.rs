@@ -24,8 +24,8 @@ impl Sqlite {
             .bind(&key.id)
             .bind(hash.as_slice())
             .bind(&key.label)
-            .bind(scopes)
-            .bind(profiles)
+            .bind(&scopes)
+            .bind(&profiles)
             .bind(key.created_at.0)
             .bind(key.expires_at.map(|at| at.0))
             .execute(tx.conn)
@@ -52,7 +52,7 @@ impl Sqlite {
         self.write(move |tx| {
             query("UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?")
                 .bind(now.0)
-                .bind(id)
+                .bind(&id)
                 .execute(tx.conn)
                 .map(|changed| changed > 0)
         })
@@ -79,7 +79,7 @@ impl Sqlite {
         self.write_idly(move |tx| {
             query("UPDATE api_keys SET last_used_at = ?1 WHERE id = ?2 AND coalesce(last_used_at, 0) <= ?3")
                 .bind(now.0)
-                .bind(id)
+                .bind(&id)
                 .bind(now.minus(NOTED_EVERY).0)
                 .execute(tx.conn)
                 .map(drop)

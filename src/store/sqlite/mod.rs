@@ -78,7 +78,7 @@ impl Sqlite {
     async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        F: Fn(Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         self.writer.write(Haste::Now, work).await
     }
@@ -87,7 +87,7 @@ impl Sqlite {
     async fn write_soon<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        F: Fn(Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         self.writer.write(Haste::Soon, work).await
     }
@@ -96,7 +96,7 @@ impl Sqlite {
     async fn write_idly<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        F: Fn(Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         self.writer.write(Haste::Idle, work).await
     }
@@ -105,7 +105,7 @@ impl Sqlite {
     async fn write_unsynced<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        F: Fn(Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         self.writer.write(Haste::Unsynced, work).await
     }

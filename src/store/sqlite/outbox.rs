@@ -69,7 +69,7 @@ impl Sqlite {
     }
 
     pub(in super::super) async fn outbox_result(&self, tried: DeliveryTry) -> Result<(), StoreError> {
-        self.write_idly(move |tx| settle_try(tx, tried)).await
+        self.write_idly(move |tx| settle_try(tx, &tried)).await
     }
 
     pub(in super::super) async fn deliveries(
@@ -111,7 +111,8 @@ impl Sqlite {
         now: UnixMillis,
     ) -> Result<bool, StoreError> {
         let profiles = visible_profiles(visibility)?;
-        self.write(move |tx| redeliver(tx, event, profiles, now)).await
+        self.write(move |tx| redeliver(tx, event, profiles.as_deref(), now))
+            .await
     }
 }
 
@@ -122,23 +123,24 @@ fn lease_due(
     lease: Duration,
 ) -> Result<Vec<OutboxItem>, StoreError> {
     let rows = query(concat!(
-        "UPDATE outbox SET leased_until = ?1 WHERE position IN (
-             SELECT o.position FROM outbox o
-             WHERE o.state = 'pending' AND o.next_at <= ?2
-               AND (o.leased_until IS NULL OR o.leased_until <= ?2) AND ",
+        "SELECT position, id, verification_id, profile, kind, sequence, url, body, tries, created_at FROM outbox o
+         WHERE o.state = 'pending' AND o.next_at <= ?1
+           AND (o.leased_until IS NULL OR o.leased_until <= ?1) AND ",
         is_first_in_line!(),
-        " ORDER BY o.next_at, o.position LIMIT ?3)
-         RETURNING position, id, verification_id, profile, kind, sequence, url, body, tries, created_at"
+        " ORDER BY o.next_at, o.position LIMIT ?2"
     ))
-    .bind(now.plus(lease).0)
     .bind(now.0)
     .bind(limit)
     .fetch_all(tx.conn)?;
-    // RETURNING keeps no order.
-    let mut items = rows
-        .iter()
-        .map(|row| Ok((get::<i64>(row, "position")?, item_of(row)?)))
-        .collect::<Result<Vec<_>, StoreError>>()?;
+    let mut items = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let position: i64 = get(row, "position")?;
+        query("UPDATE outbox SET leased_until = ? WHERE position = ?")
+            .bind(now.plus(lease).0)
+            .bind(position)
+            .execute(tx.conn)?;
+        items.push((position, item_of(row)?));
+    }
     items.sort_by_key(|(position, _)| *position);
     Ok(items.into_iter().map(|(_, item)| item).collect())
 }
@@ -174,14 +176,26 @@ fn item_of(row: &Row) -> Result<OutboxItem, StoreError> {
     })
 }
 
-fn settle_try(mut tx: Tx<'_>, tried: DeliveryTry) -> Result<(), StoreError> {
-    let row = query(
-        "UPDATE outbox SET tries = tries + 1, leased_until = NULL WHERE id = ?
-         RETURNING tries, url, state, progress, verification_id, position",
+fn settle_try(mut tx: Tx<'_>, tried: &DeliveryTry) -> Result<(), StoreError> {
+    let row = query("SELECT tries, url, state, progress, verification_id, position FROM outbox WHERE id = ?")
+        .bind(tried.event.to_string())
+        .fetch_optional(tx.conn)?
+        .ok_or(StoreError::NotFound("webhook"))?;
+    let number = get::<i64>(&row, "tries")? + 1;
+    let settled = match tried.verdict {
+        DeliveryVerdict::Delivered => Some(OutboxState::Delivered),
+        DeliveryVerdict::GaveUp => Some(OutboxState::GaveUp),
+        DeliveryVerdict::Disabled | DeliveryVerdict::Retry { .. } => None,
+    };
+    query(
+        "UPDATE outbox SET tries = ?, leased_until = NULL, state = coalesce(?, state),
+                settled_at = coalesce(?, settled_at) WHERE id = ?",
     )
+    .bind(number)
+    .bind(settled.map(OutboxState::as_str))
+    .bind(settled.map(|_| tried.at.0))
     .bind(tried.event.to_string())
-    .fetch_optional(tx.conn)?
-    .ok_or(StoreError::NotFound("webhook"))?;
+    .execute(tx.conn)?;
     let error = tried
         .error
         .as_ref()
@@ -190,7 +204,7 @@ fn settle_try(mut tx: Tx<'_>, tried: DeliveryTry) -> Result<(), StoreError> {
         "INSERT INTO webhook_tries (event_id, number, at, duration_ms, status, error) VALUES (?, ?, ?, ?, ?, ?)",
     )
     .bind(tried.event.to_string())
-    .bind(get::<i64>(&row, "tries")?)
+    .bind(number)
     .bind(tried.at.0)
     .bind(i64::try_from(tried.duration.as_millis()).unwrap_or(i64::MAX))
     .bind(tried.status)
@@ -199,11 +213,8 @@ fn settle_try(mut tx: Tx<'_>, tried: DeliveryTry) -> Result<(), StoreError> {
     tx.signals.outbox_due |=
         matches!(tried.verdict, DeliveryVerdict::Retry { .. }) || tx.others_wait(&row)?;
     match tried.verdict {
-        DeliveryVerdict::Delivered => {
-            tx.enable_url(get(&row, "url")?)?;
-            tx.settle(tried.event, OutboxState::Delivered, tried.at)
-        }
-        DeliveryVerdict::GaveUp => tx.settle(tried.event, OutboxState::GaveUp, tried.at),
+        DeliveryVerdict::Delivered => tx.enable_url(get(&row, "url")?),
+        DeliveryVerdict::GaveUp => Ok(()),
         DeliveryVerdict::Disabled => tx.disable_url(get(&row, "url")?, tried.at),
         DeliveryVerdict::Retry { at } => tx.retry_webhook(&row, tried.event, at, tried.at),
     }
@@ -219,15 +230,6 @@ impl Tx<'_> {
         .bind(get::<i64>(row, "position")?)
         .fetch_optional(self.conn)?;
         Ok(later.is_some())
-    }
-
-    fn settle(&mut self, event: EventId, state: OutboxState, at: UnixMillis) -> Result<(), StoreError> {
-        query("UPDATE outbox SET state = ?, settled_at = ? WHERE id = ?")
-            .bind(state.as_str())
-            .bind(at.0)
-            .bind(event.to_string())
-            .execute(self.conn)
-            .map(drop)
     }
 
     /// A progress event that was overtaken while it was on its way is not tried again.
@@ -246,7 +248,12 @@ impl Tx<'_> {
             .bind(get::<i64>(row, "position")?)
             .fetch_optional(self.conn)?;
         if later.is_some() && get::<bool>(row, "progress")? {
-            return self.settle(event, OutboxState::Dropped, now);
+            return query("UPDATE outbox SET state = ?, settled_at = ? WHERE id = ?")
+                .bind(OutboxState::Dropped.as_str())
+                .bind(now.0)
+                .bind(event.to_string())
+                .execute(self.conn)
+                .map(drop);
         }
         query("UPDATE outbox SET next_at = ? WHERE id = ?")
             .bind(at.0)
@@ -280,7 +287,7 @@ impl Tx<'_> {
 fn redeliver(
     mut tx: Tx<'_>,
     event: EventId,
-    profiles: Option<String>,
+    profiles: Option<&str>,
     now: UnixMillis,
 ) -> Result<bool, StoreError> {
     let row = query(

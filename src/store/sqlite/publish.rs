@@ -6,16 +6,18 @@ use super::super::{EventType, OutboxState, ProgressKind, StoreError, Subscriptio
 use super::rows::{load, words_of};
 use super::{Row, Tx, get, get_count, query};
 
-/// What an `UPDATE … RETURNING` of a verification says about who wants to hear of it.
+/// Who wants to hear of a change of a verification, and as which one in its sequence.
 struct Audience {
     sequence: u64,
     callback_url: Option<String>,
     subscription: Subscription,
 }
 
-fn audience_of(row: &Row) -> Result<Audience, StoreError> {
+/// Of the change that comes after what was read in `row`: sequence, callback_url, subscription.
+fn next_audience_of(row: &Row) -> Result<Audience, StoreError> {
+    let sequence: u64 = get_count(row, "sequence")?;
     Ok(Audience {
-        sequence: get_count(row, "sequence")?,
+        sequence: sequence + 1,
         callback_url: get(row, "callback_url")?,
         subscription: Subscription::from_bits(get_count(row, "subscription")?),
     })
@@ -39,8 +41,8 @@ impl Tx<'_> {
             .map(drop)
     }
 
-    /// A change short of an outcome. `row` is what the update of the verification returned: sequence,
-    /// callback_url, subscription. Returns the new sequence.
+    /// A change short of an outcome. `row` is the verification before it: sequence, callback_url, subscription.
+    /// Returns the new sequence.
     pub(super) fn note(
         &mut self,
         id: VerificationId,
@@ -50,7 +52,7 @@ impl Tx<'_> {
         entropy: &mut Entropy,
         now: UnixMillis,
     ) -> Result<u64, StoreError> {
-        self.publish(id, audience_of(row)?, kind, attempt, entropy, now)
+        self.publish(id, next_audience_of(row)?, kind, attempt, entropy, now)
     }
 
     /// Writes the outcome of a pending verification, with all that follows from it. `None`: it had one.
@@ -62,29 +64,34 @@ impl Tx<'_> {
         entropy: &mut Entropy,
         now: UnixMillis,
     ) -> Result<Option<u64>, StoreError> {
+        // Not RETURNING, which makes a table of its own for its row, here and in all that runs for each call.
         let row = query(
-            "UPDATE verifications
-             SET status = ?1, reason = ?2, ended_at = ?3, code = NULL, sequence = sequence + 1
-             WHERE id = ?4 AND reason IS NULL
-             RETURNING sequence, callback_url, subscription, created_at, number, calling_code, country,
+            "SELECT sequence, callback_url, subscription, created_at, number, calling_code, country,
                  EXISTS (SELECT 1 FROM attempts WHERE verification_id = verifications.id
-                         AND due_at IS NOT NULL) AS has_due",
+                         AND due_at IS NOT NULL) AS has_due
+             FROM verifications WHERE id = ? AND reason IS NULL",
         )
-        .bind(outcome.status().as_str())
-        .bind(outcome.reason().as_str())
-        .bind(now.0)
         .bind(id.to_string())
         .fetch_optional(self.conn)?;
         let Some(row) = row else {
             return Ok(None);
         };
+        query(
+            "UPDATE verifications
+             SET status = ?, reason = ?, ended_at = ?, code = NULL, sequence = sequence + 1 WHERE id = ?",
+        )
+        .bind(outcome.status().as_str())
+        .bind(outcome.reason().as_str())
+        .bind(now.0)
+        .bind(id.to_string())
+        .execute(self.conn)?;
         if get(&row, "has_due")? {
             self.close_due_attempt(id, outcome, now)?;
         }
         if matches!(outcome.status(), Status::Approved | Status::Delivered) {
             self.count_day(&row, DayCounter::Approved)?;
         }
-        let audience = audience_of(&row)?;
+        let audience = next_audience_of(&row)?;
         self.publish(id, audience, ProgressKind::Ended(outcome), attempt, entropy, now)
             .map(Some)
     }

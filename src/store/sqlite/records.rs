@@ -55,7 +55,7 @@ impl Sqlite {
         let id = id.to_owned();
         self.write(move |tx| {
             query("DELETE FROM blocks WHERE id = ?")
-                .bind(id)
+                .bind(&id)
                 .execute(tx.conn)
                 .map(|changed| changed > 0)
         })

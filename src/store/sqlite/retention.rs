@@ -19,7 +19,7 @@ impl Sqlite {
         now: UnixMillis,
     ) -> Result<Purged, StoreError> {
         let retention = retention.clone();
-        self.write(move |tx| purge(tx, retention, now)).await
+        self.write(move |tx| purge(tx, &retention, now)).await
     }
 
     pub(in super::super) async fn erase_number(
@@ -28,11 +28,11 @@ impl Sqlite {
         now: UnixMillis,
     ) -> Result<u64, StoreError> {
         let number = number.to_owned();
-        self.write(move |tx| erase_number(tx, number, now)).await
+        self.write(move |tx| erase_number(tx, &number, now)).await
     }
 }
 
-fn purge(mut tx: Tx<'_>, retention: Retention, now: UnixMillis) -> Result<Purged, StoreError> {
+fn purge(mut tx: Tx<'_>, retention: &Retention, now: UnixMillis) -> Result<Purged, StoreError> {
     let mut purged = Purged::default();
     for (profile, age) in &retention.personal_by_profile {
         purged.numbers_erased +=
@@ -156,16 +156,16 @@ impl Tx<'_> {
     }
 }
 
-fn erase_number(mut tx: Tx<'_>, number: String, now: UnixMillis) -> Result<u64, StoreError> {
+fn erase_number(mut tx: Tx<'_>, number: &str, now: UnixMillis) -> Result<u64, StoreError> {
     let rows = query(
         "SELECT id, number, calling_code, country FROM verifications WHERE number = ? AND reason IS NOT NULL",
     )
-    .bind(&number)
+    .bind(number)
     .fetch_all(tx.conn)?;
     let erased = tx.erase_rows(&rows, now)?;
     // A block of the number stays: it protects whoever has it.
     query("DELETE FROM usage WHERE kind = 'number' AND subject = ?")
-        .bind(&number)
+        .bind(number)
         .execute(tx.conn)?;
     Ok(erased)
 }

@@ -1,13 +1,14 @@
 //! One thread writes. What waits is committed together.
 //!
 //! ```text
-//! callers ──▶ bounded queue ──▶ BEGIN IMMEDIATE · SAVEPOINT job · … · COMMIT ──▶ every caller of the group
+//! callers ──▶ bounded queue ──▶ BEGIN IMMEDIATE · job · job · … · COMMIT ──▶ every caller of the group
 //! ```
 //!
 //! Invariants:
 //! - A commit is synced to disk but where no job of its group asks for it; the next synced one covers it.
 //! - No caller is answered, and no watcher woken, before the commit that holds its change.
-//! - A job that fails for a reason of its own is rolled back to its savepoint and spoils no other.
+//! - A job that fails for a reason of its own spoils no other. What it had changed before is undone with the whole
+//!   group, and the others run again: that is rare, and a savepoint for each job would copy each page that it changes.
 //! - A failure of the engine ends the whole group: nothing of it is kept, everybody is told.
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -64,6 +65,7 @@ pub(super) struct Tx<'c> {
 
 trait Job: Send {
     fn haste(&self) -> Haste;
+    /// May run again after a rollback, and does the same then.
     fn run(&mut self, tx: Tx<'_>) -> Result<(), StoreError>;
     /// Answers the caller.
     fn settle(self: Box<Self>, committed: Result<(), StoreError>);
@@ -73,7 +75,7 @@ struct Write<T, F> {
     haste: Haste,
     /// Its place in the queue.
     _place: OwnedSemaphorePermit,
-    work: Option<F>,
+    work: F,
     done: Option<T>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -81,16 +83,14 @@ struct Write<T, F> {
 impl<T, F> Job for Write<T, F>
 where
     T: Send,
-    F: FnOnce(Tx<'_>) -> Result<T, StoreError> + Send,
+    F: Fn(Tx<'_>) -> Result<T, StoreError> + Send,
 {
     fn haste(&self) -> Haste {
         self.haste
     }
 
     fn run(&mut self, tx: Tx<'_>) -> Result<(), StoreError> {
-        let work = self.work.take();
-        let work = work.ok_or_else(|| StoreError::Unavailable("a write ran twice".into()))?;
-        self.done = Some(work(tx)?);
+        self.done = Some((self.work)(tx)?);
         Ok(())
     }
 
@@ -141,11 +141,12 @@ impl Writer {
         Ok(Self { queue, places })
     }
 
-    /// Runs `work` in a transaction and returns once it is committed.
+    /// Runs `work` in a transaction and returns once it is committed. What a job spoils that shares the transaction is
+    /// rolled back, and `work` runs again.
     pub(super) async fn write<T, F>(&self, haste: Haste, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        F: Fn(Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let place = tokio::time::timeout(QUEUE_WAIT, self.places.clone().acquire_owned());
         let place = place
@@ -156,7 +157,7 @@ impl Writer {
         let job = Box::new(Write {
             haste,
             _place: place,
-            work: Some(work),
+            work,
             done: None,
             reply,
         });
@@ -373,35 +374,50 @@ fn run_in_transaction(
     render: &RenderWebhook,
 ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
     let run = |sql| query(sql).execute(conn);
-    run("BEGIN IMMEDIATE")?;
-    run("SAVEPOINT job")?;
-    let mut results = Vec::with_capacity(group.len());
-    for job in group {
+    let mut results = vec![Ok(()); group.len()];
+    // Each turn but the last leaves one job more aside.
+    loop {
+        run("BEGIN IMMEDIATE")?;
+        if run_jobs(conn, group, &mut results, signals, render)? {
+            run("COMMIT")?;
+            return Ok(results);
+        }
+        run("ROLLBACK")?;
+        *signals = Signals::default();
+    }
+}
+
+/// False when a job failed that had changed something: the transaction is spoilt. Who has an error in `results` does
+/// not run.
+fn run_jobs(
+    conn: &Connection,
+    group: &mut [Box<dyn Job>],
+    results: &mut [Result<(), StoreError>],
+    signals: &mut Signals,
+    render: &RenderWebhook,
+) -> Result<bool, StoreError> {
+    for (job, result) in group.iter_mut().zip(results) {
+        if result.is_err() {
+            continue;
+        }
+        let changes = conn.total_changes();
         let mut own = Signals::default();
         let tx = Tx {
             conn,
             signals: &mut own,
             render,
         };
-        let result = std::panic::catch_unwind(AssertUnwindSafe(|| job.run(tx)))
+        *result = std::panic::catch_unwind(AssertUnwindSafe(|| job.run(tx)))
             .unwrap_or_else(|_| Err(StoreError::Corrupt("a write panicked".into())));
         match result {
-            Ok(()) => {
-                run("RELEASE job")?;
-                run("SAVEPOINT job")?;
-                signals.add(own);
-                results.push(Ok(()));
-            }
-            Err(error) if error.is_transient() => return Err(error),
-            Err(error) => {
-                // The savepoint stays, for the next job.
-                run("ROLLBACK TO job")?;
-                results.push(Err(error));
-            }
+            Ok(()) => signals.add(own),
+            // The engine may have rolled back by itself.
+            Err(error) if error.is_transient() || conn.is_autocommit() => return Err(error.clone()),
+            Err(_) if conn.total_changes() != changes => return Ok(false),
+            Err(_) => {}
         }
     }
-    run("COMMIT")?;
-    Ok(results)
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -456,5 +472,54 @@ mod tests {
         let soon = writer.write(Haste::Soon, add);
         let (soon, closed) = tokio::join!(soon, writer.close());
         assert_eq!((soon, closed), (Ok(1), Ok(())));
+    }
+
+    #[tokio::test]
+    async fn a_job_that_fails_after_it_changed_something_leaves_nothing_and_spoils_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", dir.path().join("x.db").display());
+        let mut options = StoreOptions::new(url, Arc::new(|_| String::new()));
+        // All of them share one commit.
+        options.gather = Duration::from_secs(3600);
+        let connect = Connect::new(&options).unwrap();
+        let conn = connect.to_write().unwrap();
+        conn.execute_batch("CREATE TABLE t (x TEXT PRIMARY KEY) STRICT")
+            .unwrap();
+        let changes = Changes::new();
+        let due = changes.outbox();
+        let writer = Writer::start(conn, connect, options.gather, options.render, changes).unwrap();
+        let add = |word: &'static str, error: Option<StoreError>| {
+            writer.write(Haste::Idle, move |tx: Tx<'_>| {
+                query("INSERT INTO t VALUES (?)").bind(word).execute(tx.conn)?;
+                tx.signals.outbox_due |= error.is_some();
+                error.clone().map_or(Ok(word), Err)
+            })
+        };
+        let panics = writer.write(Haste::Idle, |tx: Tx<'_>| -> Result<(), StoreError> {
+            query("INSERT INTO t VALUES ('panic')").execute(tx.conn)?;
+            panic!("as the test wants");
+        });
+        let words = writer.write(Haste::Unsynced, |tx: Tx<'_>| {
+            let rows = query("SELECT x FROM t ORDER BY rowid").fetch_all(tx.conn)?;
+            rows.iter()
+                .map(|row| get::<String>(row, "x"))
+                .collect::<Result<Vec<_>, _>>()
+        });
+        let (first, failed, second, doubled, panicked, third, words) = tokio::join!(
+            add("first", None),
+            add("failed", Some(StoreError::NotFound("x"))),
+            add("second", None),
+            // Has changed nothing: the group goes on.
+            add("first", None),
+            panics,
+            add("third", None),
+            words
+        );
+        assert_eq!((first, second, third), (Ok("first"), Ok("second"), Ok("third")));
+        assert_eq!(failed, Err(StoreError::NotFound("x")));
+        assert_eq!(doubled, Err(StoreError::Conflict("row")));
+        assert_eq!(panicked, Err(StoreError::Corrupt("a write panicked".into())));
+        assert_eq!(words.unwrap(), ["first", "second", "third"]);
+        assert!(!due.has_changed().unwrap(), "signals of what was undone");
     }
 }
