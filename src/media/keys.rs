@@ -121,18 +121,16 @@ impl Keys {
         }
     }
 
-    /// Audio that our side sent: the in-band detector knows its echo. `are_tones` when it was keys.
-    pub fn on_sent(&mut self, codec: Codec, octets: &[u8], g722_mean_square: f32, are_tones: bool) {
+    /// Audio that our side sent, its mean square and how long it is: the in-band detector knows its echo. `are_tones` when
+    /// it was keys.
+    pub fn on_sent(&mut self, mean_square: f32, samples: usize, are_tones: bool) {
         if self.config.mode == DtmfMode::Rfc4733 {
             return;
         }
         if are_tones {
             self.detector.sent_keys();
         }
-        match codec {
-            Codec::G722 => self.detector.played_as_loud(g722_mean_square, octets.len()),
-            Codec::Pcmu | Codec::Pcma => self.detector.played(codec, octets),
-        }
+        self.detector.played_as_loud(mean_square, samples);
     }
 
     /// A key by SIP INFO.
@@ -369,7 +367,8 @@ mod tests {
                 let sends = sender.fill(&mut pcm);
                 codec::encode(Codec::Pcmu, &pcm, &mut octets);
                 if told {
-                    bench.keys.on_sent(Codec::Pcmu, &octets, 0.0, sends);
+                    let loud = codec::mean_square(Codec::Pcmu, &octets).unwrap();
+                    bench.keys.on_sent(loud, octets.len(), sends);
                 }
                 // It comes back at once, 12 dB weaker.
                 codec::encode(Codec::Pcmu, &pcm.map(|s| s / 4), &mut octets);

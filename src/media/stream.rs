@@ -44,6 +44,7 @@ pub use self::tape::{NO_DIGIT, Tape, TapeRules, Taped};
 use self::receive::Receiver;
 use self::send::Sender;
 use self::shield::Shield;
+use super::codec;
 use super::command::{MediaCommand, MediaEvent, StreamConfig};
 use super::keys::Content;
 use super::learn::Claim;
@@ -222,6 +223,12 @@ impl Stream {
         }
     }
 
+    /// Whether [`Self::next_due`] may be earlier than the next packet and the next report.
+    #[must_use]
+    pub fn has_decision_due(&self) -> bool {
+        self.receiver.poll_timeout().is_some()
+    }
+
     /// The next packet that is due, written to the front of `buffer`; `None` when there is none yet. To be called
     /// until it says so: a late caller gets up to two. The events hold once the packet has left.
     pub fn next_packet(
@@ -246,9 +253,10 @@ impl Stream {
                 tape.sent(now, &packet, content, private);
             }
             if is_audio {
-                let mean_square = self.playout.mean_square();
-                self.receiver
-                    .sent(self.config.codec, packet.payload, mean_square, sent_tones);
+                // The octets of G.722 do not tell how loud it is.
+                let mean_square = codec::mean_square(self.config.codec, packet.payload)
+                    .unwrap_or_else(|| self.playout.mean_square());
+                self.receiver.sent(mean_square, packet.payload.len(), sent_tones);
             }
         }
         let len = self.shield.seal_rtp(buffer, outgoing.len).ok()?;

@@ -243,7 +243,7 @@ impl Ear {
             }
             Taking::Sent(packet, codec) => {
                 let mean_square = self.sent.mean_square(*codec, packet.payload);
-                self.keys.on_sent(*codec, packet.payload, mean_square, false);
+                self.keys.on_sent(mean_square, packet.payload.len(), false);
             }
             Taking::Info(key) => self.keys.on_info(now, *key, &mut self.events),
         }

@@ -173,16 +173,17 @@ impl Screener {
         let samples = samples.min(GAP_SAMPLES_MAX) as usize + self.pending_len;
         self.pending_len = samples % BLOCK_LEN;
         // What is left of a block begins in silence.
-        self.pending.fill(0.0);
+        if self.pending_len > 0 {
+            self.pending.fill(0.0);
+        }
         for _ in 0..samples / BLOCK_LEN {
             self.take(block, out);
         }
     }
 
-    /// Our own side played one packet's octets, which may come back as an echo. To be told of silence too.
-    pub fn played(&mut self, law: Codec, octets: &[u8], g722_mean_square: f32) {
-        let mean_square = codec::mean_square(law, octets).unwrap_or(g722_mean_square);
-        self.speech.played(mean_square, octets.len());
+    /// Our own side played one packet, which may come back as an echo. To be told of silence too.
+    pub fn played(&mut self, mean_square: f32, samples: usize) {
+        self.speech.played(mean_square, samples);
     }
 
     /// The callee pressed a key.

@@ -99,7 +99,7 @@ fn answer(callee: &[i16], prompt: &[i16], return_db: f32) -> (Screener, Vec<Scre
     for (n, said) in callee.chunks_exact(160).enumerate() {
         let sent: Vec<i16> = (0..160).map(|k| prompt_at(n * 160 + k)).collect();
         codec::encode(Codec::Pcma, &sent, &mut octets);
-        screener.played(Codec::Pcma, &octets, 0.0);
+        screener.played(codec::mean_square(Codec::Pcma, &octets).unwrap(), octets.len());
         let heard: Vec<i16> = said
             .iter()
             .zip(n * 160..)

@@ -190,10 +190,10 @@ impl Receiver {
     }
 
     /// Audio that our side sent, for what of it comes back.
-    pub(super) fn sent(&mut self, codec: Codec, octets: &[u8], g722_mean_square: f32, are_tones: bool) {
-        self.keys.on_sent(codec, octets, g722_mean_square, are_tones);
+    pub(super) fn sent(&mut self, mean_square: f32, samples: usize, are_tones: bool) {
+        self.keys.on_sent(mean_square, samples, are_tones);
         if let Some(screen) = &mut self.screen {
-            screen.sent(codec, octets, g722_mean_square);
+            screen.sent(mean_square, samples);
         }
     }
 

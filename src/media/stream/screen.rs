@@ -57,8 +57,8 @@ impl Screen {
         self.due = self.screener.is_deciding().then(|| now + QUIET);
     }
 
-    pub(super) fn sent(&mut self, codec: Codec, octets: &[u8], g722_mean_square: f32) {
-        self.screener.played(codec, octets, g722_mean_square);
+    pub(super) fn sent(&mut self, mean_square: f32, samples: usize) {
+        self.screener.played(mean_square, samples);
     }
 
     pub(super) fn key(&mut self) {

@@ -10,6 +10,7 @@ use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Instant;
 
+use rustix::net::{RecvFlags, SendFlags};
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::metrics::ThreadMetrics;
@@ -130,6 +131,14 @@ impl Leg {
                 let learnt = running.learning.as_ref().and_then(|l| l.poll_timeout());
                 Some(learnt.map_or(due, |at| due.min(at)))
             }
+        }
+    }
+
+    /// Whether something is due that no packet of ours is: what a press or a tone was, where the peer is.
+    pub(super) fn has_decision_due(&self) -> bool {
+        match &self.media {
+            Media::Waiting(_) => false,
+            Media::Running(running) => running.learning.is_some() || running.stream.has_decision_due(),
         }
     }
 
@@ -297,12 +306,14 @@ impl Leg {
             Channel::Rtp => &self.sockets.rtp,
             Channel::Rtcp => &self.sockets.rtcp,
         };
-        match socket.recv(&mut scratch.inbound[..]) {
-            Ok(len) => {
+        match rustix::net::recv(socket, &mut scratch.inbound[..], RecvFlags::empty()) {
+            Ok((len, _)) => {
                 let octets = scratch.inbound.get(..len).unwrap_or_default();
                 running.take(now, channel, octets, &mut scratch.events, metrics);
             }
-            Err(error) if is_unreachable(&error) && channel == Channel::Rtp => self.say_unreachable(scratch),
+            Err(error) if is_unreachable(&error.into()) && channel == Channel::Rtp => {
+                self.say_unreachable(scratch)
+            }
             Err(_) => {}
         }
         self.deliver(scratch, metrics);
@@ -396,8 +407,9 @@ fn connect(socket: &UdpSocket, remote: SocketAddr) -> io::Result<()> {
 
 /// `to`: where a socket that is not connected sends. Returns true when the peer's host has said that nobody is there.
 fn send(socket: &UdpSocket, to: Option<SocketAddr>, octets: &[u8], metrics: &ThreadMetrics) -> bool {
+    // Not `UdpSocket::send`: libc's is a cancellation point, which took 3 % of this thread.
     let once = || match to {
-        None => socket.send(octets),
+        None => rustix::net::send(socket, octets, SendFlags::empty()).map_err(io::Error::from),
         Some(to) => socket.send_to(octets, to),
     };
     let Err(error) = once() else {

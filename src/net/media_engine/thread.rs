@@ -261,7 +261,10 @@ impl MediaThread {
                 continue;
             };
             leg.receive(now, channel, &mut self.scratch, &self.handle.metrics);
-            Self::reschedule(leg, key, &self.clock, &mut self.wheel, false);
+            // What is sent does not move by what comes.
+            if leg.has_decision_due() {
+                Self::reschedule(leg, key, &self.clock, &mut self.wheel, false);
+            }
         }
     }
 
