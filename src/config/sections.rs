@@ -505,7 +505,7 @@ fn webhook(mut s: Section<'_>, report: &mut Report<'_>) -> Webhook {
         secrets,
         allow_private: s.parsed_list("allow_private", "an address block such as 127.0.0.0/8", report),
         progress_events,
-        workers: s.integer("workers", 1..=256, 32, report).unsigned_abs() as usize,
+        workers: s.integer("workers", 1..=1024, 128, report).unsigned_abs() as usize,
     };
     s.finish(report);
     webhook

@@ -121,10 +121,16 @@ impl Keys {
         }
     }
 
+    /// Whether [`Self::on_sent`] changes anything.
+    #[must_use]
+    pub const fn heeds_own_sound(&self) -> bool {
+        !matches!(self.config.mode, DtmfMode::Rfc4733)
+    }
+
     /// Audio that our side sent, its mean square and how long it is: the in-band detector knows its echo. `are_tones` when
     /// it was keys.
     pub fn on_sent(&mut self, mean_square: f32, samples: usize, are_tones: bool) {
-        if self.config.mode == DtmfMode::Rfc4733 {
+        if !self.heeds_own_sound() {
             return;
         }
         if are_tones {

@@ -252,7 +252,7 @@ impl Stream {
                 let private = sent_tones || self.playout.is_private() || under_keys;
                 tape.sent(now, &packet, content, private);
             }
-            if is_audio {
+            if is_audio && self.receiver.heeds_own_sound() {
                 // The octets of G.722 do not tell how loud it is.
                 let mean_square = codec::mean_square(self.config.codec, packet.payload)
                     .unwrap_or_else(|| self.playout.mean_square());

@@ -22,10 +22,11 @@ mod guard;
 mod schedule;
 mod signature;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 pub use cidr::{Cidr, CidrError};
@@ -68,7 +69,7 @@ impl WebhookConfig {
         Self {
             signer,
             guard,
-            concurrency_max: 64,
+            concurrency_max: 128,
             timeout: Duration::from_secs(15),
             ca_pem: None,
         }
@@ -103,9 +104,32 @@ struct Look {
     is_full: bool,
 }
 
-/// Returns when one more may start.
-async fn room(under_way: &mut JoinSet<()>) {
-    under_way.join_next().await;
+/// Places for requests under way. A request that was answered gives its place back, whenever its result is committed.
+#[derive(Clone, Default)]
+struct Places {
+    taken: Arc<AtomicUsize>,
+    freed: Arc<Notify>,
+}
+
+impl Places {
+    fn take(&self) -> Place {
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        Place(self.clone())
+    }
+
+    fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+}
+
+/// One of them, until it is dropped.
+struct Place(Places);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::Relaxed);
+        self.0.freed.notify_one();
+    }
 }
 
 /// The outbox loop. Cheap to clone.
@@ -138,12 +162,12 @@ impl Deliverer {
     /// Delivers until `stop` turns true; then sends what is due once more and waits for what is under way.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut changed = self.store.outbox_changed();
-        let mut under_way = JoinSet::new();
+        let (mut under_way, places) = (JoinSet::new(), Places::default());
         loop {
             let stopping = *stop.borrow_and_update();
             // Seen before the look: a row committed after it wakes the wait below.
             changed.borrow_and_update();
-            let look = self.start_due(&mut under_way).await;
+            let look = self.start_due(&mut under_way, &places).await;
             if stopping {
                 while under_way.join_next().await.is_some() {}
                 return;
@@ -151,7 +175,7 @@ impl Deliverer {
             tokio::select! {
                 _ = changed.changed() => {}
                 // The store tells of a row that it frees; one that is done matters only where there was no room.
-                () = room(&mut under_way), if look.is_full => {}
+                () = places.freed.notified(), if look.is_full => {}
                 () = tokio::time::sleep(look.sleep) => {}
                 _ = stop.changed() => {}
             }
@@ -159,11 +183,11 @@ impl Deliverer {
     }
 
     /// Starts all due rows that there is room for.
-    async fn start_due(&self, under_way: &mut JoinSet<()>) -> Look {
+    async fn start_due(&self, under_way: &mut JoinSet<()>, places: &Places) -> Look {
         loop {
             while under_way.try_join_next().is_some() {}
             let sending = self.sending();
-            let room = sending.concurrency_max.saturating_sub(under_way.len());
+            let room = sending.concurrency_max.saturating_sub(places.taken());
             let limit = u32::try_from(room).unwrap_or(BATCH).min(BATCH);
             if limit == 0 {
                 return Look {
@@ -183,8 +207,8 @@ impl Deliverer {
             };
             let is_batch = due.items.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
             for item in due.items {
-                let this = self.clone();
-                under_way.spawn(async move { this.deliver(item).await });
+                let (this, place) = (self.clone(), places.take());
+                under_way.spawn(async move { this.deliver(item, place).await });
             }
             if !is_batch {
                 let sleep = due.next_at.map_or(POLL, |at| at.since(now()).clamp(NAP, POLL));
@@ -196,12 +220,13 @@ impl Deliverer {
         }
     }
 
-    async fn deliver(&self, item: OutboxItem) {
+    async fn deliver(&self, item: OutboxItem, place: Place) {
         let (at, started) = (now(), Instant::now());
         let id = item.id.to_string();
         let sending = self.sending();
         let signature = sending.signer.sign(&id, at.as_seconds(), &item.body);
         let answer = sending.client.post(&item, &id, at.as_seconds(), &signature).await;
+        drop(place);
         let tried = self.judged(&item, answer, at, started.elapsed());
         log_try(&item, &tried);
         // A result that cannot be stored leaves the row leased: it is sent again later, with the same id.

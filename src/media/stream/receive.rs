@@ -189,6 +189,11 @@ impl Receiver {
         timeouts.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
+    /// Whether anything listens for what of our own sound comes back.
+    pub(super) const fn heeds_own_sound(&self) -> bool {
+        self.screen.is_some() || self.keys.heeds_own_sound()
+    }
+
     /// Audio that our side sent, for what of it comes back.
     pub(super) fn sent(&mut self, mean_square: f32, samples: usize, are_tones: bool) {
         self.keys.on_sent(mean_square, samples, are_tones);

@@ -39,20 +39,20 @@ fn accept(
             IdempotencyStart::InFlight => return Ok(Accepted::IdempotencyInFlight),
         }
     }
-    let in_the_way = tx.in_progress(&request)?;
-    if let Some(other) = in_the_way.iter().find(|other| !other.gives_way_to(&request)) {
+    let in_the_way = tx.in_progress(request)?;
+    if let Some(other) = in_the_way.iter().find(|other| !other.gives_way_to(request)) {
         tx.idempotency_forget(request.idempotency.as_ref())?;
         return Ok(Accepted::NumberBusy {
             verification: other.id,
         });
     }
-    if let Some(refusal) = tx.refusal(&request, !in_the_way.is_empty(), now)? {
+    if let Some(refusal) = tx.refusal(request, !in_the_way.is_empty(), now)? {
         tx.insert_audit(&refusal_audit(&request.verification, &refusal, now))?;
         tx.idempotency_forget(request.idempotency.as_ref())?;
         return Ok(Accepted::Refused(refusal));
     }
     // Last: a block or a limit says more than that the call before is still ending.
-    if let Some(verification) = tx.still_ringing(&request)? {
+    if let Some(verification) = tx.still_ringing(request)? {
         tx.idempotency_forget(request.idempotency.as_ref())?;
         return Ok(Accepted::NumberBusy { verification });
     }

@@ -133,7 +133,7 @@ struct Standing {
     end_user: Option<String>,
     /// Its phone may ring or talk, by this call or another.
     number_is_taken: bool,
-    /// What [`Tx::note`] and [`Tx::count_day`] want to know of the verification.
+    /// What [`Tx::note`] and [`Tx::count_day`] want to know of the verification, until its sequence grows.
     row: Row,
 }
 

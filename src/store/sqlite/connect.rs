@@ -62,9 +62,6 @@ impl Connect {
         // anew each time it is bound: most of ours are.
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
             .map_err(engine_error)?;
-        // What a statement or a savepoint would undo stands in memory: past 64 kB it would go to a file otherwise.
-        conn.pragma_update(None, "temp_store", "MEMORY")
-            .map_err(engine_error)?;
         conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         Ok(conn)
     }

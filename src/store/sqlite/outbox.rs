@@ -132,16 +132,17 @@ fn lease_due(
     .bind(now.0)
     .bind(limit)
     .fetch_all(tx.conn)?;
-    let mut items = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let position: i64 = get(row, "position")?;
+    let mut items = rows
+        .iter()
+        .map(|row| Ok((get::<i64>(row, "position")?, item_of(row)?)))
+        .collect::<Result<Vec<_>, StoreError>>()?;
+    items.sort_by_key(|(position, _)| *position);
+    for (position, _) in &items {
         query("UPDATE outbox SET leased_until = ? WHERE position = ?")
             .bind(now.plus(lease).0)
-            .bind(position)
+            .bind(*position)
             .execute(tx.conn)?;
-        items.push((position, item_of(row)?));
     }
-    items.sort_by_key(|(position, _)| *position);
     Ok(items.into_iter().map(|(_, item)| item).collect())
 }
 

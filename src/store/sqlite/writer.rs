@@ -373,7 +373,7 @@ fn run_in_transaction(
     signals: &mut Signals,
     render: &RenderWebhook,
 ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
-    let run = |sql| query(sql).execute(conn);
+    let run = |sql| query(sql).execute(conn).map_err(of_the_group);
     let mut results = vec![Ok(()); group.len()];
     // Each turn but the last leaves one job more aside.
     loop {
@@ -382,13 +382,24 @@ fn run_in_transaction(
             run("COMMIT")?;
             return Ok(results);
         }
-        run("ROLLBACK")?;
+        // The engine may have rolled back by itself.
+        if !conn.is_autocommit() {
+            run("ROLLBACK")?;
+        }
         *signals = Signals::default();
     }
 }
 
-/// False when a job failed that had changed something: the transaction is spoilt. Who has an error in `results` does
-/// not run.
+/// What ends a whole group is the fault of none of its jobs: each may be tried again.
+fn of_the_group(error: StoreError) -> StoreError {
+    match error {
+        error if error.is_transient() => error,
+        error => StoreError::Unavailable(error.to_string()),
+    }
+}
+
+/// False when a job failed and left the transaction spoilt: it had changed something, or the engine is in doubt. Who
+/// has an error in `results` does not run.
 fn run_jobs(
     conn: &Connection,
     group: &mut [Box<dyn Job>],
@@ -410,10 +421,14 @@ fn run_jobs(
         *result = std::panic::catch_unwind(AssertUnwindSafe(|| job.run(tx)))
             .unwrap_or_else(|_| Err(StoreError::Corrupt("a write panicked".into())));
         match result {
+            Ok(()) if conn.is_autocommit() => {
+                return Err(StoreError::Unavailable("the transaction ended early".into()));
+            }
             Ok(()) => signals.add(own),
-            // The engine may have rolled back by itself.
-            Err(error) if error.is_transient() || conn.is_autocommit() => return Err(error.clone()),
-            Err(_) if conn.total_changes() != changes => return Ok(false),
+            Err(error) if error.is_transient() => return Err(error.clone()),
+            // A statement that met a damaged index may have done half of its work, uncounted.
+            Err(StoreError::Corrupt(_)) => return Ok(false),
+            Err(_) if conn.is_autocommit() || conn.total_changes() != changes => return Ok(false),
             Err(_) => {}
         }
     }
@@ -422,9 +437,12 @@ fn run_jobs(
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::StoreOptions;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::super::super::{CancelNotice, StoreOptions};
     use super::super::statement::get;
     use super::*;
+    use crate::model::{AttemptId, Entropy, Reason, UnixMillis, VerificationId};
 
     #[tokio::test]
     async fn a_commit_is_synced_as_its_jobs_ask_each_time() {
@@ -486,12 +504,16 @@ mod tests {
         conn.execute_batch("CREATE TABLE t (x TEXT PRIMARY KEY) STRICT")
             .unwrap();
         let changes = Changes::new();
-        let due = changes.outbox();
+        let (outbox, mut cancels) = (changes.outbox(), changes.cancels());
         let writer = Writer::start(conn, connect, options.gather, options.render, changes).unwrap();
+        let runs = Arc::new(AtomicUsize::new(0));
         let add = |word: &'static str, error: Option<StoreError>| {
+            let runs = Arc::clone(&runs);
             writer.write(Haste::Idle, move |tx: Tx<'_>| {
+                runs.fetch_add(1, Ordering::Relaxed);
                 query("INSERT INTO t VALUES (?)").bind(word).execute(tx.conn)?;
                 tx.signals.outbox_due |= error.is_some();
+                tx.signals.cancels.push(notice(word));
                 error.clone().map_or(Ok(word), Err)
             })
         };
@@ -520,6 +542,23 @@ mod tests {
         assert_eq!(doubled, Err(StoreError::Conflict("row")));
         assert_eq!(panicked, Err(StoreError::Corrupt("a write panicked".into())));
         assert_eq!(words.unwrap(), ["first", "second", "third"]);
-        assert!(!due.has_changed().unwrap(), "signals of what was undone");
+        // Three turns: "first" in each, "failed" in the first, "second" and what doubles in two, "third" in one.
+        assert_eq!(runs.load(Ordering::Relaxed), 3 + 1 + 2 + 1 + 1);
+        // Of what was undone nobody hears, and of the rest once.
+        assert!(!outbox.has_changed().unwrap());
+        let told: Vec<String> = std::iter::from_fn(|| cancels.try_recv().ok())
+            .map(|notice| notice.node)
+            .collect();
+        assert_eq!(told, ["first", "second", "third"]);
+    }
+
+    fn notice(node: &str) -> CancelNotice {
+        let entropy = &mut Entropy::from_number(1);
+        CancelNotice {
+            verification: VerificationId::generate(UnixMillis(1), entropy),
+            attempt: AttemptId::generate(UnixMillis(1), entropy),
+            node: node.into(),
+            reason: Reason::Superseded,
+        }
     }
 }
