@@ -110,16 +110,29 @@ pub const REFUSED_CALLS: u64 = 64;
 pub enum Half {
     Tuning,
     Checking,
+    /// As large as one of them, of seeds that nothing was ever chosen by.
+    Fresh,
 }
+
+/// From the first seed of both halves to that of the fresh draw.
+const FRESH: u64 = 1_000_000;
 
 impl Half {
     /// The seeds of the half, in order, without end.
     pub fn seeds(self) -> impl Iterator<Item = u64> {
-        (FIRST_SEED + u64::from(self == Self::Checking)..).step_by(2)
+        (FIRST_SEED + self.first()..).step_by(2)
+    }
+
+    fn first(self) -> u64 {
+        match self {
+            Self::Tuning => 0,
+            Self::Checking => 1,
+            Self::Fresh => FRESH,
+        }
     }
 
     /// Those of a number of calls, both halves together.
     pub fn of(self, calls: u64) -> impl Iterator<Item = u64> {
-        self.seeds().take_while(move |seed| *seed < FIRST_SEED + calls)
+        self.seeds().take(calls.div_ceil(2) as usize)
     }
 }

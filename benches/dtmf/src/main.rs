@@ -53,7 +53,8 @@ fn options() -> Result<Options, String> {
                 options.half = match value()?.as_str() {
                     "tuning" => Half::Tuning,
                     "checking" => Half::Checking,
-                    other => return Err(format!("expected tuning or checking, found {other:?}")),
+                    "fresh" => Half::Fresh,
+                    other => return Err(format!("expected tuning, checking or fresh, found {other:?}")),
                 }
             }
             "--peer" => options.peer = value()?.into(),

@@ -82,6 +82,7 @@ pub fn listen(
     let directory = cache.join("audio").join(match half {
         Half::Tuning => "tuning",
         Half::Checking => "checking",
+        Half::Fresh => return Err("--half fresh draws calls only: leave CACHE out".into()),
     });
     let unreadable = |error| format!("{}: {error}", directory.display());
     let mut files: Vec<_> = std::fs::read_dir(&directory)
