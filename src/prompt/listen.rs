@@ -143,9 +143,14 @@ pub(super) fn keys_in_call(samples: &[i16]) -> Vec<PressedKey> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
+    use crate::media::command::{DtmfMode, MediaEvent, StreamConfig};
+    use crate::media::rtp::Header;
+    use crate::media::stream::Stream;
     use crate::media::tone::{SEND_TONE_MS, ToneSender};
-    use crate::model::Digits;
+    use crate::model::{Digits, Entropy};
     use crate::prompt::resample::resample;
     use crate::prompt::wav::{to_f32, write_master};
 
@@ -212,6 +217,74 @@ mod tests {
             key.end_ms.abs_diff(200 + u64::from(SEND_TONE_MS)) <= 15,
             "{key:?}"
         );
+    }
+
+    /// The same samples as the packets of a callee, through all that a live call has in front of the detector.
+    fn heard_in_a_call(samples: &[i16]) -> Vec<(Digit, u64)> {
+        let begin = Instant::now();
+        let mut stream = Stream::new(begin, in_band(), Entropy::from_number(1));
+        let (mut events, mut keys) = (Vec::new(), Vec::new());
+        for (n, pcm) in (0_u16..).zip(samples.chunks(FRAME_SAMPLES)) {
+            let now = begin + Duration::from_millis(20 * u64::from(n));
+            let (mut octets, mut packet) = ([0; FRAME_SAMPLES], [0; 200]);
+            let length = codec::encode(Codec::Pcmu, pcm, &mut octets);
+            let header = Header {
+                payload_type: 0,
+                marker: n == 0,
+                sequence: n,
+                timestamp: 160 * u32::from(n),
+                ssrc: 7,
+            };
+            let length = header.write(&octets[..length], &mut packet).unwrap();
+            stream.handle_rtp(now, &packet[..length], &mut events);
+            stream.poll(now, &mut events);
+            keys.extend(events.drain(..).filter_map(|event| match event {
+                MediaEvent::Press(press) => Some((press.digit, press.started_at.duration_since(begin))),
+                _ => None,
+            }));
+        }
+        keys.into_iter()
+            .map(|(digit, at)| (digit, at.as_millis() as u64))
+            .collect()
+    }
+
+    fn in_band() -> StreamConfig {
+        StreamConfig {
+            remote: "192.0.2.1:4000".parse().unwrap(),
+            learn: false,
+            remote_rtcp: None,
+            codec: Codec::Pcmu,
+            payload_type: 0,
+            telephone_event: None,
+            ptime_ms: 20,
+            send: true,
+            receive: true,
+            dtmf: DtmfMode::Auto,
+            collect_audio: false,
+            srtp: None,
+            tape: None,
+        }
+    }
+
+    #[test]
+    fn a_file_is_heard_as_the_same_octets_are_in_a_call() {
+        let mut samples = dialled("0123456789*#ABCD##");
+        // A hum, and keys that are too short or too weak to be one or just not: what decides is the same.
+        samples.extend(dialled("951").iter().map(|s| s / 20));
+        samples.extend(dialled("7").into_iter().take(1600 + 30 * 8));
+        samples.extend([0; 3200]);
+        for (n, sample) in samples.iter_mut().enumerate() {
+            *sample += ((n as f32 * 0.039).sin() * 300.0) as i16;
+        }
+        let file = keys_in_call(&samples);
+        let call = heard_in_a_call(&samples);
+        assert!(file.len() >= 18, "{file:?}");
+        let digits: Vec<Digit> = call.iter().map(|(digit, _)| *digit).collect();
+        assert_eq!(file.iter().map(|key| key.digit).collect::<Vec<_>>(), digits);
+        for (key, (_, start_ms)) in file.iter().zip(&call) {
+            // A call knows the time of a packet, not of a sample.
+            assert!(key.start_ms.abs_diff(*start_ms) <= 20, "{key:?} {start_ms}");
+        }
     }
 
     #[test]
