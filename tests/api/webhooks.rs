@@ -1,8 +1,9 @@
 //! Webhooks as a receiver sees them: signed, in order, tried again, never sent into a private network.
+use std::sync::Arc;
 use std::time::Duration;
 
-use ringproof::model::{Entropy, Reason, VerificationId};
-use ringproof::store::{EventType, Subscription};
+use ringproof::model::{Entropy, EventId, Reason, UnixMillis, VerificationId};
+use ringproof::store::{EventType, LooseEvent, Store, StoreOptions, Subscription};
 use ringproof::webhook::{Deliverer, Guard, Signer, WebhookConfig};
 use serde_json::json;
 use tokio::sync::watch;
@@ -192,7 +193,7 @@ async fn a_redirect_is_a_failure_and_retry_after_is_honoured() {
         .clone();
     assert_eq!((&row["state"], &row["tries"]), (&json!("pending"), &json!(2)));
     assert_eq!(row["last_try"]["error"], "the receiver answered 503");
-    let next = ringproof::model::UnixMillis::parse_rfc3339(row["next_at"].as_str().unwrap()).unwrap();
+    let next = UnixMillis::parse_rfc3339(row["next_at"].as_str().unwrap()).unwrap();
     let wait = next.since(lab.now());
     assert!((7190..=7200).contains(&wait.as_secs()), "{wait:?}");
     let mut target = target;
@@ -275,4 +276,40 @@ async fn many_webhooks_share_few_connections_and_all_arrive_once() {
     }
     deliveries.stop().await;
     assert_eq!(lab.store.outbox_pending().await.unwrap(), 0);
+}
+
+/// The result of a request is committed with others, some time later: it holds no other request up.
+#[tokio::test]
+async fn the_next_leaves_when_the_one_before_was_answered_and_not_when_that_is_committed() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/outbox.db", dir.path().display());
+    let mut options = StoreOptions::new(url, Arc::new(|_| String::new()));
+    // Alone, what nobody waits for would wait for ever.
+    options.gather = Duration::from_secs(3600);
+    let store = Store::open(options).await.unwrap();
+    let mut sink = Sink::start([]).await;
+    let mut entropy = Entropy::from_number(5);
+    for n in 0..4 {
+        let at = UnixMillis(1_000 + n);
+        let event = LooseEvent {
+            id: EventId::generate(at, &mut entropy),
+            kind: EventType::FraudReported,
+            profile: "default".into(),
+            url: sink.url.clone(),
+            body: format!("{{\"n\":{n}}}"),
+            at,
+        };
+        store.enqueue(event).await.unwrap();
+    }
+    let guard = Guard::new(vec!["127.0.0.0/8".parse().unwrap()]);
+    let mut config = WebhookConfig::new(Signer::new([SECRET]).unwrap(), guard);
+    config.concurrency_max = 1;
+    let deliverer = Deliverer::new(store, config, entropy).unwrap();
+    let (_stop, stopped) = watch::channel(false);
+    let task = tokio::spawn(deliverer.run(stopped));
+    for n in 0..4 {
+        let received = tokio::time::timeout(Duration::from_secs(20), sink.next()).await;
+        assert_eq!(received.unwrap().json()["n"], n);
+    }
+    task.abort();
 }
