@@ -353,12 +353,14 @@ impl Running {
         events: &mut Vec<MediaEvent>,
         metrics: &ThreadMetrics,
     ) {
-        let is_muxed = self.remote_rtcp == Some(self.remote) && is_rtcp(octets);
+        let is_shared = self.remote_rtcp == Some(self.remote);
         match channel {
-            Channel::Rtp if !is_muxed => {
+            Channel::Rtp if !(is_shared && is_rtcp(octets)) => {
                 metrics.packets_received.add(1);
                 self.stream.handle_rtp(now, octets, events);
             }
+            // Where the peer has no port of its own for RTCP the second socket is not connected: it hears strangers only.
+            Channel::Rtcp if is_shared || self.remote_rtcp.is_none() => {}
             Channel::Rtp | Channel::Rtcp => {
                 metrics.rtcp_received.add(1);
                 self.stream.handle_rtcp(now, octets);
