@@ -309,9 +309,9 @@ impl Stream {
         self.sender.take_skipped()
     }
 
-    /// Datagrams that keys have not let in since the last call of this.
-    pub const fn take_srtp_rejected(&mut self) -> u64 {
-        self.receiver.take_srtp_rejected()
+    /// Received datagrams that were not believed since the last call of this; `None` without any.
+    pub fn take_rejects(&mut self) -> Option<Rejects> {
+        self.receiver.take_rejects()
     }
 
     /// Received datagrams that were not believed, by reason.

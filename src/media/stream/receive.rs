@@ -44,6 +44,32 @@ pub struct Rejects {
     pub srtp: u64,
 }
 
+impl Rejects {
+    /// Each with the word for its reason.
+    #[must_use]
+    pub const fn by_reason(&self) -> [(&'static str, u64); 6] {
+        [
+            ("malformed", self.malformed),
+            ("direction", self.direction),
+            ("payload_type", self.payload_type),
+            ("source", self.source),
+            ("order", self.order),
+            ("srtp", self.srtp),
+        ]
+    }
+
+    const fn since(&self, before: &Self) -> Self {
+        Self {
+            malformed: self.malformed - before.malformed,
+            direction: self.direction - before.direction,
+            payload_type: self.payload_type - before.payload_type,
+            source: self.source - before.source,
+            order: self.order - before.order,
+            srtp: self.srtp - before.srtp,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Receiver {
     quality: ReceiveQuality,
@@ -54,8 +80,8 @@ pub(super) struct Receiver {
     presses: Vec<PressEvent>,
     recorder: Option<Recorder>,
     rejects: Rejects,
-    /// Of those, the ones not yet taken.
-    srtp_rejected: u64,
+    /// As they were when they were last taken.
+    rejects_taken: Rejects,
     callee: Callee,
     /// Only where it was asked for.
     screen: Option<Box<Screen>>,
@@ -90,7 +116,7 @@ impl Receiver {
             presses: Vec::with_capacity(4),
             recorder: config.collect_audio.then(|| Recorder::new(config.codec)),
             rejects: Rejects::default(),
-            srtp_rejected: 0,
+            rejects_taken: Rejects::default(),
             callee: Callee::NotAwaited,
             screen: None,
             sound: Sound::None(0),
@@ -124,11 +150,14 @@ impl Receiver {
 
     pub(super) const fn reject_unauthentic(&mut self) {
         self.rejects.srtp += 1;
-        self.srtp_rejected += 1;
     }
 
-    pub(super) const fn take_srtp_rejected(&mut self) -> u64 {
-        std::mem::replace(&mut self.srtp_rejected, 0)
+    pub(super) fn take_rejects(&mut self) -> Option<Rejects> {
+        if self.rejects == self.rejects_taken {
+            return None;
+        }
+        let before = std::mem::replace(&mut self.rejects_taken, self.rejects);
+        Some(self.rejects.since(&before))
     }
 
     /// What a packet carries, as agreed.

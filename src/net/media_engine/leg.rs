@@ -153,6 +153,7 @@ impl Leg {
             MediaCommand::Start(config) | MediaCommand::Update(config) => self.agree(now, config, scratch),
             MediaCommand::Close => {
                 if let Media::Running(running) = &mut self.media {
+                    running.count_rejects(metrics);
                     running
                         .stream
                         .command(now, MediaCommand::Close, &mut scratch.events);
@@ -276,7 +277,7 @@ impl Leg {
         }
         running.stream.poll(now, &mut scratch.events);
         metrics.packets_skipped.add(running.stream.take_skipped());
-        metrics.srtp_rejected.add(running.stream.take_srtp_rejected());
+        running.count_rejects(metrics);
         let lapsed = running.learning.as_mut().is_some_and(|l| l.poll(now));
         if unreachable {
             self.say_unreachable(scratch);
@@ -342,6 +343,12 @@ impl Running {
     fn unconnected_to(&self) -> Option<SocketAddr> {
         let learning = self.learning.as_ref()?;
         learning.is_open().then_some(self.remote)
+    }
+
+    fn count_rejects(&mut self, metrics: &ThreadMetrics) {
+        if let Some(rejects) = self.stream.take_rejects() {
+            metrics.rejected.add(&rejects);
+        }
     }
 
     /// One datagram of the peer.

@@ -13,6 +13,7 @@ use crate::media::codec;
 use crate::media::command::{DtmfMode, Keying, MediaRefusal, StreamConfig};
 use crate::media::frame::Clip;
 use crate::media::rtp::{Header, Packet};
+use crate::media::stream::Rejects;
 use crate::model::{Codec, Digits, KeyTransport};
 
 /// Nothing here waits for time to pass; this only ends a test that would hang.
@@ -335,6 +336,39 @@ async fn on_the_second_port_only_an_agreed_peer_is_heard() {
         heard.push((agreed, engine.metrics().rtcp_received));
     }
     assert_eq!(heard, [("none", 0), ("shared", 0), ("own", 1)]);
+}
+
+#[tokio::test]
+async fn what_is_not_believed_is_counted_by_reason_over_all_legs() {
+    let engine = engine(2034, 2049, 10);
+    for round in 1..=2 {
+        let mut leg = engine.open().unwrap();
+        let mut peer = Peer::new(1).await;
+        leg.says(MediaCommand::Start(towards(peer.address())));
+        peer.hears().await;
+        peer.sends(leg.local, 0, 160, &[0xff; 160]).await;
+        peer.sends(leg.local, 96, 320, &[0xff; 160]).await;
+        peer.sends(leg.local, 0, 320, &[]).await;
+        peer.socket.send_to(&[0x80, 0, 0], leg.local).await.unwrap();
+        let mut forger = Peer {
+            ssrc: 2,
+            sequence: 0,
+            socket: peer.socket,
+        };
+        forger.sends(leg.local, 0, 160, &[0xff; 160]).await;
+        until(|| engine.metrics().packets_received == round * 5).await;
+        leg.says(MediaCommand::Close);
+        leg.events_until(|event| matches!(event, MediaEvent::Quality(_)))
+            .await;
+        assert_eq!(leg.event().await, None);
+        let expected = Rejects {
+            malformed: 2 * round,
+            payload_type: round,
+            source: round,
+            ..Rejects::default()
+        };
+        assert_eq!(engine.metrics().rejected, expected);
+    }
 }
 
 #[tokio::test]

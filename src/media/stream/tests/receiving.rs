@@ -23,6 +23,10 @@ fn what_is_not_believed_is_counted_by_reason_and_changes_nothing() {
         srtp: 0,
     };
     assert_eq!(bench.stream.rejects(), rejects);
+    assert_eq!(
+        [bench.stream.take_rejects(), bench.stream.take_rejects()],
+        [Some(rejects), None]
+    );
     assert_eq!(bench.events.len(), 1);
     bench.command(MediaCommand::Update(StreamConfig {
         receive: false,
@@ -30,6 +34,11 @@ fn what_is_not_believed_is_counted_by_reason_and_changes_nothing() {
     }));
     bench.takes(&packet(1, 11, 0, &[0xff; 160]));
     assert_eq!(bench.stream.rejects().direction, 1);
+    let since = Rejects {
+        direction: 1,
+        ..Rejects::default()
+    };
+    assert_eq!(bench.stream.take_rejects(), Some(since));
     bench.command(MediaCommand::ReportQuality);
     let Some(MediaEvent::Quality(report)) = bench.events.last() else {
         panic!()
