@@ -78,8 +78,9 @@ impl Keys {
     }
 
     /// Another SDP; presses under way go on.
-    pub const fn renegotiate(&mut self, config: KeysConfig) {
+    pub fn renegotiate(&mut self, config: KeysConfig) {
         self.config = config;
+        self.events.renegotiate(config.ptime_ms);
         self.merger
             .renegotiate(config.mode, config.telephone_event.is_some());
     }
@@ -358,6 +359,40 @@ mod tests {
             };
             assert!((press.at - press.started_at).as_millis() <= 45);
         }
+    }
+
+    /// Three packet times, at least 120 ms, of what was agreed last: a lost packet of 60 ms ends no press.
+    #[test]
+    fn a_lost_end_is_waited_for_by_the_packet_time_agreed_last() {
+        let mut bench = Bench::new(CONFIG);
+        bench.keys.renegotiate(KeysConfig {
+            ptime_ms: 60,
+            ..CONFIG
+        });
+        let end_is_due = |bench: &Bench| {
+            let (due, _) = bench.keys.poll_timeout().unwrap();
+            (due - bench.start).as_millis() - 1000
+        };
+        // Numbered by 20 ms; of packets of 60 ms the third is lost.
+        for n in [0_u16, 3, 9] {
+            let [high, low] = (160 * (n + 3)).to_be_bytes();
+            bench.packet_at(n, 101, 8000, &[11, 10, high, low]);
+            assert_eq!(end_is_due(&bench), u128::from(n) * 20 + 180);
+        }
+        let still_down = [('#', KeyTransport::Rfc4733, false)];
+        assert_eq!(
+            (bench.presses().as_slice(), bench.out.len()),
+            (&still_down[..], 1)
+        );
+        bench.keys.renegotiate(CONFIG);
+        assert_eq!(end_is_due(&bench), 180 + 120);
+        let now = bench.start + Duration::from_millis(1300);
+        bench.keys.poll(now, &mut bench.out);
+        assert!(
+            matches!(bench.out[1..], [PressEvent::Ended { duration_ms: 240, .. }]),
+            "{:?}",
+            bench.out
+        );
     }
 
     #[test]

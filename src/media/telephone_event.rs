@@ -122,11 +122,16 @@ impl EventReceiver {
     #[must_use]
     pub fn new(ptime_ms: u8) -> Self {
         Self {
-            lost_end: LOST_END_MIN.max(Duration::from_millis(3 * u64::from(ptime_ms))),
+            lost_end: lost_end(ptime_ms),
             active: None,
             finished: [None; FINISHED_MAX],
             finished_next: 0,
         }
+    }
+
+    /// Another packet time was agreed; a press under way goes on and ends by it.
+    pub fn renegotiate(&mut self, ptime_ms: u8) {
+        self.lost_end = lost_end(ptime_ms);
     }
 
     /// Takes one packet. Blocks are read in order: each begins where the one before it ended (RFC 4733 §2.5.1.5).
@@ -249,6 +254,10 @@ impl EventReceiver {
             .flatten()
             .any(|f| f.key == block.key || f.has_tail(now, block))
     }
+}
+
+fn lost_end(ptime_ms: u8) -> Duration {
+    LOST_END_MIN.max(Duration::from_millis(3 * u64::from(ptime_ms)))
 }
 
 impl Finished {
