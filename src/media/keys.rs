@@ -168,15 +168,15 @@ impl Keys {
             timestamp: packet.timestamp,
             payload: packet.payload,
         };
-        if self.events.on_packet(now, event, &mut self.reports).is_err() {
+        let Ok(evidence) = self.events.on_packet(now, event, &mut self.reports) else {
             return;
-        }
+        };
         if !negotiated && !self.unnegotiated_told {
             self.unnegotiated_told = true;
             let payload_type = packet.payload_type;
             out.push(PressEvent::UnnegotiatedEvents { payload_type });
         }
-        self.merger.event_packet(now);
+        self.merger.event_packet(now, evidence);
         self.drain_reports(now, out);
     }
 
@@ -393,6 +393,34 @@ mod tests {
             "{:?}",
             bench.out
         );
+    }
+
+    /// Of the packets that come while a tone waits, only those of a key that is or may be pressed take its place.
+    #[test]
+    fn a_tone_that_waits_outlasts_events_that_are_no_press() {
+        // Event, octet of flags, timestamp; before the tone a 1 was pressed, at the timestamp 0.
+        for (event, flags, timestamp, heard) in [
+            (16, 0x0a, 2400, "15"),
+            (1, 0x8a, 0, "15"),
+            (7, 0x0a, 2400, "1"),
+            (7, 0x8a, 2400, "17"),
+        ] {
+            let mut bench = Bench::new(CONFIG);
+            bench.packet(0, 101, &[1, 0x8a, 3, 0x20]);
+            let mut sender = ToneSender::new(Digits::parse("5").unwrap());
+            let (mut pcm, mut octets) = ([0; 160], [0; 160]);
+            for n in 10..40 {
+                sender.fill(&mut pcm);
+                codec::encode(Codec::Pcmu, &pcm, &mut octets);
+                match n {
+                    // The tone is over, and waits until 120 ms after it began.
+                    15 => bench.packet_at(n, 101, timestamp, &[event, flags, 0, 160]),
+                    _ => bench.packet(n, 0, &octets),
+                }
+            }
+            let keys: String = bench.presses().iter().map(|(digit, ..)| *digit).collect();
+            assert_eq!(keys, heard, "event {event} at {timestamp}");
+        }
     }
 
     #[test]
