@@ -468,9 +468,12 @@ fn report_media(media: &MediaEngine, before: &TickLateness) -> TickLateness {
         ("ringproof_rtp_packets_received_total", engine.packets_received),
         ("ringproof_rtp_packets_skipped_total", engine.packets_skipped),
         ("ringproof_rtp_send_errors_total", engine.send_errors),
-        ("ringproof_srtp_packets_rejected_total", engine.srtp_rejected),
+        ("ringproof_srtp_packets_rejected_total", engine.rejected.srtp),
     ] {
         metrics::counter!(name).absolute(count);
+    }
+    for (reason, count) in engine.rejected.by_reason() {
+        metrics::counter!("ringproof_rtp_packets_rejected_total", "reason" => reason).absolute(count);
     }
     for (reason, count) in [
         ("no_port", engine.refused_no_port),

@@ -78,8 +78,9 @@ impl Keys {
     }
 
     /// Another SDP; presses under way go on.
-    pub const fn renegotiate(&mut self, config: KeysConfig) {
+    pub fn renegotiate(&mut self, config: KeysConfig) {
         self.config = config;
+        self.events.renegotiate(config.ptime_ms);
         self.merger
             .renegotiate(config.mode, config.telephone_event.is_some());
     }
@@ -167,15 +168,15 @@ impl Keys {
             timestamp: packet.timestamp,
             payload: packet.payload,
         };
-        if self.events.on_packet(now, event, &mut self.reports).is_err() {
+        let Ok(evidence) = self.events.on_packet(now, event, &mut self.reports) else {
             return;
-        }
+        };
         if !negotiated && !self.unnegotiated_told {
             self.unnegotiated_told = true;
             let payload_type = packet.payload_type;
             out.push(PressEvent::UnnegotiatedEvents { payload_type });
         }
-        self.merger.event_packet(now);
+        self.merger.event_packet(now, evidence);
         self.drain_reports(now, out);
     }
 
@@ -357,6 +358,68 @@ mod tests {
                 panic!("{:?}", bench.out)
             };
             assert!((press.at - press.started_at).as_millis() <= 45);
+        }
+    }
+
+    /// Three packet times, at least 120 ms, of what was agreed last: a lost packet of 60 ms ends no press.
+    #[test]
+    fn a_lost_end_is_waited_for_by_the_packet_time_agreed_last() {
+        let mut bench = Bench::new(CONFIG);
+        bench.keys.renegotiate(KeysConfig {
+            ptime_ms: 60,
+            ..CONFIG
+        });
+        let end_is_due = |bench: &Bench| {
+            let (due, _) = bench.keys.poll_timeout().unwrap();
+            (due - bench.start).as_millis() - 1000
+        };
+        // Numbered by 20 ms; of packets of 60 ms the third is lost.
+        for n in [0_u16, 3, 9] {
+            let [high, low] = (160 * (n + 3)).to_be_bytes();
+            bench.packet_at(n, 101, 8000, &[11, 10, high, low]);
+            assert_eq!(end_is_due(&bench), u128::from(n) * 20 + 180);
+        }
+        let still_down = [('#', KeyTransport::Rfc4733, false)];
+        assert_eq!(
+            (bench.presses().as_slice(), bench.out.len()),
+            (&still_down[..], 1)
+        );
+        bench.keys.renegotiate(CONFIG);
+        assert_eq!(end_is_due(&bench), 180 + 120);
+        let now = bench.start + Duration::from_millis(1300);
+        bench.keys.poll(now, &mut bench.out);
+        assert!(
+            matches!(bench.out[1..], [PressEvent::Ended { duration_ms: 240, .. }]),
+            "{:?}",
+            bench.out
+        );
+    }
+
+    /// Of the packets that come while a tone waits, only those of a key that is or may be pressed take its place.
+    #[test]
+    fn a_tone_that_waits_outlasts_events_that_are_no_press() {
+        // Event, octet of flags, timestamp; before the tone a 1 was pressed, at the timestamp 0.
+        for (event, flags, timestamp, heard) in [
+            (16, 0x0a, 2400, "15"),
+            (1, 0x8a, 0, "15"),
+            (7, 0x0a, 2400, "1"),
+            (7, 0x8a, 2400, "17"),
+        ] {
+            let mut bench = Bench::new(CONFIG);
+            bench.packet(0, 101, &[1, 0x8a, 3, 0x20]);
+            let mut sender = ToneSender::new(Digits::parse("5").unwrap());
+            let (mut pcm, mut octets) = ([0; 160], [0; 160]);
+            for n in 10..40 {
+                sender.fill(&mut pcm);
+                codec::encode(Codec::Pcmu, &pcm, &mut octets);
+                match n {
+                    // The tone is over, and waits until 120 ms after it began.
+                    15 => bench.packet_at(n, 101, timestamp, &[event, flags, 0, 160]),
+                    _ => bench.packet(n, 0, &octets),
+                }
+            }
+            let keys: String = bench.presses().iter().map(|(digit, ..)| *digit).collect();
+            assert_eq!(keys, heard, "event {event} at {timestamp}");
         }
     }
 

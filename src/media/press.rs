@@ -5,7 +5,7 @@
 //!
 //! - telephone-event counts as soon as its detector is certain;
 //! - a tone counts at once when telephone-event was not negotiated; else it waits until [`EVENT_WINDOW`] after it
-//!   began and counts only if no event packet came, with `mismatch` set (the peer agreed to events and sends tones);
+//!   began and counts only if no packet of a key came, with `mismatch` set (the peer agreed to events and sends tones);
 //! - INFO counts unless the same digit was heard in the media within [`INFO_WINDOW`], and the other way round.
 //!
 //! It decodes nothing itself ([`super::telephone_event`], [`super::inband`]); the parser of INFO bodies is here.
@@ -15,9 +15,10 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use super::telephone_event::Evidence;
 use crate::model::{Digit, KeyTransport};
 
-/// With telephone-event negotiated, a tone is believed only if no event packet came this long around it.
+/// With telephone-event negotiated, a tone is believed only if no packet of a key came this long around it.
 pub const EVENT_WINDOW: Duration = Duration::from_millis(120);
 /// INFO travels through the signalling servers: up to this long apart it is the same press as the media's.
 pub const INFO_WINDOW: Duration = Duration::from_millis(1000);
@@ -149,13 +150,16 @@ impl PressMerger {
         self.event_negotiated = event_negotiated;
     }
 
-    /// Any event packet, also one that is not yet certain: tones around it do not count.
-    pub fn event_packet(&mut self, now: Instant) {
-        if self.mode == DtmfMode::Inband {
+    /// An event packet. Tones around one of a press do not count, also when the press is not yet certain. One of a
+    /// press that is over explains a tone that begins after it, not one that waits already.
+    pub fn event_packet(&mut self, now: Instant, evidence: Evidence) {
+        if self.mode == DtmfMode::Inband || evidence == Evidence::Nothing {
             return;
         }
         self.event_packet_at = Some(now);
-        self.held.clear();
+        if evidence == Evidence::Press {
+            self.held.clear();
+        }
     }
 
     pub fn event_began(
@@ -443,10 +447,10 @@ mod tests {
 
         fn event(&mut self, from_ms: u64, to_ms: u64, digit: Digit) {
             let (began, ended) = (self.at(from_ms + 20), self.at(to_ms));
-            self.merger.event_packet(self.at(from_ms));
+            self.merger.event_packet(self.at(from_ms), Evidence::Press);
             self.merger
                 .event_began(began, digit, self.at(from_ms), &mut self.out);
-            self.merger.event_packet(ended);
+            self.merger.event_packet(ended, Evidence::Press);
             let duration_ms = (to_ms - from_ms) as u32;
             self.merger.event_ended(ended, digit, duration_ms, &mut self.out);
         }

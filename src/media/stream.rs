@@ -29,6 +29,7 @@ mod recording;
 mod screen;
 mod send;
 mod shield;
+mod source;
 mod tape;
 
 #[cfg(test)]
@@ -116,6 +117,9 @@ impl Stream {
     }
 
     fn update(&mut self, config: StreamConfig) {
+        if self.config.remote != config.remote {
+            self.receiver.moved();
+        }
         self.config = normalized(config);
         self.sender.update(&self.config);
         self.receiver.update(&self.config);
@@ -155,6 +159,7 @@ impl Stream {
 
     /// The peer was found to be elsewhere than SDP said.
     pub fn moved(&mut self, remote: SocketAddr, remote_rtcp: Option<SocketAddr>) {
+        self.receiver.moved();
         self.config.remote = remote;
         self.config.remote_rtcp = remote_rtcp;
         if let Some(tape) = &mut self.tape {
@@ -304,9 +309,9 @@ impl Stream {
         self.sender.take_skipped()
     }
 
-    /// Datagrams that keys have not let in since the last call of this.
-    pub const fn take_srtp_rejected(&mut self) -> u64 {
-        self.receiver.take_srtp_rejected()
+    /// Received datagrams that were not believed since the last call of this; `None` without any.
+    pub fn take_rejects(&mut self) -> Option<Rejects> {
+        self.receiver.take_rejects()
     }
 
     /// Received datagrams that were not believed, by reason.

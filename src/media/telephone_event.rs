@@ -54,6 +54,17 @@ pub enum EventReport {
     Ended { digit: Digit, duration_ms: u32 },
 }
 
+/// What a packet is to the presses, by the most that one of its blocks is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Evidence {
+    /// An event that is no key.
+    Nothing,
+    /// Of a press that is over: repeated or late.
+    Old,
+    /// Of what is a press or may become one.
+    Press,
+}
+
 /// Place of a packet in the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventPacket<'a> {
@@ -122,11 +133,16 @@ impl EventReceiver {
     #[must_use]
     pub fn new(ptime_ms: u8) -> Self {
         Self {
-            lost_end: LOST_END_MIN.max(Duration::from_millis(3 * u64::from(ptime_ms))),
+            lost_end: lost_end(ptime_ms),
             active: None,
             finished: [None; FINISHED_MAX],
             finished_next: 0,
         }
+    }
+
+    /// Another packet time was agreed; a press under way goes on and ends by it.
+    pub fn renegotiate(&mut self, ptime_ms: u8) {
+        self.lost_end = lost_end(ptime_ms);
     }
 
     /// Takes one packet. Blocks are read in order: each begins where the one before it ended (RFC 4733 §2.5.1.5).
@@ -135,12 +151,13 @@ impl EventReceiver {
         now: Instant,
         packet: EventPacket<'_>,
         out: &mut Vec<EventReport>,
-    ) -> Result<(), EventLenError> {
+    ) -> Result<Evidence, EventLenError> {
         let (blocks, rest) = packet.payload.as_chunks::<EVENT_LEN>();
         if blocks.is_empty() || !rest.is_empty() {
             return Err(EventLenError(packet.payload.len()));
         }
         let mut timestamp = packet.timestamp;
+        let mut evidence = Evidence::Nothing;
         for [event, flags, high, low] in blocks.iter().take(BLOCKS_MAX) {
             let duration_ticks = u16::from_be_bytes([*high, *low]);
             if let Some(digit) = Digit::from_event(*event) {
@@ -155,11 +172,11 @@ impl EventReceiver {
                     end: flags & END_BIT != 0,
                     duration_ticks,
                 };
-                self.on_block(now, block, out);
+                evidence = evidence.max(self.on_block(now, block, out));
             }
             timestamp = timestamp.wrapping_add(u32::from(duration_ticks));
         }
-        Ok(())
+        Ok(evidence)
     }
 
     /// Ends a press whose end packets were lost.
@@ -178,9 +195,9 @@ impl EventReceiver {
         ))
     }
 
-    fn on_block(&mut self, now: Instant, block: Block, out: &mut Vec<EventReport>) {
+    fn on_block(&mut self, now: Instant, block: Block, out: &mut Vec<EventReport>) -> Evidence {
         if self.is_finished(now, block) {
-            return;
+            return Evidence::Old;
         }
         if let Some(active) = &mut self.active {
             if active.key == block.key {
@@ -197,30 +214,33 @@ impl EventReceiver {
         }
         self.finish(now, out);
         self.active = Some(Active::new(now, block));
-        self.settle(now, block, out);
+        self.settle(now, block, out)
     }
 
     /// A packet of a press before the active one: alone it proves a press only with its end bit.
-    fn on_late(&mut self, now: Instant, block: Block, out: &mut Vec<EventReport>) {
+    fn on_late(&mut self, now: Instant, block: Block, out: &mut Vec<EventReport>) -> Evidence {
         if !block.end {
-            return;
+            return Evidence::Old;
         }
         let late = Active::new(now, block);
         out.push(late.began());
         out.push(late.ended());
         self.remember(now, &late);
+        Evidence::Press
     }
 
-    fn settle(&mut self, now: Instant, block: Block, out: &mut Vec<EventReport>) {
-        let Some(active) = &mut self.active else { return };
-        let certain = block.end || block.sequence != active.first_sequence;
-        if certain && !active.certain {
-            active.certain = true;
-            out.push(active.began());
+    fn settle(&mut self, now: Instant, block: Block, out: &mut Vec<EventReport>) -> Evidence {
+        if let Some(active) = &mut self.active {
+            let certain = block.end || block.sequence != active.first_sequence;
+            if certain && !active.certain {
+                active.certain = true;
+                out.push(active.began());
+            }
         }
         if block.end {
             self.finish(now, out);
         }
+        Evidence::Press
     }
 
     /// Closes the active press. One that was never certain (a lone packet without end bit) is forgotten.
@@ -249,6 +269,10 @@ impl EventReceiver {
             .flatten()
             .any(|f| f.key == block.key || f.has_tail(now, block))
     }
+}
+
+fn lost_end(ptime_ms: u8) -> Duration {
+    LOST_END_MIN.max(Duration::from_millis(3 * u64::from(ptime_ms)))
 }
 
 impl Finished {

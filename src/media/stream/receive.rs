@@ -1,16 +1,17 @@
 //! The receiving side: which packets are believed, and where they go.
 //!
 //! The socket admits only the agreed address. Of what comes from there, a packet counts if its payload type is one
-//! that can be meant, its source is the one that is followed, and its sequence number fits (SAFETY 3):
+//! that can be meant, its source is one that counts ([`super::source`]), and its sequence number fits (SAFETY 3).
 //!
-//! - the first source is followed; another one takes its place after two packets in a row while the first is
-//!   silent, as after a transfer or a change of media server;
-//! - some gateways send events under a source of their own beside the audio: two in a row admit it, for events only.
+//! Its timestamp is asked only where it means something: which press an event belongs to, which source is learnt. As a
+//! test of the followed source's audio it would refuse honest peers, whose clocks begin anew after hold and with each
+//! talk spurt, and nobody else: the marker must excuse a jump, and who forges SSRC and sequence number can set it.
 use std::time::Instant;
 
 use super::order::{Item, Order};
 use super::recording::Recorder;
 use super::screen::Screen;
+use super::source::{Admission, Sources};
 use crate::media::codec;
 use crate::media::command::{MediaEvent, StreamConfig};
 use crate::media::keys::{Content, Keys, KeysConfig};
@@ -43,22 +44,44 @@ pub struct Rejects {
     pub srtp: u64,
 }
 
+impl Rejects {
+    /// Each with the word for its reason.
+    #[must_use]
+    pub const fn by_reason(&self) -> [(&'static str, u64); 6] {
+        [
+            ("malformed", self.malformed),
+            ("direction", self.direction),
+            ("payload_type", self.payload_type),
+            ("source", self.source),
+            ("order", self.order),
+            ("srtp", self.srtp),
+        ]
+    }
+
+    const fn since(&self, before: &Self) -> Self {
+        Self {
+            malformed: self.malformed - before.malformed,
+            direction: self.direction - before.direction,
+            payload_type: self.payload_type - before.payload_type,
+            source: self.source - before.source,
+            order: self.order - before.order,
+            srtp: self.srtp - before.srtp,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Receiver {
     quality: ReceiveQuality,
-    source: Option<u32>,
-    /// Another source that speaks, and its next sequence number.
-    candidate: Option<(u32, u16)>,
-    event_source: Option<u32>,
-    event_candidate: Option<(u32, u16)>,
+    sources: Sources,
     order: Order,
     keys: Keys,
     /// Filled and emptied within one call; kept so that no packet allocates.
     presses: Vec<PressEvent>,
     recorder: Option<Recorder>,
     rejects: Rejects,
-    /// Of those, the ones not yet taken.
-    srtp_rejected: u64,
+    /// As they were when they were last taken.
+    rejects_taken: Rejects,
     callee: Callee,
     /// Only where it was asked for.
     screen: Option<Box<Screen>>,
@@ -83,27 +106,17 @@ enum Callee {
     Heard,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Admission {
-    Followed,
-    EventsOnly,
-    Refused,
-}
-
 impl Receiver {
     pub(super) fn new(config: &StreamConfig) -> Self {
         Self {
             quality: ReceiveQuality::default(),
-            source: None,
-            candidate: None,
-            event_source: None,
-            event_candidate: None,
+            sources: Sources::default(),
             order: Order::default(),
             keys: Keys::new(keys_config(config)),
             presses: Vec::with_capacity(4),
             recorder: config.collect_audio.then(|| Recorder::new(config.codec)),
             rejects: Rejects::default(),
-            srtp_rejected: 0,
+            rejects_taken: Rejects::default(),
             callee: Callee::NotAwaited,
             screen: None,
             sound: Sound::None(0),
@@ -116,6 +129,11 @@ impl Receiver {
         if self.recorder.is_none() && config.collect_audio {
             self.recorder = Some(Recorder::new(config.codec));
         }
+    }
+
+    /// What comes now comes from another address than before.
+    pub(super) const fn moved(&mut self) {
+        self.sources.moved();
     }
 
     /// From now on a packet is the callee's.
@@ -132,11 +150,14 @@ impl Receiver {
 
     pub(super) const fn reject_unauthentic(&mut self) {
         self.rejects.srtp += 1;
-        self.srtp_rejected += 1;
     }
 
-    pub(super) const fn take_srtp_rejected(&mut self) -> u64 {
-        std::mem::replace(&mut self.srtp_rejected, 0)
+    pub(super) fn take_rejects(&mut self) -> Option<Rejects> {
+        if self.rejects == self.rejects_taken {
+            return None;
+        }
+        let before = std::mem::replace(&mut self.rejects_taken, self.rejects);
+        Some(self.rejects.since(&before))
     }
 
     /// What a packet carries, as agreed.
@@ -226,7 +247,7 @@ impl Receiver {
             self.rejects.malformed += 1;
             return;
         }
-        match self.admit(&packet, content) {
+        match self.sources.admit(now, &packet, content, config.ptime_ms) {
             Admission::Refused => self.rejects.source += 1,
             // Its sequence numbers are not the audio's; the event's own timestamp tells repeats.
             Admission::EventsOnly => {
@@ -236,39 +257,6 @@ impl Receiver {
             Admission::Followed => self.follow(now, &packet, content, events),
         }
         self.tell_presses(events);
-    }
-
-    fn admit(&mut self, packet: &Packet<'_>, content: Content) -> Admission {
-        let ssrc = packet.ssrc;
-        match self.source {
-            None => {
-                self.source = Some(ssrc);
-                return Admission::Followed;
-            }
-            Some(source) if source == ssrc => {
-                self.candidate = None;
-                return Admission::Followed;
-            }
-            Some(_) => {}
-        }
-        let this = Some((ssrc, packet.sequence));
-        let next = Some((ssrc, packet.sequence.wrapping_add(1)));
-        if matches!(content, Content::Event { .. }) {
-            if self.event_source == Some(ssrc) {
-                return Admission::EventsOnly;
-            }
-            if std::mem::replace(&mut self.event_candidate, next) != this {
-                return Admission::Refused;
-            }
-            self.event_source = Some(ssrc);
-            return Admission::EventsOnly;
-        }
-        if std::mem::replace(&mut self.candidate, next) != this {
-            return Admission::Refused;
-        }
-        self.source = Some(ssrc);
-        self.candidate = None;
-        Admission::Followed
     }
 
     fn follow(&mut self, now: Instant, packet: &Packet<'_>, content: Content, events: &mut Vec<MediaEvent>) {
@@ -288,6 +276,7 @@ impl Receiver {
             Arrival::Started => self.order.restart(),
             Arrival::InOrder { .. } | Arrival::Late => {}
         }
+        self.sources.heard(now);
         if first {
             events.push(MediaEvent::FirstPacket);
         }

@@ -153,6 +153,7 @@ impl Leg {
             MediaCommand::Start(config) | MediaCommand::Update(config) => self.agree(now, config, scratch),
             MediaCommand::Close => {
                 if let Media::Running(running) = &mut self.media {
+                    running.count_rejects(metrics);
                     running
                         .stream
                         .command(now, MediaCommand::Close, &mut scratch.events);
@@ -276,7 +277,7 @@ impl Leg {
         }
         running.stream.poll(now, &mut scratch.events);
         metrics.packets_skipped.add(running.stream.take_skipped());
-        metrics.srtp_rejected.add(running.stream.take_srtp_rejected());
+        running.count_rejects(metrics);
         let lapsed = running.learning.as_mut().is_some_and(|l| l.poll(now));
         if unreachable {
             self.say_unreachable(scratch);
@@ -344,6 +345,12 @@ impl Running {
         learning.is_open().then_some(self.remote)
     }
 
+    fn count_rejects(&mut self, metrics: &ThreadMetrics) {
+        if let Some(rejects) = self.stream.take_rejects() {
+            metrics.rejected.add(&rejects);
+        }
+    }
+
     /// One datagram of the peer.
     fn take(
         &mut self,
@@ -353,12 +360,14 @@ impl Running {
         events: &mut Vec<MediaEvent>,
         metrics: &ThreadMetrics,
     ) {
-        let is_muxed = self.remote_rtcp == Some(self.remote) && is_rtcp(octets);
+        let is_shared = self.remote_rtcp == Some(self.remote);
         match channel {
-            Channel::Rtp if !is_muxed => {
+            Channel::Rtp if !(is_shared && is_rtcp(octets)) => {
                 metrics.packets_received.add(1);
                 self.stream.handle_rtp(now, octets, events);
             }
+            // Where the peer has no port of its own for RTCP the second socket is not connected: it hears strangers only.
+            Channel::Rtcp if is_shared || self.remote_rtcp.is_none() => {}
             Channel::Rtp | Channel::Rtcp => {
                 metrics.rtcp_received.add(1);
                 self.stream.handle_rtcp(now, octets);

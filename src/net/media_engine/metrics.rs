@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::media::stream::Rejects;
+
 /// Histogram buckets: four per octave of microseconds, up to about one second.
 const BUCKETS: usize = 84;
 
@@ -107,6 +109,37 @@ impl TickLateness {
     }
 }
 
+/// Received datagrams that were not believed, by reason.
+#[derive(Debug, Default)]
+pub(super) struct RejectCounters {
+    malformed: Counter,
+    direction: Counter,
+    payload_type: Counter,
+    source: Counter,
+    order: Counter,
+    srtp: Counter,
+}
+
+impl RejectCounters {
+    pub(super) fn add(&self, rejects: &Rejects) {
+        self.malformed.add(rejects.malformed);
+        self.direction.add(rejects.direction);
+        self.payload_type.add(rejects.payload_type);
+        self.source.add(rejects.source);
+        self.order.add(rejects.order);
+        self.srtp.add(rejects.srtp);
+    }
+
+    fn add_to(&self, sums: &mut Rejects) {
+        sums.malformed += self.malformed.value();
+        sums.direction += self.direction.value();
+        sums.payload_type += self.payload_type.value();
+        sums.source += self.source.value();
+        sums.order += self.order.value();
+        sums.srtp += self.srtp.value();
+    }
+}
+
 /// What one media thread counts.
 #[derive(Debug, Default)]
 pub(super) struct ThreadMetrics {
@@ -117,7 +150,7 @@ pub(super) struct ThreadMetrics {
     pub(super) rtcp_sent: Counter,
     pub(super) rtcp_received: Counter,
     pub(super) packets_skipped: Counter,
-    pub(super) srtp_rejected: Counter,
+    pub(super) rejected: RejectCounters,
     pub(super) send_errors: Counter,
     pub(super) events_dropped: Counter,
     /// Legs whose media runs.
@@ -159,8 +192,8 @@ pub struct EngineMetrics {
     pub rtcp_received: u64,
     /// Packets never sent because their time had passed (a tick more than two packets late).
     pub packets_skipped: u64,
-    /// Datagrams that came under agreed keys and were not made with them, or came again.
-    pub srtp_rejected: u64,
+    /// Received datagrams that were not believed; under `srtp`, also those of RTCP.
+    pub rejected: Rejects,
     /// Packets that the kernel did not take.
     pub send_errors: u64,
     /// Events that the call's queue had no room for.
@@ -202,7 +235,7 @@ impl EngineMetrics {
             all.rtcp_sent += thread.rtcp_sent.value();
             all.rtcp_received += thread.rtcp_received.value();
             all.packets_skipped += thread.packets_skipped.value();
-            all.srtp_rejected += thread.srtp_rejected.value();
+            thread.rejected.add_to(&mut all.rejected);
             all.send_errors += thread.send_errors.value();
             all.events_dropped += thread.events_dropped.value();
         }

@@ -13,6 +13,7 @@ use crate::media::codec;
 use crate::media::command::{DtmfMode, Keying, MediaRefusal, StreamConfig};
 use crate::media::frame::Clip;
 use crate::media::rtp::{Header, Packet};
+use crate::media::stream::Rejects;
 use crate::model::{Codec, Digits, KeyTransport};
 
 /// Nothing here waits for time to pass; this only ends a test that would hang.
@@ -284,7 +285,7 @@ async fn when_ports_or_places_run_out_the_refusal_names_it_and_a_closed_leg_make
 
 #[tokio::test]
 async fn on_a_port_shared_by_agreement_reports_are_not_taken_for_audio() {
-    let engine = engine(2000, 2049, 10);
+    let engine = engine(2000, 2019, 10);
     let mut leg = engine.open().unwrap();
     let mut peer = Peer::new(1).await;
     leg.says(MediaCommand::Start(StreamConfig {
@@ -299,6 +300,75 @@ async fn on_a_port_shared_by_agreement_reports_are_not_taken_for_audio() {
     assert_eq!(leg.event().await, Some(MediaEvent::FirstPacket));
     let metrics = engine.metrics();
     assert_eq!((metrics.rtcp_received, metrics.packets_received), (1, 1));
+}
+
+#[tokio::test]
+async fn on_the_second_port_only_an_agreed_peer_is_heard() {
+    let engine = engine(2020, 2033, 10);
+    let (peer_rtcp, stranger) = (Peer::new(1).await, Peer::new(2).await);
+    let mut heard = Vec::new();
+    for agreed in ["none", "shared", "own"] {
+        let mut leg = engine.open().unwrap();
+        let mut peer = Peer::new(1).await;
+        let remote_rtcp = match agreed {
+            "none" => None,
+            "shared" => Some(peer.address()),
+            _ => Some(peer_rtcp.address()),
+        };
+        leg.says(MediaCommand::Start(StreamConfig {
+            remote_rtcp,
+            ..towards(peer.address())
+        }));
+        peer.hears().await;
+        let second = SocketAddr::new(leg.local.ip(), leg.local.port() + 1);
+        let report = [0x80, 201, 0, 1, 0, 0, 0, 7];
+        for sender in [&peer_rtcp, &stranger] {
+            sender.socket.send_to(&report, second).await.unwrap();
+        }
+        // Commands are obeyed after what is ready was read: once this leg is gone, all that came before the audio has been read
+        // from both sockets.
+        peer.sends(leg.local, 0, 160, &[0xff; 160]).await;
+        assert_eq!(leg.event().await, Some(MediaEvent::FirstPacket));
+        leg.says(MediaCommand::Close);
+        leg.events_until(|event| matches!(event, MediaEvent::Quality(_)))
+            .await;
+        assert_eq!(leg.event().await, None);
+        heard.push((agreed, engine.metrics().rtcp_received));
+    }
+    assert_eq!(heard, [("none", 0), ("shared", 0), ("own", 1)]);
+}
+
+#[tokio::test]
+async fn what_is_not_believed_is_counted_by_reason_over_all_legs() {
+    let engine = engine(2034, 2049, 10);
+    for round in 1..=2 {
+        let mut leg = engine.open().unwrap();
+        let mut peer = Peer::new(1).await;
+        leg.says(MediaCommand::Start(towards(peer.address())));
+        peer.hears().await;
+        peer.sends(leg.local, 0, 160, &[0xff; 160]).await;
+        peer.sends(leg.local, 96, 320, &[0xff; 160]).await;
+        peer.sends(leg.local, 0, 320, &[]).await;
+        peer.socket.send_to(&[0x80, 0, 0], leg.local).await.unwrap();
+        let mut forger = Peer {
+            ssrc: 2,
+            sequence: 0,
+            socket: peer.socket,
+        };
+        forger.sends(leg.local, 0, 160, &[0xff; 160]).await;
+        until(|| engine.metrics().packets_received == round * 5).await;
+        leg.says(MediaCommand::Close);
+        leg.events_until(|event| matches!(event, MediaEvent::Quality(_)))
+            .await;
+        assert_eq!(leg.event().await, None);
+        let expected = Rejects {
+            malformed: 2 * round,
+            payload_type: round,
+            source: round,
+            ..Rejects::default()
+        };
+        assert_eq!(engine.metrics().rejected, expected);
+    }
 }
 
 #[tokio::test]

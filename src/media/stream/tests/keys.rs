@@ -392,34 +392,60 @@ fn tones_survive_a_bad_line_too() {
     assert!(found >= 290, "{found} of 300");
 }
 
+/// One packet of an event that the source 2 sends.
+fn event_of_another_source(sequence: u16, timestamp: u32, event: u8, end: bool) -> Vec<u8> {
+    let header = Header {
+        payload_type: 101,
+        marker: false,
+        sequence,
+        timestamp,
+        ssrc: 2,
+    };
+    let mut buffer = vec![0; 16];
+    let duration = (sequence * 160).to_be_bytes();
+    let flags = if end { 0x8a } else { 0x0a };
+    header
+        .write(&[event, flags, duration[0], duration[1]], &mut buffer)
+        .unwrap();
+    buffer
+}
+
 #[test]
 fn events_under_a_source_of_their_own_are_heard_beside_the_audio() {
     let mut bench = Bench::new(config(), 25);
-    let event = |sequence: u16, end: bool| {
-        let header = Header {
-            payload_type: 101,
-            marker: false,
-            sequence,
-            timestamp: 4000,
-            ssrc: 2,
-        };
-        let mut buffer = vec![0; 16];
-        let duration = (sequence * 160).to_be_bytes();
-        let flags = if end { 0x8a } else { 0x0a };
-        header
-            .write(&[11, flags, duration[0], duration[1]], &mut buffer)
-            .unwrap();
-        buffer
-    };
     for n in 0..20_u16 {
         bench.now += ms(20);
         bench.takes(&packet(1, n, 0, &[0xff; 160]));
         if (5..10).contains(&n) {
-            bench.takes(&event(n, n == 9));
+            bench.takes(&event_of_another_source(n, 4000, 11, n == 9));
         }
     }
     assert_eq!(bench.keys(), "#");
     assert_eq!(bench.stream.rejects().source, 1, "one packet proves nothing");
+}
+
+#[test]
+fn events_of_another_source_that_come_at_one_moment_are_no_key() {
+    let mut bench = Bench::new(config(), 25);
+    bench.takes(&packet(1, 0, 0, &[0xff; 160]));
+    for n in 0..9 {
+        bench.takes(&event_of_another_source(n, 4000, 11, n >= 6));
+        bench.now += ms(1);
+    }
+    bench.run(ms(500));
+    assert_eq!((bench.keys().as_str(), bench.stream.rejects().source), ("", 9));
+    // In time, but not of one press: another event at the same timestamp, or a timestamp from nowhere.
+    for (sequence, timestamp, event) in [(20, 4000, 11), (21, 4000, 5), (22, 3000, 5), (23, 90_000, 5)] {
+        bench.now += ms(20);
+        bench.takes(&event_of_another_source(sequence, timestamp, event, false));
+    }
+    assert_eq!((bench.keys().as_str(), bench.stream.rejects().source), ("", 13));
+    // Packets of 10 ms, the second a little early.
+    for (sequence, after_ms) in [(24, 10), (25, 9), (26, 10), (27, 10)] {
+        bench.now += ms(after_ms);
+        bench.takes(&event_of_another_source(sequence, 180_000, 11, false));
+    }
+    assert_eq!((bench.keys().as_str(), bench.stream.rejects().source), ("#", 15));
 }
 
 #[test]

@@ -23,6 +23,10 @@ fn what_is_not_believed_is_counted_by_reason_and_changes_nothing() {
         srtp: 0,
     };
     assert_eq!(bench.stream.rejects(), rejects);
+    assert_eq!(
+        [bench.stream.take_rejects(), bench.stream.take_rejects()],
+        [Some(rejects), None]
+    );
     assert_eq!(bench.events.len(), 1);
     bench.command(MediaCommand::Update(StreamConfig {
         receive: false,
@@ -30,6 +34,11 @@ fn what_is_not_believed_is_counted_by_reason_and_changes_nothing() {
     }));
     bench.takes(&packet(1, 11, 0, &[0xff; 160]));
     assert_eq!(bench.stream.rejects().direction, 1);
+    let since = Rejects {
+        direction: 1,
+        ..Rejects::default()
+    };
+    assert_eq!(bench.stream.take_rejects(), Some(since));
     bench.command(MediaCommand::ReportQuality);
     let Some(MediaEvent::Quality(report)) = bench.events.last() else {
         panic!()
@@ -73,11 +82,13 @@ fn another_source_is_followed_when_the_first_is_silent_and_not_before() {
         24,
     );
     for n in 0..10 {
+        bench.now += ms(20);
         bench.takes(&packet(1, n, 0, &[1; 160]));
         bench.takes(&packet(2, 500 + n, 0, &[2; 160]));
     }
     assert_eq!(bench.stream.rejects().source, 10);
     for n in 10..20 {
+        bench.now += ms(20);
         bench.takes(&packet(2, 500 + n, 0, &[2; 160]));
     }
     bench.takes(&packet(1, 99, 0, &[1; 160]));
@@ -85,8 +96,51 @@ fn another_source_is_followed_when_the_first_is_silent_and_not_before() {
     let Some(MediaEvent::Audio(recording)) = bench.events.last() else {
         panic!()
     };
-    assert_eq!(recording.octets, [vec![1; 1600], vec![2; 1600]].concat());
-    assert_eq!(bench.stream.rejects().source, 11);
+    // 80 ms of the second are not heard: until then the first might have been late.
+    assert_eq!(recording.octets, [vec![1; 1600], vec![2; 6 * 160]].concat());
+    assert_eq!(bench.stream.rejects().source, 15);
+}
+
+#[test]
+fn another_source_between_two_packets_of_the_first_is_refused_however_many_it_sends() {
+    for (ptime_ms, heard_until_ms) in [(10, 99), (20, 99), (60, 179)] {
+        let agreed = StreamConfig { ptime_ms, ..config() };
+        let mut bench = Bench::new(agreed, 24);
+        bench.takes(&packet(1, 10, 0, &[1; 160]));
+        for n in 0..40 {
+            bench.takes(&packet(2, 500 + n, 0, &[2; 160]));
+        }
+        bench.now += ms(heard_until_ms);
+        for n in 40..42 {
+            bench.takes(&packet(2, 500 + n, 0, &[2; 160]));
+        }
+        assert_eq!(bench.stream.rejects().source, 42, "{ptime_ms} ms");
+        // A packet of the first that is believed by nobody keeps nothing back.
+        bench.takes(&packet(1, 10, 0, &[1; 160]));
+        bench.takes(&packet(2, 542, 0, &[2; 160]));
+        bench.now += ms(1);
+        bench.takes(&packet(2, 543, 0, &[2; 160]));
+        bench.takes(&packet(1, 11, 0, &[1; 160]));
+        let rejects = bench.stream.rejects();
+        assert_eq!((rejects.source, rejects.order), (44, 1), "{ptime_ms} ms");
+    }
+}
+
+#[test]
+fn at_another_address_another_source_need_not_wait() {
+    let mut bench = Bench::new(config(), 24);
+    bench.takes(&packet(1, 10, 0, &[1; 160]));
+    bench.command(MediaCommand::Update(StreamConfig {
+        remote: "192.0.2.2:4000".parse().unwrap(),
+        ..config()
+    }));
+    bench.takes(&packet(2, 500, 0, &[2; 160]));
+    bench.takes(&packet(2, 501, 0, &[2; 160]));
+    assert_eq!(bench.stream.rejects().source, 1);
+    bench.stream.moved("192.0.2.3:4000".parse().unwrap(), None);
+    bench.takes(&packet(3, 500, 0, &[3; 160]));
+    bench.takes(&packet(3, 501, 0, &[3; 160]));
+    assert_eq!(bench.stream.rejects().source, 2);
 }
 
 #[test]
