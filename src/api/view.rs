@@ -166,7 +166,8 @@ struct RtpSourceView {
 struct PlayedClipView {
     /// Null where it spoke a code.
     clip: Option<String>,
-    /// SHA-256 of the whole recording as the codec of the call codes it.
+    /// SHA-256 of the whole recording as the codec of the call codes it, of which `played_ms` left. Null where it spoke a code, and
+    /// where the codec changed while it may have played.
     sha256: Option<String>,
     played_ms: u32,
     of_ms: u32,

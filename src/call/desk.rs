@@ -465,6 +465,7 @@ impl Desk {
         if let Some(codec) = self.leg.codec() {
             self.report.codec = Some(codec.as_str().to_owned());
             self.report.srtp = self.leg.srtp();
+            self.played.agreed(codec);
         }
     }
 

@@ -142,7 +142,8 @@ pub struct RtpSource {
 pub struct PlayedClip {
     /// `None`: it spoke a code, and its name would tell it.
     pub clip: Option<String>,
-    /// SHA-256 of the whole recording as the codec of the call codes it, in hexadecimal digits. `None` beside no name.
+    /// SHA-256 of the whole recording as the codec of the call codes it, in hexadecimal digits. `None` beside no name,
+    /// and where the codec changed while it may have played.
     pub sha256: Option<String>,
     pub played_ms: u32,
     pub of_ms: u32,
