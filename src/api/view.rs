@@ -122,14 +122,23 @@ pub(super) struct AttemptView {
     packets_received: u64,
     packets_lost: u64,
     jitter_ms: Option<f32>,
+    /// Packets of ours that the callee's side missed, by its last RTCP report; absent where it sent none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer_packets_lost: Option<u32>,
+    /// Of our packets between its last two reports, 0–1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer_fraction_lost: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer_jitter_ms: Option<f32>,
     /// Mean opinion score, 1.0–4.5.
     mos: Option<f32>,
     /// Post-dial delay.
     pdd_ms: Option<u32>,
     ring_ms: Option<u32>,
     talk_ms: Option<u32>,
-    /// Words that explain, such as `dtmf_mismatch`, `no_callee_audio` (no RTP came after the answer) or `silent_callee` (RTP came, all
-    /// of it digital silence).
+    /// Words that explain, such as `dtmf_mismatch`, `no_callee_audio` (no RTP came after the answer), `silent_callee` (RTP came, all
+    /// of it digital silence), `rtp_refused` (the callee's host refused ours) or `rtp_not_received` (its RTCP says that most of ours
+    /// was lost).
     flags: Vec<String>,
     /// Only beside the flag `rtp_source_learned`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -157,7 +166,8 @@ struct RtpSourceView {
 struct PlayedClipView {
     /// Null where it spoke a code.
     clip: Option<String>,
-    /// SHA-256 of the whole recording as the codec of the call codes it.
+    /// SHA-256 of the whole recording as the codec of the call codes it, of which `played_ms` left. Null where it spoke a code, and
+    /// where the codec changed while it may have played.
     sha256: Option<String>,
     played_ms: u32,
     of_ms: u32,
@@ -273,6 +283,9 @@ impl AttemptView {
             packets_received: report.quality.packets_received,
             packets_lost: report.quality.packets_lost,
             jitter_ms: report.quality.jitter_ms,
+            peer_packets_lost: report.quality.peer_packets_lost,
+            peer_fraction_lost: report.quality.peer_fraction_lost,
+            peer_jitter_ms: report.quality.peer_jitter_ms,
             mos: report.quality.mos,
             pdd_ms: report.pdd_ms,
             ring_ms: report.ring_ms,

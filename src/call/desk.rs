@@ -27,6 +27,10 @@ pub(super) const REASON_NORMAL: &str = "Q.850;cause=16;text=\"Normal call cleari
 pub(super) const REASON_NO_ANSWER: &str = "Q.850;cause=19;text=\"No answer\"";
 pub(super) const REASON_NO_MEDIA: &str = "SIP;cause=488;text=\"Not acceptable here\"";
 
+/// A peer that hangs up closes its port before its BYE is here, so what it refused this shortly before the end tells
+/// nothing.
+const HANGING_UP: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 pub(super) struct Desk {
     out: VecDeque<Output>,
@@ -59,6 +63,8 @@ pub(super) struct Times {
     pub(super) tried_at: Instant,
     pub(super) alerted_at: Option<Instant>,
     pub(super) answered_at: Option<Instant>,
+    /// When the answered peer's host first refused our RTP.
+    refused_at: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -98,6 +104,7 @@ impl Desk {
                 tried_at: now,
                 alerted_at: None,
                 answered_at: None,
+                refused_at: None,
             },
             report: AttemptReport::default(),
             audio: InboundAudio::None,
@@ -227,11 +234,19 @@ impl Desk {
     }
 
     pub(super) fn talked(&mut self, now: Instant) {
-        if let Some(since) = self.times.answered_at {
-            self.report
-                .talk_ms
-                .get_or_insert(ms(now.saturating_duration_since(since)));
+        if self.report.talk_ms.is_some() {
+            return;
         }
+        let since = |at: Instant| now.saturating_duration_since(at);
+        self.report.talk_ms = self.times.answered_at.map(|at| ms(since(at)));
+        if self.times.refused_at.is_some_and(|at| since(at) >= HANGING_UP) {
+            self.report.flag(super::outcome::FLAG_RTP_REFUSED);
+        }
+    }
+
+    /// The answered peer's host takes no RTP where SDP said.
+    pub(super) fn rtp_refused(&mut self, now: Instant) {
+        self.times.refused_at.get_or_insert(now);
     }
 
     pub(super) const fn is_decided(&self) -> bool {
@@ -342,6 +357,9 @@ impl Desk {
             next_trunk: NextTrunk::No,
         });
         self.explain_silence(decision.outcome.reason());
+        if self.times.answered_at.is_some() && super::outcome::is_unheard(&self.report.quality) {
+            self.report.flag(super::outcome::FLAG_RTP_NOT_RECEIVED);
+        }
         self.out.push_back(Output::Finished {
             outcome: decision.outcome,
             report: Box::new(self.report.clone()),
@@ -447,6 +465,7 @@ impl Desk {
         if let Some(codec) = self.leg.codec() {
             self.report.codec = Some(codec.as_str().to_owned());
             self.report.srtp = self.leg.srtp();
+            self.played.agreed(codec);
         }
     }
 

@@ -37,8 +37,8 @@ pub use announcement::{
 pub use io::{Input, Output};
 pub use machine::Call;
 pub use outcome::{
-    Alerting, FLAG_CALL_BLOCKED, FLAG_NO_CALLEE_AUDIO, FLAG_RTP_SOURCE_LEARNED, FLAG_SILENT_CALLEE,
-    FLAG_UNWANTED, InboundAudio, NextTrunk, Ruling, asked_once, of_response, of_silence, of_talk,
-    of_transport_error,
+    Alerting, FLAG_CALL_BLOCKED, FLAG_NO_CALLEE_AUDIO, FLAG_RTP_NOT_RECEIVED, FLAG_RTP_REFUSED,
+    FLAG_RTP_SOURCE_LEARNED, FLAG_SILENT_CALLEE, FLAG_UNWANTED, InboundAudio, NextTrunk, Ruling, asked_once,
+    of_response, of_silence, of_talk, of_transport_error,
 };
 pub use spec::{CallSpec, CallTimings, SpecError};

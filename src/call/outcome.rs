@@ -2,7 +2,7 @@
 //!
 //! `Reason: Q.850` is read first (RFC 6432 allows it in responses), then the status. Three answers say more than
 //! any cause behind them and go before both: 603 with a sign of call analytics (ATIS-1000099), 607 and 608.
-use crate::model::{HungUpBy, Reason};
+use crate::model::{HungUpBy, QualityReport, Reason};
 use crate::sip::message::Response;
 
 /// The network says that it, not the callee, refused the call.
@@ -13,6 +13,10 @@ pub const FLAG_NO_CALLEE_AUDIO: &str = "no_callee_audio";
 pub const FLAG_RTP_SOURCE_LEARNED: &str = "rtp_source_learned";
 /// RTP has come, and every sample was digital silence: a muted telephone, or one-way audio behind a media server.
 pub const FLAG_SILENT_CALLEE: &str = "silent_callee";
+/// The peer's host refused our RTP by ICMP after the answer: nobody listens where SDP said.
+pub const FLAG_RTP_REFUSED: &str = "rtp_refused";
+/// The peer reports that most of our RTP was lost: the callee has hardly heard us.
+pub const FLAG_RTP_NOT_RECEIVED: &str = "rtp_not_received";
 /// The answer brought no key that fits our offer, and nothing goes in the clear.
 pub(super) const FLAG_NO_SRTP_KEY: &str = "no_srtp_key";
 /// The callee never wants to be called again (RFC 8197).
@@ -133,6 +137,21 @@ pub enum InboundAudio {
 #[must_use]
 pub const fn asked_once(reason: Reason, sip_status: Option<u16>) -> bool {
     matches!(sip_status, Some(403)) && matches!(reason, Reason::RejectedByNetwork | Reason::Unreachable)
+}
+
+/// Of our packets between the peer's last two reports, what must be lost before the callee cannot have followed us.
+const UNHEARD_FRACTION: f32 = 0.5;
+/// And of the whole stream, half a second of it: a closing report may be of the last packet alone.
+const UNHEARD_PACKETS_MIN: u32 = 25;
+
+/// Whether the peer says that it got next to nothing of ours.
+pub(super) fn is_unheard(quality: &QualityReport) -> bool {
+    let most = quality
+        .peer_fraction_lost
+        .is_some_and(|lost| lost >= UNHEARD_FRACTION);
+    most && quality
+        .peer_packets_lost
+        .is_some_and(|lost| lost >= UNHEARD_PACKETS_MIN)
 }
 
 fn of_blocking(response: &Response) -> Option<Ruling> {

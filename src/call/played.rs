@@ -1,7 +1,11 @@
 //! Proof of what was played: each recording with its digest, and how much of it has left. The digest is that of the recording
 //! as it was made ready, so it costs a call nothing; the leg tells the ends of clips and where it was stopped.
 //!
+//! Of a play whose codec changes in the middle no digest is told from the clip on that was last known to play: which octets
+//! of it left in which codec is not known here, and a digest of other octets would be no proof. The next play has its own.
+//!
 //! A play that speaks a code tells neither names nor digests: "digit-4" is the code.
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use crate::media::frame::Clip;
@@ -23,6 +27,8 @@ struct Play {
     private: bool,
     /// Clips that have left whole.
     done: usize,
+    /// The clip from which on the codec is not known to be the one of the beginning.
+    mixed_from: Option<usize>,
     /// Of the one after them.
     part_ms: u32,
 }
@@ -36,8 +42,19 @@ impl Played {
                 clips,
                 private,
                 done: 0,
+                mixed_from: None,
                 part_ms: 0,
             });
+        }
+    }
+
+    /// What is agreed from now on. Only the last play can still be under way.
+    pub(super) fn agreed(&mut self, codec: Codec) {
+        if let Some(play) = self.0.last_mut()
+            && play.codec != codec
+            && play.done < play.clips.len()
+        {
+            play.mixed_from.get_or_insert(play.done);
         }
     }
 
@@ -65,18 +82,20 @@ impl Played {
 
 impl Play {
     fn clips(&self) -> impl Iterator<Item = PlayedClip> + '_ {
-        let whole = self
-            .clips
-            .iter()
-            .take(self.done)
-            .map(|clip| (clip, clip.duration_ms));
-        let part = self.clips.get(self.done).map(|clip| (clip, self.part_ms));
-        let heard = whole.chain(part).filter(|(_, played_ms)| *played_ms > 0);
-        heard.map(|(clip, played_ms)| PlayedClip {
-            clip: (!self.private).then(|| clip.name.clone()),
-            sha256: (!self.private).then(|| clip.digest(self.codec)),
-            played_ms,
-            of_ms: clip.duration_ms,
+        let clips = self.clips.iter().enumerate();
+        clips.filter_map(|(index, clip)| {
+            let played_ms = match index.cmp(&self.done) {
+                Ordering::Less => clip.duration_ms,
+                Ordering::Equal => self.part_ms,
+                Ordering::Greater => 0,
+            };
+            let is_mixed = self.mixed_from.is_some_and(|from| index >= from);
+            (played_ms > 0).then(|| PlayedClip {
+                clip: (!self.private).then(|| clip.name.clone()),
+                sha256: (!self.private && !is_mixed).then(|| clip.digest(self.codec)),
+                played_ms,
+                of_ms: clip.duration_ms,
+            })
         })
     }
 }
@@ -110,6 +129,38 @@ mod tests {
             of_ms: clip.duration_ms,
         };
         assert_eq!(played.clips(), [told(&brand, 40), told(&press, 20)]);
+    }
+
+    #[test]
+    fn a_change_of_codec_takes_the_digest_of_what_was_playing_and_of_what_followed_in_that_play() {
+        let (brand, press, fraud) = (clip("brand", 2), clip("press", 3), clip("fraud", 4));
+        let all = vec![Arc::clone(&brand), Arc::clone(&press), Arc::clone(&fraud)];
+        let mut played = Played::default();
+        played.began(1, Codec::Pcmu, all.clone(), false);
+        played.agreed(Codec::Pcmu);
+        played.done(1, 0);
+        played.agreed(Codec::Pcma);
+        played.done(1, 1);
+        // Back again: what is in the middle has had both.
+        played.agreed(Codec::Pcmu);
+        played.stopped(1, 2, 20);
+        played.began(2, Codec::Pcmu, vec![Arc::clone(&fraud)], false);
+        played.done(2, 0);
+        played.agreed(Codec::Pcma);
+        let told: Vec<_> = played
+            .clips()
+            .into_iter()
+            .map(|told| (told.clip, told.sha256, told.played_ms))
+            .collect();
+        let name = |clip: &Arc<Clip>| Some(clip.name.clone());
+        let digest = |clip: &Arc<Clip>| Some(clip.digest(Codec::Pcmu));
+        let expected = [
+            (name(&brand), digest(&brand), 40),
+            (name(&press), None, 60),
+            (name(&fraud), None, 20),
+            (name(&fraud), digest(&fraud), 80),
+        ];
+        assert_eq!(told, expected);
     }
 
     #[test]

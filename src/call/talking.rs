@@ -77,8 +77,11 @@ impl Phase {
             | MediaEvent::Quality(_)
             | MediaEvent::Audio(_)
             | MediaEvent::Tape(_)
-            | MediaEvent::PlayStopped { .. }
-            | MediaEvent::Unreachable => Self::Talking { menu },
+            | MediaEvent::PlayStopped { .. } => Self::Talking { menu },
+            MediaEvent::Unreachable => {
+                desk.rtp_refused(now);
+                Self::Talking { menu }
+            }
         }
     }
 

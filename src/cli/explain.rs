@@ -8,7 +8,7 @@
 //! | `Fails` | it is out of order, or took the call and it did not work: codecs, audio, limits | 4 |
 use serde_json::Value;
 
-use crate::call::{FLAG_NO_CALLEE_AUDIO, FLAG_SILENT_CALLEE};
+use crate::call::{FLAG_NO_CALLEE_AUDIO, FLAG_RTP_NOT_RECEIVED, FLAG_RTP_REFUSED, FLAG_SILENT_CALLEE};
 use crate::dialer::{Answer, Auth, Heard};
 use crate::model::{Reason, Status};
 
@@ -436,6 +436,9 @@ fn of_answered(reason: Reason, facts: &CallFacts) -> Finding {
         let says = format!("works: answered, audio both ways ({})", facts.audio());
         return Finding::new(Verdict::Works, says, &[]);
     }
+    if let Some(lost) = of_our_audio(facts) {
+        return lost;
+    }
     if facts.has(FLAG_SILENT_CALLEE) {
         return Finding::new(
             Verdict::Works,
@@ -462,6 +465,25 @@ fn of_answered(reason: Reason, facts: &CallFacts) -> Finding {
             "if a key was pressed and not heard: dtmf = \"auto\", and telephone-event (RFC 4733) on the trunk's side",
         ],
     )
+}
+
+/// Audio came in, and ours did not get there: the other direction of one-way audio.
+fn of_our_audio(facts: &CallFacts) -> Option<Finding> {
+    let what = if facts.has(FLAG_RTP_REFUSED) {
+        "the host that its SDP names refused ours (ICMP)"
+    } else if facts.has(FLAG_RTP_NOT_RECEIVED) {
+        "its RTCP says that most of ours was lost"
+    } else {
+        return None;
+    };
+    Some(Finding::new(
+        Verdict::Fails,
+        format!("answered and audio came in, but {what} ({})", facts.audio()),
+        &[
+            "let UDP out from media.rtp_ports to every address, and look for NAT between here and the carrier",
+            "if SDP names an address that nobody listens on: learn = true on this trunk follows the one that RTP comes from",
+        ],
+    ))
 }
 
 #[cfg(test)]

@@ -212,6 +212,18 @@ fn each_end_of_a_call_has_its_words() {
             "muted",
         ),
         (
+            flagged(talked(Reason::NoInput, 390, None), FLAG_RTP_REFUSED),
+            Fails,
+            "audio came in, but the host that its SDP names refused ours",
+            "learn = true",
+        ),
+        (
+            flagged(talked(Reason::HungUp, 390, None), FLAG_RTP_NOT_RECEIVED),
+            Fails,
+            "its RTCP says that most of ours was lost",
+            "media.rtp_ports",
+        ),
+        (
             flagged(talked(Reason::MediaFailed, 90, None), FLAG_NO_CALLEE_AUDIO),
             Fails,
             "no audio came in (PCMU, 400 packets sent, 90 received",

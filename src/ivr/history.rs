@@ -37,6 +37,18 @@ impl History {
         }
     }
 
+    /// Whether the last three keys were three different digits within `window`.
+    pub(super) fn three_different_within(&self, window: Duration) -> bool {
+        match self.strokes.as_slice() {
+            [first, second, last] => {
+                let differ =
+                    first.digit != second.digit && second.digit != last.digit && first.digit != last.digit;
+                differ && self.three_within(window)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the last two keys were different digits within `window`.
     pub(super) fn two_different_within(&self, window: Duration) -> bool {
         self.last_two().is_some_and(|(before, last)| {

@@ -6,7 +6,7 @@ use super::io::{DecidingKey, Key, Line, Output};
 use super::menu::{Ask, Ruling, State};
 use super::phrase;
 use super::progress::{next_play, replay, say};
-use super::talk::{BURST, EARLY_PAIR, Talk};
+use super::talk::{BURST, EARLY_PAIR, SCALE, Talk};
 use crate::model::Reason;
 
 impl State {
@@ -235,7 +235,14 @@ impl Talk {
     fn is_machine(&self, ask: &Ask, key: &Key) -> bool {
         // A tone that began before the answer and goes on after it.
         let straddles_answer = self.answered.is_some_and(|answered| key.started_at < answered.at);
-        let burst = matches!(ask, Ask::RandomKey(_)) && self.history.three_within(BURST);
+        let burst = match ask {
+            Ask::RandomKey(_) => self.history.three_within(BURST),
+            // A person's report of fraud is not to be lost, and it approves nothing.
+            Ask::PressKey(_) if self.fraud_keys_pressed() && self.fraud_is_named() => false,
+            Ask::PressKey(_) => self.history.three_different_within(SCALE),
+            // Typing a code is a burst, and the key that reveals one is its first.
+            Ask::MatchCode(_) | Ask::SpeakCode(_) => false,
+        };
         straddles_answer || burst
     }
 }

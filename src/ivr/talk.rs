@@ -16,6 +16,11 @@ pub(super) const EARLY_PAIR: Duration = Duration::from_secs(1);
 /// Three keys in this time are a machine's (`random_key`).
 pub(super) const BURST: Duration = Duration::from_secs(2);
 
+/// Three different keys in this time are a machine's that plays one tone after another (`press_key`): a tone every half
+/// second or faster. A person who errs hears that the key was wrong, or sees it, before the next press: that takes
+/// longer for each, and nobody errs twice in a second and finds the right key then.
+pub(super) const SCALE: Duration = Duration::from_secs(1);
+
 /// How late the echo of a digit that we sent may begin.
 const ECHO: Duration = Duration::from_millis(300);
 

@@ -160,9 +160,15 @@ impl ReceiveQuality {
             packets_lost,
             jitter_ms: Some(jitter_ms),
             mos: Some(mos(loss_percent, delay_ms)),
-            silent: false,
+            ..QualityReport::default()
         }
     }
+}
+
+/// Jitter as a report block tells it, milliseconds.
+#[must_use]
+pub fn ticks_to_ms(ticks: u32) -> f32 {
+    (f64::from(ticks) * 1000.0 / CLOCK_HZ) as f32
 }
 
 /// Packetisation plus a minimal play-out buffer, milliseconds; the far path adds half the round trip and twice the

@@ -108,6 +108,7 @@ pub struct RtcpSession {
     due_at: Instant,
     /// Middle NTP bits of the peer's last sender report, and its arrival.
     heard: Option<(u32, Instant)>,
+    about_us: Option<BlockAboutUs>,
     round_trip_ms: Option<f32>,
     entropy: Entropy,
 }
@@ -127,6 +128,7 @@ impl RtcpSession {
             origin_ntp_s: 0x8000_0000 | entropy.u32() >> 2,
             due_at: now,
             heard: None,
+            about_us: None,
             round_trip_ms: None,
             entropy,
         };
@@ -144,6 +146,12 @@ impl RtcpSession {
     #[must_use]
     pub const fn round_trip_ms(&self) -> Option<f32> {
         self.round_trip_ms
+    }
+
+    /// The peer's last block about our stream.
+    #[must_use]
+    pub const fn about_us(&self) -> Option<BlockAboutUs> {
+        self.about_us
     }
 
     /// Writes the report and draws the next interval. `sent` when anything was sent since the last one.
@@ -203,6 +211,7 @@ impl RtcpSession {
         if let Some(sender) = report.sender {
             self.heard = Some((sender.ntp_middle, now));
         }
+        self.about_us = report.about_us.or(self.about_us);
         if let Some(round_trip_ms) = report.about_us.and_then(|b| b.round_trip_ms) {
             self.round_trip_ms = Some(round_trip_ms);
         }
@@ -458,6 +467,10 @@ mod tests {
         let round_trip_ms = about_us.round_trip_ms.unwrap();
         assert!((round_trip_ms - 70.0).abs() < 0.1, "{round_trip_ms}");
         assert_eq!(a.round_trip_ms(), Some(round_trip_ms));
+        // A report without a block of ours leaves the one before.
+        let length = b.write_report(at(4000), Some(SENT), None, &mut buffer).unwrap();
+        a.on_packet(at(4010), &buffer[..length]).unwrap();
+        assert_eq!((a.about_us(), b.about_us()), (Some(about_us), None));
     }
 
     #[test]

@@ -50,6 +50,7 @@ use super::command::{MediaCommand, MediaEvent, StreamConfig};
 use super::keys::Content;
 use super::learn::Claim;
 use super::playout::Playout;
+use super::quality;
 use super::rtcp::{self, RtcpSession};
 use super::rtp::{DATAGRAM_LEN_MAX, Packet};
 use crate::model::{Entropy, QualityReport};
@@ -135,7 +136,14 @@ impl Stream {
             .quality()
             .report(self.sender.packets_sent(), self.rtcp.round_trip_ms());
         let silent = self.receiver.is_silent();
-        events.push(MediaEvent::Quality(QualityReport { silent, ..report }));
+        let about_us = self.rtcp.about_us();
+        events.push(MediaEvent::Quality(QualityReport {
+            silent,
+            peer_packets_lost: about_us.map(|block| u32::try_from(block.lost).unwrap_or(0)),
+            peer_fraction_lost: about_us.map(|block| f32::from(block.fraction_lost) / 256.0),
+            peer_jitter_ms: about_us.map(|block| quality::ticks_to_ms(block.jitter_ticks)),
+            ..report
+        }));
     }
 
     /// What a datagram says of its stream, if it is one that this stream would take: its payload type agreed, and

@@ -114,8 +114,8 @@ pub struct AttemptReport {
     /// 2xx to BYE, milliseconds.
     pub talk_ms: Option<u32>,
     /// Words that explain: `dtmf_mismatch`, `call_blocked`, `unwanted`, `forwarded`, `no_srtp_key`,
-    /// `possible_double_ring`, `no_callee_audio`, `silent_callee`, `rtp_source_learned`; heard besides keys: `beep`, `sit_tones`, `fax_tones`,
-    /// `long_greeting`, `screening_robot`.
+    /// `possible_double_ring`, `no_callee_audio`, `silent_callee`, `rtp_refused`, `rtp_not_received`, `rtp_source_learned`; heard
+    /// besides keys: `beep`, `sit_tones`, `fax_tones`, `long_greeting`, `screening_robot`.
     pub flags: Vec<String>,
     /// Only beside `rtp_source_learned`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -142,7 +142,8 @@ pub struct RtpSource {
 pub struct PlayedClip {
     /// `None`: it spoke a code, and its name would tell it.
     pub clip: Option<String>,
-    /// SHA-256 of the whole recording as the codec of the call codes it, in hexadecimal digits. `None` beside no name.
+    /// SHA-256 of the whole recording as the codec of the call codes it, in hexadecimal digits. `None` beside no name,
+    /// and where the codec changed while it may have played.
     pub sha256: Option<String>,
     pub played_ms: u32,
     pub of_ms: u32,
@@ -179,6 +180,15 @@ pub struct QualityReport {
     pub jitter_ms: Option<f32>,
     /// Mean opinion score by the E-model, 1.0–4.5.
     pub mos: Option<f32>,
+    /// Packets of ours that the peer missed, as its last RTCP report says. `None`: it sent none about us.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_packets_lost: Option<u32>,
+    /// Of our packets since its report before, 0–1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_fraction_lost: Option<f32>,
+    /// Jitter of our stream where the peer hears it, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_jitter_ms: Option<f32>,
     /// Audio came after the answer, and every sample of it was digital silence.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub silent: bool,

@@ -176,6 +176,51 @@ fn an_icmp_error_does_not_end_a_call() {
     assert_eq!(world.reason(), Some(Reason::KeyConfirmed));
 }
 
+fn flags(world: &World) -> Vec<String> {
+    world.finished().unwrap().1.flags.clone()
+}
+
+#[test]
+fn a_host_that_refuses_our_rtp_while_it_talks_is_flagged() {
+    let mut world = World::named(spec(Method::PressKey));
+    world.does(Act::Media(MediaEvent::Unreachable));
+    world.run_for(1500);
+    world.press('#');
+    world.run_out();
+    assert_eq!(world.reason(), Some(Reason::KeyConfirmed));
+    assert!(flags(&world).iter().any(|flag| flag == "rtp_refused"));
+}
+
+#[test]
+fn a_port_that_closes_with_its_call_is_not_flagged() {
+    let mut world = World::named(spec(Method::PressKey));
+    world.does(Act::Media(MediaEvent::Unreachable));
+    world.run_for(20);
+    world.does(Act::Bye);
+    world.run_out();
+    assert_eq!(world.reason(), Some(Reason::HungUp));
+    assert_eq!(flags(&world), [""; 0]);
+}
+
+#[test]
+fn a_peer_that_got_next_to_nothing_of_ours_is_flagged_and_changes_no_outcome() {
+    for (lost, fraction, flagged) in [
+        (Some(400), Some(0.9), true),
+        // A line that is bad, and a closing report of one packet.
+        (Some(400), Some(0.2), false),
+        (Some(1), Some(0.99), false),
+        (None, None, false),
+    ] {
+        let mut world = World::named(spec(Method::PressKey));
+        world.quality.peer_packets_lost = lost;
+        world.quality.peer_fraction_lost = fraction;
+        world.run_out();
+        assert_eq!(world.reason(), Some(Reason::NoInput));
+        let expected: &[&str] = if flagged { &["rtp_not_received"] } else { &[] };
+        assert_eq!(flags(&world), expected, "{lost:?} {fraction:?}");
+    }
+}
+
 #[test]
 fn a_sentence_that_is_not_recorded_is_named_before_the_call_and_ends_it_otherwise() {
     let names: Vec<&str> = phrase::ALL

@@ -67,6 +67,8 @@ pub(super) struct World {
     /// How long the leg's events wait in their queue.
     pub(super) queue_ms: u64,
     pub(super) leg_reports: bool,
+    /// What the last report tells beside the packets that were sent.
+    pub(super) quality: QualityReport,
     /// CSeq of the INVITE whose offer the peer refused.
     rejected_seq: Option<u32>,
     /// The last session description that the call sent in a request.
@@ -105,6 +107,7 @@ impl World {
             back_ms: LINK_MS,
             queue_ms: 1,
             leg_reports: true,
+            quality: QualityReport::default(),
             rejected_seq: None,
             last_offer: None,
             answer: None,
@@ -493,7 +496,7 @@ impl World {
                 if self.leg_reports {
                     let quality = QualityReport {
                         packets_sent: 100,
-                        ..QualityReport::default()
+                        ..self.quality
                     };
                     self.leg(MediaEvent::Quality(quality));
                 }

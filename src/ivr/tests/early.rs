@@ -163,9 +163,73 @@ fn a_greeting_with_all_twelve_tones_is_never_approved() {
                 !matches!(reason, Some(Reason::CodeMatched)),
                 "{task:?} at {offset_ms} ms"
             );
-            if task == Task::RandomKey {
-                assert_ne!(reason, Some(Reason::KeyConfirmed), "at {offset_ms} ms");
+            match task {
+                Task::RandomKey => assert_ne!(reason, Some(Reason::KeyConfirmed), "at {offset_ms} ms"),
+                Task::PressKey => assert_eq!(reason, Some(Reason::SuspectMachine), "at {offset_ms} ms"),
+                Task::MatchCode { .. } | Task::SpeakCode { .. } => {}
             }
         }
+    }
+}
+
+/// SAFETY of `press_key` once its key was named: whatever the order, as long as `#` is not among the first two.
+#[test]
+fn all_twelve_tones_after_the_key_was_named_are_a_machine() {
+    let orders = [
+        "123456789*0#",
+        "1234567890*#",
+        "*0123456789#",
+        "147*2580369#",
+        "0*#987654321",
+        "12#34567890*",
+    ];
+    for order in orders {
+        for gap_ms in [60, 130, 250, 400, 500] {
+            let mut talk = Talk::named(Task::PressKey);
+            talk.advance(400);
+            talk.type_keys(order, gap_ms);
+            assert_eq!(
+                talk.reason(),
+                Some(Reason::SuspectMachine),
+                "{order} every {gap_ms} ms"
+            );
+            assert!(talk.is_over(), "a machine is left without a word");
+        }
+    }
+}
+
+#[test]
+fn a_report_of_fraud_in_a_burst_is_still_one() {
+    let mut talk = Talk::named(Task::PressKey);
+    talk.type_keys("*0#123456789", 250);
+    assert_eq!(talk.reason(), Some(Reason::FraudReported));
+}
+
+#[test]
+fn a_slow_scale_is_refused_as_wrong_keys() {
+    let mut talk = Talk::named(Task::PressKey);
+    talk.type_keys("123456789*0#", 800);
+    assert_eq!(talk.reason(), Some(Reason::WrongKey));
+}
+
+#[test]
+fn a_person_who_errs_once_or_twice_is_no_machine() {
+    for (keys, gap_ms) in [
+        // A neighbour of the key, hit first.
+        ("9#", 100),
+        ("8#", 600),
+        ("99#", 200),
+        ("89#", 600),
+        ("78#", 1500),
+        ("*#", 200),
+        ("**#", 300),
+    ] {
+        let mut talk = Talk::named(Task::PressKey);
+        talk.type_keys(keys, gap_ms);
+        assert_eq!(
+            talk.reason(),
+            Some(Reason::KeyConfirmed),
+            "{keys} every {gap_ms} ms"
+        );
     }
 }

@@ -169,6 +169,8 @@ impl Leg {
             other => {
                 if matches!(other, MediaCommand::Answered) {
                     self.listen_afresh(now);
+                    // Before the answer nobody may have listened yet.
+                    self.unreachable_said = false;
                 }
                 match &mut self.media {
                     Media::Running(running) => running.stream.command(now, other, &mut scratch.events),

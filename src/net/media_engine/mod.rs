@@ -13,6 +13,7 @@
 //!   was queued before is thrown away.
 //! - No ICMP error, bad packet or full queue ends a leg. Only `Close`, the dropped [`MediaLeg`] or the dropped
 //!   engine does, and then both ports are back in the pool.
+mod admission;
 mod clock;
 mod leg;
 mod metrics;

@@ -406,6 +406,9 @@ async fn a_refused_port_is_said_once_and_ends_nothing() {
     drop(peer);
     leg.says(MediaCommand::Start(towards(address)));
     assert_eq!(leg.event().await, Some(MediaEvent::Unreachable));
+    // Before the answer it tells nothing of the callee, so it is said once more.
+    leg.says(MediaCommand::Answered);
+    assert_eq!(leg.event().await, Some(MediaEvent::Unreachable));
     let mut peer = Peer {
         socket: UdpSocket::bind(address).await.unwrap(),
         ssrc,

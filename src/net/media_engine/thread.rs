@@ -19,6 +19,7 @@ use rustix::event::{EventfdFlags, epoll, eventfd};
 use rustix::fd::OwnedFd;
 use rustix::time::Timespec;
 
+use super::admission::Window;
 use super::clock::TickClock;
 use super::leg::{Channel, Leg, Obeyed, Scratch};
 use super::metrics::ThreadMetrics;
@@ -46,16 +47,6 @@ const NOW: Timespec = Timespec {
 
 /// The epoll token of the wake-up eventfd. A leg's token never has all bits set.
 const WAKE_TOKEN: u64 = u64::MAX;
-
-/// Admission looks at windows of this many ticks.
-const WINDOW_TICKS: u64 = 200;
-/// A tick may be this late without harm to anyone's jitter buffer.
-const LATENESS_MAX: Duration = Duration::from_millis(10);
-/// Of a window's ticks, late ones that close the door. One stall of the host stays below it (a real-time thread is
-/// held up for 50 ms of each second at most); a thread that cannot keep up passes it at once.
-const LATE_PER_MILLE_MAX: u64 = 250;
-/// Of a window's time, work that closes the door.
-const BUSY_PER_MILLE_MAX: u64 = 900;
 
 pub(super) enum ToThread {
     Open(Box<Leg>),
@@ -112,14 +103,6 @@ impl ThreadHandle {
 struct Slot {
     generation: u32,
     leg: Option<Leg>,
-}
-
-/// Sums of the current admission window.
-#[derive(Debug, Default)]
-struct Window {
-    began_tick: u64,
-    late_ticks: u64,
-    busy: Duration,
 }
 
 pub(super) struct MediaThread {
@@ -188,10 +171,7 @@ impl MediaThread {
         let now = Instant::now();
         self.tick = self.clock.tick_at(now);
         self.wheel.skip_to(self.tick);
-        self.window = Window {
-            began_tick: self.tick,
-            ..Window::default()
-        };
+        self.window = Window::beginning(self.tick);
         self.handle.metrics.late.store(false, Ordering::Relaxed);
         self.handle.metrics.busy_per_mille.store(0, Ordering::Relaxed);
 
@@ -367,25 +347,13 @@ impl MediaThread {
 
     /// Closes the door while the thread falls behind, and opens it after a good window.
     fn observe(&mut self, lateness: Duration, busy: Duration) {
-        let late = lateness.saturating_sub(LATENESS_MAX);
-        self.window.late_ticks += u64::try_from(late.as_millis()).unwrap_or(0);
-        self.window.busy += busy;
-        let ticks = self.tick.saturating_sub(self.window.began_tick);
-        if ticks < WINDOW_TICKS {
-            return;
+        if let Some(standing) = self.window.observe(self.tick, lateness, busy) {
+            let metrics = &self.handle.metrics;
+            metrics
+                .busy_per_mille
+                .store(standing.busy_per_mille as usize, Ordering::Relaxed);
+            metrics.late.store(standing.late, Ordering::Relaxed);
         }
-        let late_per_mille = self.window.late_ticks * 1000 / ticks;
-        let busy_per_mille = u64::try_from(self.window.busy.as_micros()).unwrap_or(u64::MAX) / ticks;
-        let metrics = &self.handle.metrics;
-        metrics
-            .busy_per_mille
-            .store(busy_per_mille as usize, Ordering::Relaxed);
-        let late = late_per_mille >= LATE_PER_MILLE_MAX || busy_per_mille >= BUSY_PER_MILLE_MAX;
-        metrics.late.store(late, Ordering::Relaxed);
-        self.window = Window {
-            began_tick: self.tick,
-            ..Window::default()
-        };
     }
 }
 

@@ -170,6 +170,47 @@ fn a_callee_that_collects_hears_the_prompt_exactly() {
 }
 
 #[test]
+fn what_the_peer_lost_of_ours_is_in_the_report_and_nothing_where_it_says_nothing() {
+    let rtcp = StreamConfig {
+        remote_rtcp: Some("192.0.2.1:4001".parse().unwrap()),
+        ..config()
+    };
+    let (mut a, mut b) = (Bench::new(rtcp.clone(), 31), Bench::new(rtcp, 32));
+    a.command(MediaCommand::ReportQuality);
+    let Some(MediaEvent::Quality(report)) = a.events.pop() else {
+        panic!()
+    };
+    let told = (
+        report.peer_packets_lost,
+        report.peer_fraction_lost,
+        report.peer_jitter_ms,
+    );
+    assert_eq!(told, (None, None, None));
+    // Of four packets of A one comes to B.
+    for (number, packet) in a.run(ms(12_000)).iter().enumerate() {
+        b.now = b.start + packet.at;
+        if number % 4 == 0 {
+            b.takes(&packet.octets);
+        }
+        let _ = b.due();
+    }
+    for report in &b.reports {
+        a.stream.handle_rtcp(a.now, report);
+    }
+    a.command(MediaCommand::ReportQuality);
+    let Some(MediaEvent::Quality(report)) = a.events.last() else {
+        panic!()
+    };
+    let lost = report.peer_packets_lost.unwrap();
+    assert!((150..=450).contains(&lost), "{report:?}");
+    assert!(
+        (0.7..0.8).contains(&report.peer_fraction_lost.unwrap()),
+        "{report:?}"
+    );
+    assert!(report.peer_jitter_ms.is_some());
+}
+
+#[test]
 fn reports_go_out_about_every_five_seconds_and_measure_the_way() {
     let rtcp = StreamConfig {
         remote_rtcp: Some("192.0.2.1:4001".parse().unwrap()),
@@ -197,6 +238,11 @@ fn reports_go_out_about_every_five_seconds_and_measure_the_way() {
         panic!()
     };
     assert_eq!((report.packets_sent, report.packets_received), (3000, 3000));
+    assert_eq!(
+        (report.peer_packets_lost, report.peer_fraction_lost),
+        (Some(0), Some(0.0))
+    );
+    assert!(report.peer_jitter_ms.unwrap() < 0.1);
     let mut buffer = [0; 256];
     let len = a.stream.goodbye(a.now, &mut buffer).unwrap();
     assert!(
