@@ -1,4 +1,5 @@
 //! RTP in the flight recorder: tshark and our own reader agree about it, and what must not be there is not.
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -6,6 +7,7 @@ use clap::Parser;
 use ringproof::cli::capture::{CaptureCommand, ShowExit, run};
 use ringproof::model::Codec;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::house::House;
 use super::line::text;
@@ -174,6 +176,44 @@ async fn tshark_and_our_reader_agree_about_a_recorded_call() {
         sounds.contains(&&json!("heard")) && sounds.contains(&&json!("silence")),
         "{sounds:?}"
     );
+    call.house.stop().await;
+}
+
+fn digest(octets: &[u8]) -> String {
+    let octets = Sha256::digest(octets);
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+/// The recordings are not asked: the digests of the report are those of the octets in the packets.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_digest_of_a_whole_recording_is_that_of_the_payload_in_its_packets() {
+    let call = Recorded::of("rtp = \"audio\"", &json!({"to": "+15005550001"})).await;
+    // Audio of each source, packet after packet in PCMU.
+    let mut sources: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+    for rtp in call.payloads().iter().filter(|rtp| rtp[1] & 0x7f == 0) {
+        let audio = sources.entry(rtp[8..HEADER].to_vec()).or_default();
+        audio.extend_from_slice(&rtp[HEADER..]);
+    }
+    let played = call.verification["attempts"][0]["prompts"].as_array().unwrap();
+    let (whole, part): (Vec<&Value>, Vec<&Value>) =
+        played.iter().partition(|clip| clip["played_ms"] == clip["of_ms"]);
+    assert!(whole.len() >= 2, "{played:?}");
+    let left = |clip: &Value| {
+        let len = usize::try_from(clip["of_ms"].as_u64().unwrap()).unwrap() * 8;
+        // A recording begins with a packet.
+        sources.values().any(|audio| {
+            let starts = (0..audio.len()).step_by(160);
+            starts
+                .filter_map(|at| audio.get(at..at + len))
+                .any(|octets| digest(octets) == text(&clip["sha256"]))
+        })
+    };
+    for clip in whole {
+        assert!(left(clip), "{clip} is in no packet");
+    }
+    for clip in part {
+        assert!(!left(clip), "{clip} was cut short");
+    }
     call.house.stop().await;
 }
 
