@@ -444,15 +444,21 @@ mod tests {
     use super::*;
     use crate::model::{AttemptId, Entropy, Reason, UnixMillis, VerificationId};
 
-    #[tokio::test]
-    async fn a_commit_is_synced_as_its_jobs_ask_each_time() {
+    /// A writer on a file of its own, with the schema of the test.
+    fn started(schema: &str, gather: Duration, changes: Changes) -> (tempfile::TempDir, Writer) {
         let dir = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", dir.path().join("x.db").display());
-        let mut options = StoreOptions::new(url, Arc::new(|_| String::new()));
-        options.gather = Duration::ZERO;
+        let options = StoreOptions::new(url, Arc::new(|_| String::new()));
         let connect = Connect::new(&options).unwrap();
         let conn = connect.to_write().unwrap();
-        let writer = Writer::start(conn, connect, options.gather, options.render, Changes::new()).unwrap();
+        conn.execute_batch(schema).unwrap();
+        let writer = Writer::start(conn, connect, gather, options.render, changes).unwrap();
+        (dir, writer)
+    }
+
+    #[tokio::test]
+    async fn a_commit_is_synced_as_its_jobs_ask_each_time() {
+        let (_dir, writer) = started("", Duration::ZERO, Changes::new());
         let set = |tx: Tx<'_>| get::<i64>(&query("PRAGMA synchronous").fetch_one(tx.conn)?, "synchronous");
         for _ in 0..3 {
             // 1: NORMAL, which in a write-ahead log syncs no commit; 2: FULL.
@@ -465,15 +471,9 @@ mod tests {
 
     #[tokio::test]
     async fn what_nobody_waits_for_goes_along_with_the_next_commit() {
-        let dir = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", dir.path().join("x.db").display());
-        let mut options = StoreOptions::new(url, Arc::new(|_| String::new()));
         // Alone it would wait for as long.
-        options.gather = Duration::from_secs(3600);
-        let connect = Connect::new(&options).unwrap();
-        let conn = connect.to_write().unwrap();
-        conn.execute_batch("CREATE TABLE t (x TEXT) STRICT").unwrap();
-        let writer = Writer::start(conn, connect, options.gather, options.render, Changes::new()).unwrap();
+        let gather = Duration::from_secs(3600);
+        let (_dir, writer) = started("CREATE TABLE t (x TEXT) STRICT", gather, Changes::new());
         let add = |tx: Tx<'_>| query("INSERT INTO t VALUES ('x')").execute(tx.conn);
         let count = |tx: Tx<'_>| {
             get::<i64>(
@@ -494,18 +494,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_job_that_fails_after_it_changed_something_leaves_nothing_and_spoils_no_other() {
-        let dir = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", dir.path().join("x.db").display());
-        let mut options = StoreOptions::new(url, Arc::new(|_| String::new()));
-        // All of them share one commit.
-        options.gather = Duration::from_secs(3600);
-        let connect = Connect::new(&options).unwrap();
-        let conn = connect.to_write().unwrap();
-        conn.execute_batch("CREATE TABLE t (x TEXT PRIMARY KEY) STRICT")
-            .unwrap();
         let changes = Changes::new();
         let (outbox, mut cancels) = (changes.outbox(), changes.cancels());
-        let writer = Writer::start(conn, connect, options.gather, options.render, changes).unwrap();
+        // All of them share one commit.
+        let gather = Duration::from_secs(3600);
+        let (_dir, writer) = started("CREATE TABLE t (x TEXT PRIMARY KEY) STRICT", gather, changes);
         let runs = Arc::new(AtomicUsize::new(0));
         let add = |word: &'static str, error: Option<StoreError>| {
             let runs = Arc::clone(&runs);
